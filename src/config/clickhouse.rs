@@ -1,0 +1,32 @@
+//! The ClickHouse server, or the embedded one.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClickHouseConfig {
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    pub password: Secret,
+    pub password_file: Option<PathBuf>,
+    /// Days that raw events are kept.
+    pub raw_retention_days: u32,
+}
+
+impl Default for ClickHouseConfig {
+    fn default() -> Self {
+        Self {
+            url: "http://localhost:8123".into(),
+            database: "keywatch".into(),
+            user: "default".into(),
+            password: Secret::default(),
+            password_file: None,
+            raw_retention_days: 30,
+        }
+    }
+}

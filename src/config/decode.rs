@@ -1,0 +1,34 @@
+//! How log records are read.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeConfig {
+    /// Log format: `keywatch`.
+    pub format: String,
+    /// Secret key of the HMAC that replaces raw API keys. At least 16 characters
+    /// when logs carry `api_key`.
+    pub pepper: Secret,
+    pub pepper_file: Option<PathBuf>,
+    /// Larger records are rejected.
+    pub max_record_bytes: usize,
+    /// Events further ahead of the wall clock than this are rejected as `future_time`.
+    pub max_future_seconds: u64,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        Self {
+            format: "keywatch".into(),
+            pepper: Secret::default(),
+            pepper_file: None,
+            max_record_bytes: 1 << 20,
+            max_future_seconds: 86_400,
+        }
+    }
+}

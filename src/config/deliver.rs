@@ -1,0 +1,83 @@
+//! Who is told, and how.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+use crate::alert::Severity;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    /// No encryption: for a relay on this machine only.
+    None,
+    #[default]
+    Starttls,
+    /// TLS from the first byte (port 465).
+    Implicit,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailConfig {
+    pub host: String,
+    #[serde(default = "default_smtp_port")]
+    pub port: u16,
+    #[serde(default)]
+    pub tls: SmtpTls,
+    /// A PEM file of a certificate authority to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    pub username: Option<String>,
+    #[serde(default)]
+    pub password: Secret,
+    pub password_file: Option<PathBuf>,
+    pub from: String,
+    pub to: Vec<String>,
+    #[serde(default = "default_email_severity")]
+    pub min_severity: Severity,
+    /// Alerts of one second are put into one mail beyond this many a minute.
+    #[serde(default = "default_mails_per_minute")]
+    pub max_per_minute: u32,
+}
+
+fn default_smtp_port() -> u16 {
+    587
+}
+
+fn default_email_severity() -> Severity {
+    Severity::Medium
+}
+
+fn default_mails_per_minute() -> u32 {
+    10
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    pub url: String,
+    /// Standard Webhooks secret: `whsec_` and base64 of 24 to 64 bytes.
+    #[serde(default)]
+    pub secret: Secret,
+    pub secret_file: Option<PathBuf>,
+    #[serde(default = "default_webhook_severity")]
+    pub min_severity: Severity,
+    #[serde(default = "default_timeout_seconds")]
+    pub timeout_seconds: u64,
+}
+
+fn default_webhook_severity() -> Severity {
+    Severity::Low
+}
+
+fn default_timeout_seconds() -> u64 {
+    10
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertsTopicConfig {
+    /// Brokers and security are those of `[source.kafka]`.
+    pub topic: String,
+}

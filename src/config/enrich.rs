@@ -1,0 +1,23 @@
+//! Which databases tell where an address is.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnrichConfig {
+    /// City databases (.mmdb; MaxMind or DB-IP schema). Several may be given, one for
+    /// each address family.
+    pub city_databases: Vec<PathBuf>,
+    /// AS databases: .mmdb (MaxMind schema) or .csv (`first,last,asn,name`).
+    pub asn_databases: Vec<PathBuf>,
+    /// Databases are looked at this often and read again when they were replaced.
+    pub reload_seconds: u64,
+}
+
+impl Default for EnrichConfig {
+    fn default() -> Self {
+        Self { city_databases: Vec::new(), asn_databases: Vec::new(), reload_seconds: 60 }
+    }
+}

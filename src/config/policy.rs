@@ -1,0 +1,32 @@
+//! What is done about an incident.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Named in every alert.
+    pub version: String,
+    /// Revocations are requested only when this is false.
+    pub dry_run: bool,
+    /// Never acted upon beyond `notify`.
+    pub exempt_keys: Vec<String>,
+    pub exempt_tenants: Vec<String>,
+    /// At most this many revocations an hour; beyond it a person decides.
+    pub max_revocations_per_hour: u32,
+    /// An incident without new evidence closes after this long.
+    pub quiet_close_seconds: f64,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            version: "default".into(),
+            dry_run: true,
+            exempt_keys: Vec::new(),
+            exempt_tenants: Vec::new(),
+            max_revocations_per_hour: 10,
+            quiet_close_seconds: 1_800.0,
+        }
+    }
+}

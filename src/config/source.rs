@@ -1,0 +1,112 @@
+//! Where access logs are read from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    #[default]
+    Kafka,
+    File,
+    Stdin,
+    Http,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    pub kind: SourceKind,
+    /// A batch is cut at this many records, ...
+    pub batch_records: usize,
+    /// ... this many bytes, ...
+    pub batch_bytes: usize,
+    /// ... or after this many milliseconds, whichever comes first.
+    pub batch_milliseconds: u64,
+    pub kafka: KafkaConfig,
+    pub file: FileConfig,
+    pub http: HttpConfig,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            kind: SourceKind::Kafka,
+            batch_records: 50_000,
+            batch_bytes: 32 << 20,
+            batch_milliseconds: 200,
+            kafka: KafkaConfig::default(),
+            file: FileConfig::default(),
+            http: HttpConfig::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    pub brokers: String,
+    pub topics: Vec<String>,
+    pub group_id: String,
+    /// Records that cannot be decoded are copied here when set, secrets masked.
+    pub dead_letter_topic: Option<String>,
+    /// `plaintext`, `ssl`, `sasl_plaintext`, `sasl_ssl`.
+    pub security_protocol: String,
+    pub sasl_mechanism: Option<String>,
+    pub sasl_username: Option<String>,
+    pub sasl_password: Secret,
+    pub sasl_password_file: Option<PathBuf>,
+    /// Further librdkafka properties, passed through.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".into(),
+            topics: vec!["api-access".into()],
+            group_id: "keywatch".into(),
+            dead_letter_topic: None,
+            security_protocol: "plaintext".into(),
+            sasl_mechanism: None,
+            sasl_username: None,
+            sasl_password: Secret::default(),
+            sasl_password_file: None,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// `.jsonl`, `.jsonl.gz`, `.jsonl.zst`, read in this order.
+    pub paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address of `POST /v1/events`.
+    pub listen: SocketAddr,
+    /// When set, callers must send `Authorization: Bearer TOKEN`.
+    pub token: Secret,
+    pub token_file: Option<PathBuf>,
+    pub max_body_bytes: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            token: Secret::default(),
+            token_file: None,
+            max_body_bytes: 16 << 20,
+        }
+    }
+}

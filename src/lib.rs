@@ -1,0 +1,18 @@
+//! Keywatch: an anomaly-detecting usage monitor for API keys.
+//!
+//! One way through the house:
+//!
+//! ```text
+//! source -> decode -> enrich -> profile -> detect -> decide -> store -> deliver
+//! bytes     event     +geo,asn  per-key    signals   alerts    rows     e-mail, webhook, topic
+//! ```
+//!
+//! Everything from `decode` to `decide` is pure and synchronous: time is an
+//! argument, there is no clock and no I/O. `app` alone knows both sides.
+
+pub mod alert;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod event;
+pub mod source;
