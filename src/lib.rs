@@ -13,6 +13,10 @@
 pub mod alert;
 pub mod cli;
 pub mod config;
+pub mod decide;
 pub mod decode;
+pub mod detect;
+pub mod engine;
 pub mod event;
+pub mod profile;
 pub mod source;

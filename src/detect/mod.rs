@@ -1,0 +1,114 @@
+//! Asks whether an event is unusual for its key. One file a family of detectors.
+//!
+//! Detectors read profiles and never change them. Each answers with a p-value: the
+//! probability that the key's own behaviour does something at least this unusual.
+
+pub mod geo;
+pub mod rate;
+pub mod replay;
+pub mod statistics;
+
+use serde_json::{Map, Value};
+
+use crate::alert::{DetectorId, Evidence};
+use crate::config::DetectConfig;
+
+/// One detector's finding.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    pub detector: DetectorId,
+    pub p_value: f64,
+    pub observed: Option<f64>,
+    pub expected: Option<f64>,
+    /// A clause for the title: `requests 41 times the usual rate`.
+    pub headline: String,
+    /// A whole sentence with the numbers.
+    pub sentence: String,
+    /// A JSON object: the evidence of DESIGN section 1.
+    pub fields: Value,
+}
+
+impl Signal {
+    /// Surprise, 0 to 100: ten times the negative decimal logarithm of the p-value.
+    pub fn score(&self) -> f64 {
+        surprise(self.p_value)
+    }
+
+    pub fn into_evidence(self) -> Evidence {
+        let score = self.score();
+        let fields = match self.fields {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        Evidence {
+            detector: self.detector,
+            score,
+            p_value: self.p_value,
+            observed: self.observed,
+            expected: self.expected,
+            fields,
+        }
+    }
+}
+
+/// Beyond this, more surprise says nothing more.
+pub const MAX_SURPRISE: f64 = 100.0;
+
+/// `-10 log10(p)`, within 0 to [`MAX_SURPRISE`].
+pub fn surprise(p_value: f64) -> f64 {
+    (-10.0 * p_value.max(f64::MIN_POSITIVE).log10()).clamp(0.0, MAX_SURPRISE)
+}
+
+/// Detectors that see the same sign, so that their evidence must not be counted twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    Rate,
+    Place,
+    Replay,
+}
+
+pub const fn family(detector: DetectorId) -> Family {
+    match detector {
+        DetectorId::RateSpike => Family::Rate,
+        DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
+            Family::Place
+        }
+        DetectorId::DuplicateNonce | DetectorId::StaleTimestamp | DetectorId::OutOfOrderNonce => {
+            Family::Replay
+        }
+    }
+}
+
+/// P-values below which a family's detectors speak up.
+///
+/// The budget of false alerts is spread evenly over families and then over the tests
+/// that a week brings (Bonferroni): windows for the rate, ten-minute observations for
+/// places, requests for replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    pub rate: f64,
+    pub place: f64,
+    pub replay: f64,
+}
+
+/// Tests a week and key: tumbling windows of 10, 60, 600 and 3,600 seconds.
+const RATE_TESTS: f64 = 60_480.0 + 10_080.0 + 1_008.0 + 168.0;
+/// A place is new at most a few times a week for a key that moves at all.
+const PLACE_TESTS: f64 = 4.0;
+/// Repetitions that need an explanation, a week and key.
+const REPLAY_TESTS: f64 = 100.0;
+const FAMILIES: f64 = 3.0;
+/// The thresholds assume at least this many keys, so that a small log is not noisy.
+const MIN_KEYS: usize = 1_000;
+
+impl Thresholds {
+    /// Thresholds for a fleet of `keys` keys.
+    pub fn new(config: &DetectConfig, keys: usize) -> Self {
+        let budget = config.expected_false_alerts_per_week / FAMILIES / keys.max(MIN_KEYS) as f64;
+        Self {
+            rate: budget / RATE_TESTS,
+            place: budget / PLACE_TESTS,
+            replay: budget / REPLAY_TESTS,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `rate.spike`: requests far above what this key does at this hour.
+
+use serde_json::json;
+
+use super::Signal;
+use super::statistics::{negative_binomial_quantile, negative_binomial_tail};
+use crate::alert::DetectorId;
+use crate::event::EventTime;
+use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
+
+/// A young key's rate is not judged before it has this much history.
+const MIN_HISTORY_HOURS: f64 = 0.5;
+
+/// Fewer requests in a window than this are nobody's spike.
+const MIN_REQUESTS: u64 = 20;
+
+/// A window counts as a spike only at this many times its mean, whatever its p-value:
+/// a rise of half is news to a statistician, not to a security team.
+const MIN_RATIO: f64 = 3.0;
+
+/// The most surprising window, if any is below the threshold.
+#[derive(Clone, Copy, Debug)]
+pub struct Spike {
+    pub p_value: f64,
+    which: usize,
+}
+
+pub fn find_spike(rate: &RateProfile, threshold: f64) -> Option<Spike> {
+    if rate.history_hours() < MIN_HISTORY_HOURS {
+        return None;
+    }
+    (0..WINDOW_SECONDS.len())
+        .filter_map(|which| {
+            let count = rate.current_count(which);
+            if count < MIN_REQUESTS {
+                return None;
+            }
+            let forecast = rate.forecast(which);
+            if (count as f64) < MIN_RATIO * forecast.mean {
+                return None;
+            }
+            let p_value = negative_binomial_tail(count, forecast);
+            (p_value < threshold).then_some(Spike { p_value, which })
+        })
+        .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
+}
+
+impl Spike {
+    pub fn into_signal(self, rate: &RateProfile) -> Signal {
+        let count = rate.current_count(self.which);
+        let forecast = rate.forecast(self.which);
+        let usual_most = negative_binomial_quantile(forecast, 0.01);
+        let window = WINDOW_SECONDS[self.which];
+        let start = EventTime::from_seconds(rate.window_start(self.which));
+        let ratio = count as f64 / forecast.mean;
+        Signal {
+            detector: DetectorId::RateSpike,
+            p_value: self.p_value,
+            observed: Some(count as f64),
+            expected: Some(forecast.mean),
+            headline: format!("{count} requests in {window} s, {} its usual rate", times(ratio)),
+            sentence: format!(
+                "{count} requests in the {window} seconds from {start}, where {:.1} are expected \
+                 at this hour and more than {usual_most} come once in a hundred times.",
+                forecast.mean
+            ),
+            fields: json!({
+                "interval": [0, usual_most],
+                "window_seconds": window,
+                "window_start": start,
+            }),
+        }
+    }
+}
+
+fn times(ratio: f64) -> String {
+    if ratio >= 1_000.0 {
+        "over 1,000 times".into()
+    } else if ratio >= 10.0 {
+        format!("{ratio:.0} times")
+    } else {
+        format!("{ratio:.1} times")
+    }
+}

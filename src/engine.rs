@@ -1,0 +1,283 @@
+//! The synchronous fold over a log: `(state, events) -> (state, alerts)`.
+//!
+//! No clock, no I/O: the same events give the same alerts however they are cut into
+//! batches, live, in a backtest and in tests.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+
+use crate::alert::{Alert, DetectorId};
+use crate::config::{DetectConfig, PolicyConfig};
+use crate::decide::{Decider, Moment};
+use crate::detect::replay::FirstUse;
+use crate::detect::{Signal, Thresholds, geo, rate, replay};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
+use crate::profile::{Population, Profile, Recent, Suspicion};
+
+/// How long requests and nonces are remembered exactly, in seconds of event time.
+const MEMORY_SECONDS: f64 = 3_600.0;
+/// ... and at most this many of each.
+const MEMORY_ENTRIES: usize = 2_000_000;
+
+/// One event moves the watermark by at most this much, so that a single wrong clock
+/// cannot push it away.
+const WATERMARK_STEP_SECONDS: f64 = 3_600.0;
+
+/// What happened to the events so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub events: u64,
+    /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
+    pub redelivered: u64,
+    /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
+    pub unprofiled: u64,
+}
+
+/// Where a partition's log has come to.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    position: RecordPosition,
+    time: EventTime,
+}
+
+/// All state between events.
+pub struct Engine {
+    config: DetectConfig,
+    profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
+    population: Population,
+    requests: Recent<()>,
+    nonces: Recent<FirstUse>,
+    hasher: foldhash::quality::FixedState,
+    progress: HashMap<PartitionId, Progress>,
+    watermark: EventTime,
+    decider: Decider,
+    counters: Counters,
+}
+
+impl Engine {
+    pub fn new(detect: &DetectConfig, policy: &PolicyConfig) -> Self {
+        Self {
+            config: detect.clone(),
+            profiles: HashMap::default(),
+            population: Population::default(),
+            requests: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
+            nonces: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
+            hasher: foldhash::quality::FixedState::default(),
+            progress: HashMap::new(),
+            watermark: EventTime::from_micros(i64::MIN),
+            decider: Decider::new(policy),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub fn keys(&self) -> usize {
+        self.profiles.len()
+    }
+
+    /// Folds one partition's next events. `now` is the wall clock, for `detected_at` only.
+    pub fn process(
+        &mut self,
+        partition: &PartitionId,
+        events: &[EnrichedEvent],
+        now: EventTime,
+    ) -> Vec<Alert> {
+        let moment = Moment { partition, now };
+        let mut alerts = Vec::new();
+        for enriched in events {
+            self.step(enriched, moment, &mut alerts);
+        }
+        alerts
+    }
+
+    fn step(&mut self, enriched: &EnrichedEvent, moment: Moment<'_>, alerts: &mut Vec<Alert>) {
+        self.counters.events += 1;
+        if self.is_redelivery(enriched, moment.partition) {
+            self.counters.redelivered += 1;
+            return;
+        }
+        self.advance_watermark(enriched.event.time);
+        alerts.extend(self.decider.close_quiet(self.watermark, moment));
+        if !self.admit(enriched) {
+            self.counters.unprofiled += 1;
+            return;
+        }
+        let first_use = self.first_use_of_nonce(enriched);
+        let thresholds = Thresholds::new(&self.config, self.profiles.len());
+        let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
+        profile.rate.count(enriched.event.time);
+        let inspection = Inspection {
+            profile,
+            population: &self.population,
+            decider: &self.decider,
+            thresholds,
+            validity_window_seconds: self.config.validity_window_seconds,
+            enriched,
+        };
+        let (signals, suspicion) = inspection.run(first_use);
+        if suspicion != Suspicion::default() {
+            self.decider.keep_open(&enriched.event.key_id, enriched);
+        }
+        if first_use.is_some() && !suspicion.nonce {
+            profile.nonces.learn_repetition();
+        }
+        profile.learn(enriched, suspicion);
+        alerts.extend(self.decider.consider(enriched, signals, moment));
+    }
+
+    /// A record that was handled before: same place in the log, or the same request at
+    /// the same time. A replayed request has a request id and a time of its own.
+    fn is_redelivery(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) -> bool {
+        let (event, position) = (&enriched.event, enriched.position);
+        match self.progress.get_mut(partition) {
+            Some(last) => {
+                if position <= last.position && event.time <= last.time {
+                    return true;
+                }
+                last.position = position;
+                last.time = last.time.max(event.time);
+            }
+            None => {
+                self.progress.insert(partition.clone(), Progress { position, time: event.time });
+            }
+        }
+        let Some(request_id) = &event.request_id else { return false };
+        let identity = self.hash((&event.key_id, request_id, event.time));
+        self.requests.first_or_insert(identity, (), self.watermark).is_some()
+    }
+
+    /// The earlier request with this event's nonce, if there was one.
+    fn first_use_of_nonce(&mut self, enriched: &EnrichedEvent) -> Option<FirstUse> {
+        let event = &enriched.event;
+        let identity = self.hash((&event.key_id, event.nonce?.fingerprint));
+        let this = FirstUse {
+            time: event.time,
+            ip: event.client_ip,
+            status: event.status,
+            position: enriched.position,
+        };
+        self.nonces.first_or_insert(identity, this, self.watermark)
+    }
+
+    fn hash(&self, value: impl Hash) -> u64 {
+        self.hasher.hash_one(value)
+    }
+
+    fn advance_watermark(&mut self, time: EventTime) {
+        let bound = if self.watermark == EventTime::from_micros(i64::MIN) {
+            time
+        } else {
+            self.watermark.plus_seconds(WATERMARK_STEP_SECONDS)
+        };
+        self.watermark = self.watermark.max(time.min(bound));
+    }
+
+    /// Whether the event's key has, or now gets, a profile. Keys that the API itself
+    /// refuses get none: inventing key ids must not cost memory.
+    fn admit(&mut self, enriched: &EnrichedEvent) -> bool {
+        let event = &enriched.event;
+        if self.profiles.contains_key(&event.key_id) {
+            return true;
+        }
+        if matches!(event.status, 401 | 403) || self.profiles.len() >= self.config.max_keys {
+            return false;
+        }
+        self.profiles.insert(event.key_id.clone(), Profile::new(event.time));
+        self.population.countries.add(&enriched.origin.country);
+        self.population.networks.add(&enriched.origin.asn);
+        true
+    }
+}
+
+/// Everything a look at one event needs; nothing in it changes.
+struct Inspection<'a> {
+    profile: &'a Profile,
+    population: &'a Population,
+    decider: &'a Decider,
+    thresholds: Thresholds,
+    validity_window_seconds: f64,
+    enriched: &'a EnrichedEvent,
+}
+
+impl Inspection<'_> {
+    /// The signals that tell something new, and what must not be learned.
+    fn run(&self, first_use: Option<FirstUse>) -> (Vec<Signal>, Suspicion) {
+        let mut signals = Vec::new();
+        let suspicion = Suspicion {
+            rate: self.inspect_rate(&mut signals),
+            place: self.inspect_place(&mut signals),
+            nonce: self.inspect_nonce(first_use, &mut signals),
+            clock: self.inspect_clock(&mut signals),
+        };
+        signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
+        (signals, suspicion)
+    }
+
+    fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
+        let Some(spike) = rate::find_spike(&self.profile.rate, self.thresholds.rate) else {
+            return false;
+        };
+        if self.is_news(DetectorId::RateSpike, spike.p_value) {
+            signals.push(spike.into_signal(&self.profile.rate));
+        }
+        true
+    }
+
+    fn inspect_place(&self, signals: &mut Vec<Signal>) -> bool {
+        let places = &self.profile.places;
+        let finding = geo::find_place(places, self.population, self.enriched);
+        let threshold = self.thresholds.place;
+        if finding.new_location < threshold
+            && self.is_news(DetectorId::NewLocation, finding.new_location)
+        {
+            signals.push(finding.location_signal(places));
+        }
+        if finding.new_asn < threshold && self.is_news(DetectorId::NewAsn, finding.new_asn) {
+            signals.push(finding.asn_signal(places));
+        }
+        let travel = finding.travel.filter(|travel| travel.p_value < threshold);
+        if let Some(travel) = travel
+            && self.is_news(DetectorId::ImpossibleTravel, travel.p_value)
+        {
+            signals.push(travel.into_signal(self.enriched));
+        }
+        finding.new_location < threshold || finding.new_asn < threshold || travel.is_some()
+    }
+
+    fn inspect_nonce(&self, first_use: Option<FirstUse>, signals: &mut Vec<Signal>) -> bool {
+        let Some(nonce) = self.enriched.event.nonce else { return false };
+        let duplicate = first_use
+            .and_then(|first| replay::duplicate_nonce(self.profile, self.enriched, &nonce, &first));
+        let backwards =
+            replay::out_of_order_nonce(&self.profile.nonces, &self.enriched.event, &nonce);
+        let duplicate = self.push_replay(duplicate, signals);
+        let backwards = self.push_replay(backwards, signals);
+        duplicate || backwards
+    }
+
+    fn inspect_clock(&self, signals: &mut Vec<Signal>) -> bool {
+        let event = &self.enriched.event;
+        let Some(client_time) = event.client_time else { return false };
+        let window = self.validity_window_seconds;
+        let stale = replay::stale_timestamp(&self.profile.clock, event, client_time, window);
+        self.push_replay(stale, signals)
+    }
+
+    /// Keeps a replay signal that is below the threshold and news; says whether it is below.
+    fn push_replay(&self, signal: Option<Signal>, signals: &mut Vec<Signal>) -> bool {
+        let Some(signal) = signal.filter(|s| s.p_value < self.thresholds.replay) else {
+            return false;
+        };
+        if self.is_news(signal.detector, signal.p_value) {
+            signals.push(signal);
+        }
+        true
+    }
+
+    fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
+        p_value <= self.decider.news_below(&self.enriched.event.key_id, detector)
+    }
+}

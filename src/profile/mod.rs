@@ -1,0 +1,74 @@
+//! What is known of one key: its rate, its places, its nonces, its clock.
+//!
+//! A profile only remembers. Whether an event is unusual is asked in `detect`,
+//! before the event is learned here.
+
+pub mod clock;
+pub mod nonce;
+pub mod place;
+pub mod population;
+pub mod rate;
+pub mod recent;
+
+use crate::event::{EnrichedEvent, EventTime};
+
+pub use self::clock::ClockProfile;
+pub use self::nonce::NonceProfile;
+pub use self::place::PlaceProfile;
+pub use self::population::Population;
+pub use self::rate::RateProfile;
+pub use self::recent::Recent;
+
+/// What must not be learned because it was just found unusual: whoever steals a
+/// key must not be able to teach the profile that theft is ordinary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspicion {
+    pub rate: bool,
+    pub place: bool,
+    pub nonce: bool,
+    pub clock: bool,
+}
+
+/// One key's history, of bounded size.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub first_seen: EventTime,
+    pub last_seen: EventTime,
+    pub rate: RateProfile,
+    pub places: PlaceProfile,
+    pub nonces: NonceProfile,
+    pub clock: ClockProfile,
+}
+
+impl Profile {
+    pub fn new(time: EventTime) -> Self {
+        Self {
+            first_seen: time,
+            last_seen: time,
+            rate: RateProfile::new(time),
+            places: PlaceProfile::default(),
+            nonces: NonceProfile::default(),
+            clock: ClockProfile::default(),
+        }
+    }
+
+    /// Learns one event. The rate is counted before detection (see [`RateProfile::count`]).
+    pub fn learn(&mut self, enriched: &EnrichedEvent, suspicion: Suspicion) {
+        let event = &enriched.event;
+        self.last_seen = self.last_seen.max(event.time);
+        if suspicion.rate {
+            self.rate.exclude_current();
+        }
+        self.places.learn(enriched, suspicion.place);
+        if let Some(nonce) = event.nonce
+            && !suspicion.nonce
+        {
+            self.nonces.learn(&nonce, event.time);
+        }
+        if let Some(client_time) = event.client_time
+            && !suspicion.clock
+        {
+            self.clock.learn(event.time.seconds_since(client_time));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! How much a key is used: seasonal Gamma-Poisson counts at several window lengths.
+//!
+//! The expected rate is a Gamma posterior for each hour of the day, on weekdays and
+//! weekends apart, shrunk towards the key's overall rate while young, times a level
+//! that follows the last hour. Counts in windows vary more than Poisson; each window
+//! length learns its own index of dispersion (variance over mean), so a cron job's
+//! bursts are ordinary for the key that has them. The predictive of a window's count
+//! is then negative binomial (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.6).
+
+use crate::event::EventTime;
+
+/// Window lengths in seconds, shortest first.
+pub const WINDOW_SECONDS: [i64; 4] = [10, 60, 600, 3_600];
+
+/// The window whose close teaches the seasons.
+const SEASON_WINDOW: usize = 1;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+const SEASONS: usize = 48;
+
+/// What a season learned halves in this time.
+const SEASON_HALF_LIFE_HOURS: f32 = 14.0 * 24.0;
+/// The overall rate weighs as much as this many hours of a season's own history.
+const SHRINKAGE_HOURS: f32 = 1.0;
+/// The level follows the last hour or so.
+const LEVEL_HALF_LIFE_SECONDS: f32 = 3_600.0;
+/// Pseudo-count that keeps the level near 1 for rare keys.
+const LEVEL_PRIOR_EVENTS: f32 = 20.0;
+/// Weight of one window in the index of dispersion.
+const DISPERSION_WEIGHT: f32 = 0.01;
+/// A key silent for longer than this is not charged with empty windows beyond it.
+const MAX_SILENCE: i64 = 14 * DAY;
+
+/// Decayed counts and the hours in which they were made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gamma {
+    events: f32,
+    hours: f32,
+}
+
+impl Gamma {
+    fn add(&mut self, events: f32, hours: f32) {
+        let decay = (-hours / SEASON_HALF_LIFE_HOURS).exp2();
+        self.events = self.events * decay + events;
+        self.hours = self.hours * decay + hours;
+    }
+}
+
+/// One tumbling window and how its counts vary.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    index: i64,
+    count: u32,
+    excluded: bool,
+    /// Index of dispersion: variance over mean.
+    dispersion: f32,
+}
+
+/// What a window's count is expected to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Events in the whole window.
+    pub mean: f64,
+    /// Size parameter of the negative binomial; variance = mean + mean^2 / size.
+    pub size: f64,
+}
+
+/// The rate of one key.
+#[derive(Clone, Debug)]
+pub struct RateProfile {
+    windows: [Window; WINDOW_SECONDS.len()],
+    seasons: [Gamma; SEASONS],
+    overall: Gamma,
+    level_observed: f32,
+    level_expected: f32,
+}
+
+impl RateProfile {
+    pub fn new(time: EventTime) -> Self {
+        let window = |length: i64| Window {
+            index: seconds(time).div_euclid(length),
+            count: 0,
+            excluded: false,
+            dispersion: 2.0,
+        };
+        Self {
+            windows: WINDOW_SECONDS.map(window),
+            seasons: [Gamma::default(); SEASONS],
+            overall: Gamma::default(),
+            level_observed: 0.0,
+            level_expected: 0.0,
+        }
+    }
+
+    /// Counts one event, closing the windows that ended before it. An event that comes
+    /// too late for a window is left out of it: a backlog is not a spike.
+    pub fn count(&mut self, time: EventTime) {
+        let now = seconds(time);
+        for (which, length) in WINDOW_SECONDS.into_iter().enumerate() {
+            let index = now.div_euclid(length);
+            if index > self.windows[which].index {
+                self.close(which, index);
+            }
+            let window = &mut self.windows[which];
+            if index == window.index {
+                window.count = window.count.saturating_add(1);
+            }
+        }
+    }
+
+    /// Keeps the current windows out of what is learned.
+    pub fn exclude_current(&mut self) {
+        for window in &mut self.windows {
+            window.excluded = true;
+        }
+    }
+
+    /// Hours of history.
+    pub fn history_hours(&self) -> f64 {
+        f64::from(self.overall.hours)
+    }
+
+    /// Events in the current window of this length.
+    pub fn current_count(&self, which: usize) -> u64 {
+        u64::from(self.windows[which].count)
+    }
+
+    /// Start of the current window, in seconds since the epoch.
+    pub fn window_start(&self, which: usize) -> i64 {
+        self.windows[which].index * WINDOW_SECONDS[which]
+    }
+
+    /// Predictive distribution of the count in the current window of this length.
+    pub fn forecast(&self, which: usize) -> Forecast {
+        let length = WINDOW_SECONDS[which];
+        let season = &self.seasons[season_of(self.window_start(which))];
+        let mean = self.seasonal_rate(season) * f64::from(self.level()) * length as f64;
+        let mean = mean.max(1e-3);
+        let dispersion = f64::from(self.windows[which].dispersion).max(1.1);
+        // Three sources of variance beyond Poisson: dispersion within the season, the
+        // uncertainty of the rate itself, and a season of which little was seen so far.
+        let rate_uncertainty = dispersion / f64::from(self.overall.events).max(0.5);
+        let season_uncertainty = 0.04 + 0.7 / (1.0 + f64::from(season.hours));
+        let inverse_size = (dispersion - 1.0) / mean + rate_uncertainty + season_uncertainty;
+        Forecast { mean, size: 1.0 / inverse_size }
+    }
+
+    /// Events a second in this season, before the level.
+    fn seasonal_rate(&self, season: &Gamma) -> f64 {
+        let overall = (self.overall.events + 0.1) / (self.overall.hours + 0.1);
+        let hourly = (season.events + SHRINKAGE_HOURS * overall) / (season.hours + SHRINKAGE_HOURS);
+        f64::from(hourly) / HOUR as f64
+    }
+
+    /// How the last hour compares with its season.
+    fn level(&self) -> f32 {
+        (self.level_observed + LEVEL_PRIOR_EVENTS) / (self.level_expected + LEVEL_PRIOR_EVENTS)
+    }
+
+    fn close(&mut self, which: usize, next_index: i64) {
+        let window = self.windows[which];
+        let length = WINDOW_SECONDS[which];
+        let silence = (MAX_SILENCE / length).min(next_index - window.index - 1);
+        if !window.excluded {
+            self.learn_dispersion(which, silence);
+            if which == SEASON_WINDOW {
+                self.learn_seasons(window.index * length, window.count, silence);
+            }
+        }
+        let window = &mut self.windows[which];
+        window.index = next_index;
+        window.count = 0;
+        window.excluded = false;
+    }
+
+    fn learn_dispersion(&mut self, which: usize, silence: i64) {
+        let mean = self.forecast(which).mean;
+        let window = &mut self.windows[which];
+        let error = f64::from(window.count) - mean;
+        let ratio = (error * error / mean.max(0.05)) as f32;
+        window.dispersion += DISPERSION_WEIGHT * (ratio - window.dispersion);
+        // An empty window's ratio is its mean.
+        let kept = (1.0 - DISPERSION_WEIGHT).powi(silence.min(10_000) as i32);
+        window.dispersion = window.dispersion * kept + (mean as f32) * (1.0 - kept);
+    }
+
+    /// Teaches the window that began at `start` and the `silence` empty ones after it.
+    fn learn_seasons(&mut self, start: i64, count: u32, silence: i64) {
+        let length = WINDOW_SECONDS[SEASON_WINDOW];
+        self.learn_interval(start, length, count as f32);
+        let end = start + length * (silence + 1);
+        let mut from = start + length;
+        while from < end {
+            let to = end.min((from.div_euclid(HOUR) + 1) * HOUR);
+            self.learn_interval(from, to - from, 0.0);
+            from = to;
+        }
+    }
+
+    /// Teaches `events` in an interval that lies within one hour.
+    fn learn_interval(&mut self, start: i64, length: i64, events: f32) {
+        let season = season_of(start);
+        let hours = length as f32 / HOUR as f32;
+        let expected = self.seasonal_rate(&self.seasons[season]) as f32 * length as f32;
+        let decay = (-(length as f32) / LEVEL_HALF_LIFE_SECONDS).exp2();
+        self.level_observed = self.level_observed * decay + events;
+        self.level_expected = self.level_expected * decay + expected;
+        self.seasons[season].add(events, hours);
+        self.overall.add(events, hours);
+    }
+}
+
+fn seconds(time: EventTime) -> i64 {
+    time.as_micros().div_euclid(1_000_000)
+}
+
+/// Hour of the day, UTC; weekends apart. 1970-01-01 was a Thursday.
+fn season_of(second: i64) -> usize {
+    let hour = second.rem_euclid(DAY) / HOUR;
+    let weekday = (second.div_euclid(DAY) + 3).rem_euclid(7);
+    let weekend = usize::from(weekday >= 5);
+    weekend * 24 + hour as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MONDAY: i64 = 1_767_571_200;
+
+    fn steady(events_per_minute: i64, minutes: i64) -> RateProfile {
+        let mut rate = RateProfile::new(EventTime::from_seconds(MONDAY));
+        for minute in 0..minutes {
+            for event in 0..events_per_minute {
+                rate.count(EventTime::from_seconds(
+                    MONDAY + minute * 60 + event * 60 / events_per_minute,
+                ));
+            }
+        }
+        rate
+    }
+
+    #[test]
+    fn a_steady_key_is_expected_to_stay_steady() {
+        let rate = steady(30, 600);
+        for (which, length) in WINDOW_SECONDS.iter().enumerate() {
+            let expected = 0.5 * *length as f64;
+            let mean = rate.forecast(which).mean;
+            assert!((mean / expected - 1.0).abs() < 0.15, "{length} s: {mean} for {expected}");
+        }
+    }
+
+    #[test]
+    fn silence_lowers_the_expectation() {
+        let mut rate = steady(30, 600);
+        let before = rate.forecast(3).mean;
+        rate.count(EventTime::from_seconds(MONDAY + 600 * 60 + 4 * DAY));
+        assert!(rate.forecast(3).mean < before / 2.0);
+    }
+
+    #[test]
+    fn excluded_windows_teach_nothing() {
+        let mut rate = steady(30, 600);
+        let before = rate.forecast(1).mean;
+        for event in 0..6_000 {
+            rate.count(EventTime::from_seconds(MONDAY + 600 * 60 + event / 100));
+            rate.exclude_current();
+        }
+        rate.count(EventTime::from_seconds(MONDAY + 601 * 60));
+        assert!((rate.forecast(1).mean / before - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn bursts_that_recur_widen_the_forecast() {
+        let mut rate = RateProfile::new(EventTime::from_seconds(MONDAY));
+        for burst in 0..500 {
+            for event in 0..100 {
+                rate.count(EventTime::from_seconds(MONDAY + burst * 600 + event / 50));
+            }
+        }
+        let forecast = rate.forecast(0);
+        let deviation = (forecast.mean + forecast.mean.powi(2) / forecast.size).sqrt();
+        assert!(deviation > 5.0 * forecast.mean, "{forecast:?}");
+    }
+
+    #[test]
+    fn weekends_are_a_season_of_their_own() {
+        assert_eq!(season_of(MONDAY), 0);
+        assert_eq!(season_of(MONDAY + 5 * DAY + 3 * HOUR), 27);
+        assert_eq!(season_of(MONDAY - 1), 24 + 23);
+    }
+}

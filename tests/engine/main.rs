@@ -1,0 +1,250 @@
+//! The synchronous core, scene by scene: what must alert, and what is ordinary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod scene;
+
+use keywatch::alert::{AlertType, DetectorId, Severity};
+use proptest::prelude::*;
+
+use scene::{AMSTERDAM, LONDON, NEW_YORK, Place, SYDNEY, Scene};
+
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 86_400.0;
+
+/// A key in London: a request every `every` seconds for two days.
+fn settled(every: f64) -> Scene {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 2.0 * DAY, every);
+    scene
+}
+
+#[test]
+fn a_steady_key_alerts_nobody() {
+    assert!(settled(5.0).run().is_empty());
+}
+
+#[test]
+fn a_spike_is_found_within_fifteen_seconds() {
+    let mut scene = settled(5.0);
+    scene.steady("key", LONDON, 2.0 * DAY, 60.0, 0.05);
+    let alerts = scene.run();
+    let first = &alerts[0];
+    assert_eq!(first.detectors, [DetectorId::RateSpike]);
+    assert!(first.severity >= Severity::Medium);
+    assert!(first.detected_event_time.seconds_since(scene.at(2.0 * DAY)) < 15.0);
+    let evidence = &first.evidence[0];
+    assert!(evidence.observed.unwrap() > 10.0 * evidence.expected.unwrap());
+}
+
+#[test]
+fn the_daily_rise_of_office_hours_is_ordinary_once_it_was_seen() {
+    let mut scene = Scene::new();
+    for day in 0..7 {
+        let start = f64::from(day) * DAY;
+        scene.steady("key", LONDON, start, 8.0 * HOUR, 300.0);
+        scene.steady("key", LONDON, start + 8.0 * HOUR, 10.0 * HOUR, 5.0);
+        scene.steady("key", LONDON, start + 18.0 * HOUR, 6.0 * HOUR, 300.0);
+    }
+    let alerts = scene.run();
+    let late: Vec<_> =
+        alerts.iter().filter(|a| a.first_event_time > scene.at(DAY)).map(|a| &a.title).collect();
+    assert!(late.is_empty(), "{late:?}");
+}
+
+#[test]
+fn bursts_of_a_cron_job_are_ordinary() {
+    let mut scene = Scene::new();
+    for run in 0..600 {
+        scene.steady("key", LONDON, f64::from(run) * 600.0, 5.0, 0.05);
+    }
+    let alerts = scene.run();
+    let late = alerts.iter().filter(|a| a.first_event_time > scene.at(3.0 * HOUR)).count();
+    assert_eq!(late, 0);
+}
+
+#[test]
+fn two_places_at_once_are_impossible_travel() {
+    let mut scene = settled(30.0);
+    scene.request("key", SYDNEY, 2.0 * DAY + 60.0);
+    let alert = &scene.run()[0];
+    assert!(alert.detectors.contains(&DetectorId::ImpossibleTravel), "{:?}", alert.detectors);
+    let travel =
+        alert.evidence.iter().find(|e| e.detector == DetectorId::ImpossibleTravel).unwrap();
+    assert!(travel.fields["kilometres"].as_f64().unwrap() > 16_000.0);
+    assert!(alert.severity >= Severity::Medium);
+}
+
+#[test]
+fn a_journey_at_the_speed_of_an_aircraft_is_not_impossible() {
+    let mut scene = settled(30.0);
+    scene.steady("key", NEW_YORK, 2.0 * DAY + 8.0 * HOUR, HOUR, 30.0);
+    let alerts = scene.run();
+    assert!(alerts.iter().all(|a| !a.detectors.contains(&DetectorId::ImpossibleTravel)));
+}
+
+#[test]
+fn a_fleet_in_several_regions_at_once_is_ordinary() {
+    let mut scene = Scene::new();
+    for (start, place) in [(0.0, LONDON), (1.0, NEW_YORK), (2.0, SYDNEY)] {
+        scene.steady("key", place, start, 2.0 * DAY, 20.0);
+    }
+    assert!(scene.run().is_empty());
+}
+
+#[test]
+fn an_address_that_a_database_update_moves_has_not_travelled() {
+    let mut scene = settled(30.0);
+    let moved = Place { ip: LONDON.ip, ..SYDNEY };
+    scene.steady("key", moved, 2.0 * DAY, HOUR, 30.0);
+    assert!(scene.run().is_empty());
+}
+
+#[test]
+fn a_country_never_used_is_a_new_location() {
+    let mut scene = settled(30.0);
+    scene.steady("key", SYDNEY, 2.0 * DAY + 30.0 * HOUR, 60.0, 30.0);
+    let alerts = scene.run();
+    assert!(alerts[0].detectors.contains(&DetectorId::NewLocation));
+    assert!(alerts[0].explanation.contains("Sydney, AU"), "{}", alerts[0].explanation);
+}
+
+#[test]
+fn another_network_in_the_same_city_is_a_new_asn_and_not_travel() {
+    let mut scene = settled(30.0);
+    let other = Place { asn: 64_999, ip: "203.0.113.9", ..LONDON };
+    scene.request("key", other, 2.0 * DAY + 30.0);
+    let alert = &scene.run()[0];
+    assert_eq!(alert.detectors, [DetectorId::NewAsn]);
+}
+
+#[test]
+fn a_deploy_inside_one_network_and_country_is_ordinary() {
+    let mut scene = settled(30.0);
+    let moved = Place { ip: "198.51.100.77", region: "Scotland", ..LONDON };
+    scene.steady("key", moved, 2.0 * DAY, HOUR, 30.0);
+    assert!(scene.run().is_empty());
+}
+
+#[test]
+fn a_nonce_from_elsewhere_is_a_replay() {
+    let mut scene = settled(30.0);
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81");
+    scene.request("key", AMSTERDAM, 2.0 * DAY + 5.0).nonce("zq81");
+    let alerts = scene.run();
+    assert_eq!(alerts[0].detectors[0], DetectorId::DuplicateNonce);
+    assert!(alerts[0].severity >= Severity::High);
+    let text = serde_json::to_string(&alerts[0]).unwrap();
+    assert!(!text.contains("zq81"), "the nonce itself must not leave the house: {text}");
+}
+
+#[test]
+fn a_retry_after_a_timeout_is_not_a_replay() {
+    let mut scene = settled(30.0);
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81").status(504);
+    scene.request("key", LONDON, 2.0 * DAY + 40.0).nonce("zq81");
+    assert!(scene.run().is_empty());
+}
+
+#[test]
+fn a_redelivered_record_is_not_a_replay_and_counts_once() {
+    let mut scene = settled(30.0);
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81").request_id("r-1");
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81").request_id("r-1");
+    let (alerts, counters) = scene.run_counted();
+    assert!(alerts.is_empty());
+    assert_eq!(counters.redelivered, 1);
+}
+
+#[test]
+fn a_partition_read_again_changes_nothing() {
+    let scene = settled(30.0);
+    let events = scene.events();
+    let mut engine = Scene::engine();
+    let partition = Scene::partition();
+    engine.process(&partition, &events, scene.at(0.0));
+    engine.process(&partition, &events, scene.at(0.0));
+    assert_eq!(engine.counters().redelivered, events.len() as u64);
+}
+
+#[test]
+fn a_request_signed_long_ago_is_stale_when_accepted() {
+    let mut scene = Scene::new();
+    for n in 0..1_000 {
+        let time = f64::from(n) * 60.0;
+        scene.request("key", LONDON, time).signed_at(time - 0.2);
+    }
+    scene.request("key", LONDON, 60_000.0).signed_at(60_000.0 - 7_200.0);
+    let alerts = scene.run();
+    assert_eq!(alerts[0].detectors, [DetectorId::StaleTimestamp]);
+}
+
+#[test]
+fn a_clock_that_was_always_wrong_is_not_stale() {
+    let mut scene = Scene::new();
+    for n in 0..1_000 {
+        let time = f64::from(n) * 60.0;
+        scene.request("key", LONDON, time).signed_at(time - 600.0);
+    }
+    assert!(scene.run().is_empty());
+}
+
+#[test]
+fn a_counter_that_goes_back_is_out_of_order() {
+    let mut scene = Scene::new();
+    for n in 0..5_000 {
+        scene.request("key", LONDON, f64::from(n) * 30.0).nonce(&(100_000 + n).to_string());
+    }
+    scene.request("key", LONDON, 150_000.0).nonce("7");
+    let alerts = scene.run();
+    assert_eq!(alerts[0].detectors, [DetectorId::OutOfOrderNonce]);
+}
+
+#[test]
+fn more_evidence_updates_the_one_incident_and_quiet_closes_it() {
+    let mut scene = settled(30.0);
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81");
+    scene.request("key", SYDNEY, 2.0 * DAY + 5.0).nonce("zq81");
+    scene.steady("key", LONDON, 2.0 * DAY + 10.0, 120.0, 0.05);
+    scene.steady("key", LONDON, 2.0 * DAY + 2.0 * HOUR, HOUR, 30.0);
+    let alerts = scene.run();
+    let ids: std::collections::BTreeSet<_> = alerts.iter().map(|a| &a.id).collect();
+    assert_eq!(ids.len(), 1, "one incident a key");
+    let revisions: Vec<u32> = alerts.iter().map(|a| a.revision).collect();
+    assert_eq!(revisions, (1..=alerts.len() as u32).collect::<Vec<_>>());
+    assert_eq!(alerts[0].alert_type, AlertType::Opened);
+    assert_eq!(alerts.last().unwrap().alert_type, AlertType::Resolved);
+    assert!(alerts.iter().any(|a| a.severity == Severity::Critical));
+}
+
+#[test]
+fn refused_strangers_get_no_profile() {
+    let mut scene = Scene::new();
+    for n in 0..100 {
+        scene.request(&format!("invented-{n}"), LONDON, f64::from(n)).status(401);
+    }
+    let (_, counters) = scene.run_counted();
+    assert_eq!(counters.unprofiled, 100);
+}
+
+/// A scene with every kind of finding in it.
+fn eventful() -> Scene {
+    let mut scene = settled(60.0);
+    scene.request("key", LONDON, 2.0 * DAY).nonce("zq81");
+    scene.request("key", SYDNEY, 2.0 * DAY + 5.0).nonce("zq81");
+    scene.steady("key", LONDON, 2.0 * DAY + 10.0, 60.0, 0.1);
+    scene.steady("other", NEW_YORK, 0.0, 2.0 * DAY, 300.0);
+    scene.request("other", AMSTERDAM, 2.0 * DAY + 100.0);
+    scene.steady("key", LONDON, 2.0 * DAY + 2.0 * HOUR, HOUR, 30.0);
+    scene
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn cutting_the_log_into_batches_changes_nothing(cuts in prop::collection::vec(1usize..900, 1..20)) {
+        let scene = eventful();
+        let whole = scene.run();
+        prop_assert!(whole.len() > 3);
+        prop_assert_eq!(scene.run_in_batches(&cuts), whole);
+    }
+}

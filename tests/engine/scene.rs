@@ -1,0 +1,194 @@
+//! A small language for logs: keys that do things at places and times.
+
+use std::sync::Arc;
+
+use keywatch::alert::Alert;
+use keywatch::config::{DetectConfig, PolicyConfig};
+use keywatch::engine::{Counters, Engine};
+use keywatch::event::{
+    AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
+    RecordPosition,
+};
+
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub ip: &'static str,
+    pub asn: u32,
+    pub country: &'static str,
+    pub region: &'static str,
+    pub city: &'static str,
+    pub latitude: f64,
+    pub longitude: f64,
+}
+
+pub const LONDON: Place = Place {
+    ip: "192.0.2.10",
+    asn: 64_500,
+    country: "GB",
+    region: "England",
+    city: "London",
+    latitude: 51.5,
+    longitude: -0.1,
+};
+pub const AMSTERDAM: Place = Place {
+    ip: "198.51.100.10",
+    asn: 64_501,
+    country: "NL",
+    region: "North Holland",
+    city: "Amsterdam",
+    latitude: 52.4,
+    longitude: 4.9,
+};
+pub const NEW_YORK: Place = Place {
+    ip: "203.0.113.10",
+    asn: 64_502,
+    country: "US",
+    region: "New York",
+    city: "New York",
+    latitude: 40.7,
+    longitude: -74.0,
+};
+pub const SYDNEY: Place = Place {
+    ip: "198.18.5.10",
+    asn: 64_503,
+    country: "AU",
+    region: "New South Wales",
+    city: "Sydney",
+    latitude: -33.9,
+    longitude: 151.2,
+};
+
+/// Monday, 2026-01-05, midnight UTC.
+const START: i64 = 1_767_571_200;
+
+#[derive(Default)]
+pub struct Scene {
+    requests: Vec<(AccessEvent, Arc<Origin>)>,
+}
+
+/// The request just added, to say more about it.
+pub struct Request<'a>(&'a mut AccessEvent);
+
+impl Request<'_> {
+    pub fn nonce(self, nonce: &str) -> Self {
+        let hash = nonce.bytes().fold(7u128, |h, b| h.wrapping_mul(1_000_003) ^ u128::from(b));
+        self.0.nonce = Some(Nonce { fingerprint: Fingerprint(hash), number: nonce.parse().ok() });
+        self
+    }
+
+    pub fn status(self, status: u16) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    pub fn request_id(self, id: &str) -> Self {
+        self.0.request_id = Some(id.into());
+        self
+    }
+
+    pub fn signed_at(self, seconds: f64) -> Self {
+        self.0.client_time = Some(EventTime::from_seconds(START).plus_seconds(seconds));
+        self
+    }
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn at(&self, seconds: f64) -> EventTime {
+        EventTime::from_seconds(START).plus_seconds(seconds)
+    }
+
+    pub fn request(&mut self, key: &str, place: Place, seconds: f64) -> Request<'_> {
+        let event = AccessEvent {
+            time: self.at(seconds),
+            key_id: key.into(),
+            client_ip: place.ip.parse().unwrap(),
+            method: "GET".into(),
+            path: "/v1/orders".into(),
+            status: 200,
+            request_id: None,
+            latency_ms: None,
+            bytes_in: None,
+            bytes_out: None,
+            user_agent: None,
+            environment: None,
+            scope: None,
+            tenant: None,
+            nonce: None,
+            client_time: None,
+            signature: None,
+        };
+        let origin = Origin {
+            country: place.country.into(),
+            region: place.region.into(),
+            city: place.city.into(),
+            coordinates: Some(Coordinates {
+                latitude: place.latitude,
+                longitude: place.longitude,
+                accuracy_km: 50.0,
+            }),
+            asn: place.asn,
+            as_name: "Example Networks".into(),
+        };
+        self.requests.push((event, Arc::new(origin)));
+        Request(&mut self.requests.last_mut().unwrap().0)
+    }
+
+    /// A request every `every` seconds, from `start` for `length` seconds.
+    pub fn steady(&mut self, key: &str, place: Place, start: f64, length: f64, every: f64) {
+        let count = (length / every) as u32;
+        for n in 0..count {
+            self.request(key, place, start + f64::from(n) * every);
+        }
+    }
+
+    /// The log in time order, as it would be read.
+    pub fn events(&self) -> Vec<EnrichedEvent> {
+        let mut requests = self.requests.clone();
+        requests.sort_by_key(|(event, _)| event.time);
+        let place = |(offset, (event, origin))| EnrichedEvent {
+            event,
+            position: RecordPosition { offset: offset as i64, index: 0 },
+            origin,
+        };
+        requests.into_iter().enumerate().map(place).collect()
+    }
+
+    pub fn engine() -> Engine {
+        Engine::new(&DetectConfig::default(), &PolicyConfig::default())
+    }
+
+    pub fn partition() -> PartitionId {
+        PartitionId { topic: "log".into(), partition: 0 }
+    }
+
+    pub fn run(&self) -> Vec<Alert> {
+        self.run_counted().0
+    }
+
+    pub fn run_counted(&self) -> (Vec<Alert>, Counters) {
+        let mut engine = Self::engine();
+        let alerts = engine.process(&Self::partition(), &self.events(), self.at(0.0));
+        (alerts, engine.counters())
+    }
+
+    /// The same log in batches whose sizes go round through `cuts`.
+    pub fn run_in_batches(&self, cuts: &[usize]) -> Vec<Alert> {
+        let mut engine = Self::engine();
+        let events = self.events();
+        let mut rest = &events[..];
+        let mut alerts = Vec::new();
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (batch, after) = rest.split_at((*cut).min(rest.len()));
+            alerts.extend(engine.process(&Self::partition(), batch, self.at(0.0)));
+            rest = after;
+        }
+        alerts
+    }
+}
