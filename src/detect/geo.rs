@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Signal;
 use crate::alert::DetectorId;
-use crate::event::{AccessEvent, Coordinates, EnrichedEvent, Origin};
+use crate::event::{Coordinates, EnrichedEvent, Origin};
 use crate::profile::place::{Fleet, PlaceProfile};
 use crate::profile::population::Population;
 
@@ -21,8 +21,8 @@ const DISCOUNT: f64 = 0.25;
 const MIN_OBSERVATIONS: f64 = 6.0;
 /// Travel needs less history: it is judged by physics.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
-/// A fleet seen this often is one of the key's own places.
-const ESTABLISHED: f32 = 3.0;
+/// A fleet of three observations, a little decayed, is one of the key's own places.
+const ESTABLISHED: f32 = 2.5;
 
 /// Faster than a passenger aircraft flies, with the wind behind it.
 const MAX_SPEED_KMH: f64 = 1_000.0;
@@ -77,7 +77,7 @@ pub fn find_place<'a>(
         finding.new_asn = new_asn(places, population, origin);
     }
     if observations >= MIN_TRAVEL_OBSERVATIONS {
-        finding.travel = find_travel(places, population, event, origin);
+        finding.travel = find_travel(places, population, own, enriched);
     }
     finding
 }
@@ -112,9 +112,10 @@ fn new_asn(places: &PlaceProfile, population: &Population, origin: &Origin) -> f
 fn find_travel<'a>(
     places: &'a PlaceProfile,
     population: &Population,
-    event: &AccessEvent,
-    origin: &Origin,
+    own: Option<&Fleet>,
+    enriched: &EnrichedEvent,
 ) -> Option<Travel<'a>> {
+    let (event, origin) = (&enriched.event, &enriched.origin);
     let here = origin.coordinates?;
     let fastest = places
         .fleets()
@@ -133,11 +134,25 @@ fn find_travel<'a>(
     if kilometres_per_hour < MAX_SPEED_KMH {
         return None;
     }
-    let countries = places.distinct(|fleet| fleet.country.clone());
-    let new = new_value_probability(places.observations(), countries);
-    let prior = population.countries.of(&origin.country).max(0.01);
-    let p_value = new * prior.sqrt() * INNOCENT_TRAVEL;
+    let p_value = place_probability(places, population, own, origin) * INNOCENT_TRAVEL;
     Some(Travel { p_value, from, kilometres, kilometres_per_hour })
+}
+
+/// Probability that the next observation is of this place: known a little, or new.
+fn place_probability(
+    places: &PlaceProfile,
+    population: &Population,
+    own: Option<&Fleet>,
+    origin: &Origin,
+) -> f64 {
+    let observations = places.observations();
+    let countries = places.distinct(|fleet| fleet.country.clone());
+    // The square root tempers the prior: an attacker's country may be a common one.
+    let prior = population.countries.of(&origin.country).max(0.01).sqrt();
+    let new = new_value_probability(observations, countries) * prior;
+    let known = own
+        .map_or(0.0, |fleet| (f64::from(fleet.weight) - DISCOUNT) / (observations + CONCENTRATION));
+    new.max(known)
 }
 
 /// Great-circle distance less what the location database does not know.
