@@ -22,6 +22,10 @@ const MEMORY_ENTRIES: usize = 2_000_000;
 /// One event moves the watermark by at most this much, so that a single wrong clock
 /// cannot push it away.
 const WATERMARK_STEP_SECONDS: f64 = 3_600.0;
+/// An event further than this from the watermark is an outlier ...
+const OUTLIER_SECONDS: f64 = 86_400.0;
+/// ... until so many in a row agree that the log has a gap.
+const AGREEING_OUTLIERS: u32 = 3;
 
 /// What happened to the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct Counters {
     pub events: u64,
     /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
     pub redelivered: u64,
+    /// Further ahead of the log than a day, one at a time: a wrong clock. Not learned.
+    pub set_aside: u64,
     /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
     pub unprofiled: u64,
 }
@@ -49,7 +55,8 @@ pub struct Engine {
     nonces: Recent<FirstUse>,
     hasher: foldhash::quality::FixedState,
     progress: HashMap<PartitionId, Progress>,
-    watermark: EventTime,
+    watermark: Option<EventTime>,
+    outliers_in_a_row: u32,
     decider: Decider,
     counters: Counters,
 }
@@ -64,7 +71,8 @@ impl Engine {
             nonces: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
             progress: HashMap::new(),
-            watermark: EventTime::from_micros(i64::MIN),
+            watermark: None,
+            outliers_in_a_row: 0,
             decider: Decider::new(policy),
             counters: Counters::default(),
         }
@@ -78,12 +86,13 @@ impl Engine {
         self.profiles.len()
     }
 
-    /// Folds one partition's next events. `now` is the wall clock, for `detected_at` only.
+    /// Folds one partition's next events. `now` is the wall clock, for `detected_at` only;
+    /// without it (in a backtest) alerts are detected at their event's time.
     pub fn process(
         &mut self,
         partition: &PartitionId,
         events: &[EnrichedEvent],
-        now: EventTime,
+        now: Option<EventTime>,
     ) -> Vec<Alert> {
         let moment = Moment { partition, now };
         let mut alerts = Vec::new();
@@ -99,13 +108,20 @@ impl Engine {
             self.counters.redelivered += 1;
             return;
         }
-        self.advance_watermark(enriched.event.time);
-        alerts.extend(self.decider.close_quiet(self.watermark, moment));
+        let Some(watermark) = self.advance_watermark(enriched.event.time) else {
+            self.counters.set_aside += 1;
+            return;
+        };
+        alerts.extend(self.decider.close_quiet(watermark, moment));
+        if self.is_repeated_request(enriched, watermark) {
+            self.counters.redelivered += 1;
+            return;
+        }
         if !self.admit(enriched) {
             self.counters.unprofiled += 1;
             return;
         }
-        let first_use = self.first_use_of_nonce(enriched);
+        let first_use = self.first_use_of_nonce(enriched, watermark);
         let thresholds = Thresholds::new(&self.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         profile.rate.count(enriched.event.time);
@@ -128,29 +144,37 @@ impl Engine {
         alerts.extend(self.decider.consider(enriched, signals, moment));
     }
 
-    /// A record that was handled before: same place in the log, or the same request at
-    /// the same time. A replayed request has a request id and a time of its own.
+    /// A record that was handled before: at or before the last position of its partition,
+    /// and no newer. (Offsets that begin again come with newer times.)
     fn is_redelivery(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) -> bool {
-        let (event, position) = (&enriched.event, enriched.position);
-        match self.progress.get_mut(partition) {
-            Some(last) => {
-                if position <= last.position && event.time <= last.time {
-                    return true;
-                }
-                last.position = position;
-                last.time = last.time.max(event.time);
-            }
-            None => {
-                self.progress.insert(partition.clone(), Progress { position, time: event.time });
-            }
+        let (time, position) = (enriched.event.time, enriched.position);
+        let Some(last) = self.progress.get_mut(partition) else {
+            self.progress.insert(partition.clone(), Progress { position, time });
+            return false;
+        };
+        if position <= last.position && time <= last.time {
+            return true;
         }
+        last.position = position;
+        last.time = last.time.max(time);
+        false
+    }
+
+    /// The same request in another record: same id, same time. A replayed request has an
+    /// id and a time of its own.
+    fn is_repeated_request(&mut self, enriched: &EnrichedEvent, watermark: EventTime) -> bool {
+        let event = &enriched.event;
         let Some(request_id) = &event.request_id else { return false };
         let identity = self.hash((&event.key_id, request_id, event.time));
-        self.requests.first_or_insert(identity, (), self.watermark).is_some()
+        self.requests.first_or_insert(identity, (), watermark).is_some()
     }
 
     /// The earlier request with this event's nonce, if there was one.
-    fn first_use_of_nonce(&mut self, enriched: &EnrichedEvent) -> Option<FirstUse> {
+    fn first_use_of_nonce(
+        &mut self,
+        enriched: &EnrichedEvent,
+        watermark: EventTime,
+    ) -> Option<FirstUse> {
         let event = &enriched.event;
         let identity = self.hash((&event.key_id, event.nonce?.fingerprint));
         let this = FirstUse {
@@ -159,20 +183,32 @@ impl Engine {
             status: event.status,
             position: enriched.position,
         };
-        self.nonces.first_or_insert(identity, this, self.watermark)
+        self.nonces.first_or_insert(identity, this, watermark)
     }
 
     fn hash(&self, value: impl Hash) -> u64 {
         self.hasher.hash_one(value)
     }
 
-    fn advance_watermark(&mut self, time: EventTime) {
-        let bound = if self.watermark == EventTime::from_micros(i64::MIN) {
-            time
-        } else {
-            self.watermark.plus_seconds(WATERMARK_STEP_SECONDS)
-        };
-        self.watermark = self.watermark.max(time.min(bound));
+    /// Moves the watermark towards `time` and returns it; `None` for an event that stands
+    /// alone in the future and must not be learned.
+    fn advance_watermark(&mut self, time: EventTime) -> Option<EventTime> {
+        let watermark = *self.watermark.get_or_insert(time);
+        let ahead = time.seconds_since(watermark);
+        if ahead.abs() > OUTLIER_SECONDS {
+            self.outliers_in_a_row += 1;
+            if self.outliers_in_a_row >= AGREEING_OUTLIERS {
+                self.outliers_in_a_row = 0;
+                self.watermark = Some(time);
+                return self.watermark;
+            }
+            return (ahead < 0.0).then_some(watermark);
+        }
+        self.outliers_in_a_row = 0;
+        if ahead > 0.0 {
+            self.watermark = Some(watermark.plus_seconds(ahead.min(WATERMARK_STEP_SECONDS)));
+        }
+        self.watermark
     }
 
     /// Whether the event's key has, or now gets, a profile. Keys that the API itself

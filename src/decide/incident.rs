@@ -55,6 +55,7 @@ impl Incident {
     /// Adds signals; a detector's stronger signal replaces its weaker one.
     pub fn add(&mut self, enriched: &EnrichedEvent, signals: Vec<Signal>) {
         self.touch(enriched);
+        self.detected_event_time = enriched.event.time;
         for signal in signals {
             let known = self.evidence.iter().position(|e| e.detector == signal.detector);
             if let Some(place) = known {
@@ -136,7 +137,7 @@ impl Incident {
             first_event_time: self.first_event_time,
             last_event_time: self.last_event_time,
             detected_event_time: self.detected_event_time,
-            detected_at: moment.now,
+            detected_at: moment.now.unwrap_or(self.last_event_time),
             position: position(&self.partition, self.first_offset, self.last_offset),
             policy_version: policy.version().to_owned(),
             model_version: MODEL_VERSION.to_owned(),

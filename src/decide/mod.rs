@@ -24,8 +24,9 @@ const WORTH_TELLING: f64 = 10.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     pub partition: &'a PartitionId,
-    /// Wall clock, for `detected_at` only: no decision depends on it.
-    pub now: EventTime,
+    /// Wall clock, for `detected_at` only: no decision depends on it. Without it an alert
+    /// is detected at its event's time.
+    pub now: Option<EventTime>,
 }
 
 /// All open incidents.

@@ -166,8 +166,8 @@ fn a_partition_read_again_changes_nothing() {
     let events = scene.events();
     let mut engine = Scene::engine();
     let partition = Scene::partition();
-    engine.process(&partition, &events, scene.at(0.0));
-    engine.process(&partition, &events, scene.at(0.0));
+    engine.process(&partition, &events, None);
+    engine.process(&partition, &events, None);
     assert_eq!(engine.counters().redelivered, events.len() as u64);
 }
 
@@ -229,6 +229,30 @@ fn refused_strangers_get_no_profile() {
     }
     let (_, counters) = scene.run_counted();
     assert_eq!(counters.unprofiled, 100);
+}
+
+#[test]
+fn one_event_in_the_year_2100_changes_nothing() {
+    let quiet = settled(30.0);
+    let mut scene = settled(30.0);
+    scene.request("key", LONDON, DAY).nonce("zq81");
+    let mut events = scene.events();
+    let wrong = events.iter().position(|e| e.event.nonce.is_some()).unwrap();
+    events[wrong].event.time = scene.at(74.0 * 365.0 * DAY);
+    let mut engine = Scene::engine();
+    assert!(engine.process(&Scene::partition(), &events, None).is_empty());
+    assert_eq!(engine.counters().set_aside, 1);
+    assert_eq!(engine.counters().redelivered, 0);
+    assert_quiet(&quiet);
+}
+
+#[test]
+fn a_gap_of_a_week_is_crossed() {
+    let mut scene = settled(30.0);
+    scene.steady("key", LONDON, 9.0 * DAY, HOUR, 30.0);
+    let (alerts, counters) = scene.run_counted();
+    assert!(alerts.is_empty());
+    assert_eq!(counters.set_aside, 2);
 }
 
 /// A scene with every kind of finding in it.

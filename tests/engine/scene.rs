@@ -171,7 +171,7 @@ impl Scene {
 
     pub fn run_counted(&self) -> (Vec<Alert>, Counters) {
         let mut engine = Self::engine();
-        let alerts = engine.process(&Self::partition(), &self.events(), self.at(0.0));
+        let alerts = engine.process(&Self::partition(), &self.events(), None);
         (alerts, engine.counters())
     }
 
@@ -186,7 +186,7 @@ impl Scene {
                 break;
             }
             let (batch, after) = rest.split_at((*cut).min(rest.len()));
-            alerts.extend(engine.process(&Self::partition(), batch, self.at(0.0)));
+            alerts.extend(engine.process(&Self::partition(), batch, None));
             rest = after;
         }
         alerts

@@ -1,0 +1,76 @@
+//! Known attacks, to measure against.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::alert::Alert;
+use crate::event::{EventTime, KeyId};
+
+/// An attack on one key, or on the fleet when `key_id` is null.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Label {
+    #[serde(default)]
+    pub key_id: Option<KeyId>,
+    pub kind: String,
+    pub start: EventTime,
+    pub end: EventTime,
+    /// Any of these counts as the attack being found; any detector when empty.
+    #[serde(default)]
+    pub detectors: Vec<String>,
+}
+
+/// An attack is still being answered for this long after its last request: windows close
+/// and incidents are revised.
+const AFTERMATH_SECONDS: f64 = 3_600.0;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    #[error("{path}: {reason}")]
+    Read { path: String, reason: std::io::Error },
+    #[error("{path}:{line}: {reason}")]
+    Parse { path: String, line: usize, reason: serde_json::Error },
+}
+
+/// Reads one label a line.
+///
+/// # Errors
+/// An unreadable file, or a line that is no label, by number.
+pub fn read(path: &Path) -> Result<Vec<Label>, LabelError> {
+    let name = || path.display().to_string();
+    let unreadable = |reason| LabelError::Read { path: name(), reason };
+    let file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut labels = Vec::new();
+    for (index, line) in file.lines().enumerate() {
+        let line = line.map_err(unreadable)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let label = serde_json::from_str(&line).map_err(|reason| LabelError::Parse {
+            path: name(),
+            line: index + 1,
+            reason,
+        })?;
+        labels.push(label);
+    }
+    Ok(labels)
+}
+
+impl Label {
+    /// Whether the alert is about this attack's key during the attack.
+    pub fn covers(&self, alert: &Alert) -> bool {
+        let same_key = self.key_id == alert.key_id
+            || self.key_id.as_ref().is_some_and(|key| alert.affected_keys.contains(key));
+        let time = alert.detected_event_time;
+        same_key && time >= self.start && time <= self.end.plus_seconds(AFTERMATH_SECONDS)
+    }
+
+    /// Whether the alert names this attack by one of the detectors that count.
+    pub fn is_found_by(&self, alert: &Alert) -> bool {
+        self.covers(alert)
+            && (self.detectors.is_empty()
+                || alert.detectors.iter().any(|d| self.detectors.iter().any(|l| l == d.as_str())))
+    }
+}

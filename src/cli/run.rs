@@ -1,0 +1,69 @@
+//! `keywatch run`
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{CommandError, load_config};
+use crate::app::{self, Summary};
+use crate::config::Config;
+use crate::telemetry::{self, Health};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  keywatch run -c keywatch.toml
+  zcat access.jsonl.gz | KEYWATCH__SOURCE__KIND=stdin keywatch run -c keywatch.toml")]
+pub struct Args {
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<(), CommandError> {
+    let config = load_config(args.config.as_deref())?;
+    telemetry::logging::init(&config.log).map_err(|error| CommandError::Usage(anyhow!(error)))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let summary = runtime.block_on(serve(&config))?;
+    info!(?summary, "ended");
+    Ok(())
+}
+
+async fn serve(config: &Config) -> Result<Summary, CommandError> {
+    let metrics = telemetry::metrics::install().map_err(|error| anyhow!(error))?;
+    let health = Health::default();
+    let shutdown = CancellationToken::new();
+    let listener =
+        telemetry::ops::bind(config.service.listen).await.map_err(|error| anyhow!(error))?;
+    let stop = shutdown.clone();
+    let ops = telemetry::ops::serve(listener, metrics, health.clone(), async move {
+        stop.cancelled().await;
+    });
+    let ops = tokio::spawn(ops);
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    info!(listen = %config.service.listen, "metrics and health");
+
+    let outcome = app::run(config, &health, &shutdown).await;
+    shutdown.cancel();
+    // The endpoints have nothing to lose.
+    let _ = ops.await;
+    Ok(outcome.map_err(|error| anyhow!(error))?)
+}
+
+/// The first SIGTERM or Ctrl-C asks for a graceful end; the second ends at once.
+pub async fn cancel_on_signal(shutdown: CancellationToken) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    info!("ending: storing what is under way; a second signal ends at once");
+    shutdown.cancel();
+    next().await;
+    std::process::exit(130);
+}
