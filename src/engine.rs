@@ -23,7 +23,7 @@ const MEMORY_ENTRIES: usize = 2_000_000;
 /// cannot push it away.
 const WATERMARK_STEP_SECONDS: f64 = 3_600.0;
 /// An event further than this from the watermark is an outlier ...
-const OUTLIER_SECONDS: f64 = 86_400.0;
+const OUTLIER_SECONDS: f64 = 7.0 * 86_400.0;
 /// ... until so many in a row agree that the log has a gap.
 const AGREEING_OUTLIERS: u32 = 3;
 
@@ -33,7 +33,7 @@ pub struct Counters {
     pub events: u64,
     /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
     pub redelivered: u64,
-    /// Further ahead of the log than a day, one at a time: a wrong clock. Not learned.
+    /// Further ahead of the log than a week, one at a time: a wrong clock. Not learned.
     pub set_aside: u64,
     /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
     pub unprofiled: u64,

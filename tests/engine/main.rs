@@ -247,9 +247,9 @@ fn one_event_in_the_year_2100_changes_nothing() {
 }
 
 #[test]
-fn a_gap_of_a_week_is_crossed() {
+fn a_gap_of_a_month_is_crossed() {
     let mut scene = settled(30.0);
-    scene.steady("key", LONDON, 9.0 * DAY, HOUR, 30.0);
+    scene.steady("key", LONDON, 30.0 * DAY, HOUR, 30.0);
     let (alerts, counters) = scene.run_counted();
     assert!(alerts.is_empty());
     assert_eq!(counters.set_aside, 2);
