@@ -14,6 +14,12 @@ use crate::event::{EventTime, KeyId};
 pub enum DetectorId {
     #[serde(rename = "rate.spike")]
     RateSpike,
+    #[serde(rename = "rate.error_burst")]
+    ErrorBurst,
+    #[serde(rename = "limit.throttled_burst")]
+    ThrottledBurst,
+    #[serde(rename = "auth.failure_burst")]
+    AuthFailureBurst,
     #[serde(rename = "geo.impossible_travel")]
     ImpossibleTravel,
     #[serde(rename = "geo.new_location")]
@@ -29,8 +35,11 @@ pub enum DetectorId {
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::RateSpike,
+        Self::ErrorBurst,
+        Self::ThrottledBurst,
+        Self::AuthFailureBurst,
         Self::ImpossibleTravel,
         Self::NewLocation,
         Self::NewAsn,
@@ -42,6 +51,9 @@ impl DetectorId {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RateSpike => "rate.spike",
+            Self::ErrorBurst => "rate.error_burst",
+            Self::ThrottledBurst => "limit.throttled_burst",
+            Self::AuthFailureBurst => "auth.failure_burst",
             Self::ImpossibleTravel => "geo.impossible_travel",
             Self::NewLocation => "geo.new_location",
             Self::NewAsn => "network.new_asn",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::event::{Coordinates, EnrichedEvent, Origin};
-use crate::profile::place::{Fleet, PlaceProfile};
+use crate::profile::place::{ESTABLISHED, Fleet, PlaceProfile};
 use crate::profile::population::Population;
 
 /// Concentration and discount of the Pitman-Yor process.
@@ -21,8 +21,6 @@ const DISCOUNT: f64 = 0.25;
 const MIN_OBSERVATIONS: f64 = 6.0;
 /// Travel needs less history: it is judged by physics.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
-/// A fleet of three observations, a little decayed, is one of the key's own places.
-const ESTABLISHED: f32 = 2.5;
 
 /// Faster than a passenger aircraft flies, with the wind behind it.
 const MAX_SPEED_KMH: f64 = 1_000.0;

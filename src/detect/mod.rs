@@ -4,6 +4,7 @@
 //! probability that the key's own behaviour does something at least this unusual.
 
 pub mod geo;
+pub mod outcome;
 pub mod rate;
 pub mod replay;
 pub mod statistics;
@@ -63,6 +64,7 @@ pub fn surprise(p_value: f64) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     Rate,
+    Outcome,
     Place,
     Replay,
 }
@@ -70,6 +72,9 @@ pub enum Family {
 pub const fn family(detector: DetectorId) -> Family {
     match detector {
         DetectorId::RateSpike => Family::Rate,
+        DetectorId::ErrorBurst | DetectorId::AuthFailureBurst | DetectorId::ThrottledBurst => {
+            Family::Outcome
+        }
         DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
             Family::Place
         }
@@ -97,7 +102,7 @@ const RATE_TESTS: f64 = 60_480.0 + 10_080.0 + 1_008.0 + 168.0;
 const PLACE_TESTS: f64 = 4.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
-const FAMILIES: f64 = 3.0;
+const FAMILIES: f64 = 4.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 

@@ -25,7 +25,13 @@ pub struct Spike {
     which: usize,
 }
 
-pub fn find_spike(rate: &RateProfile, threshold: f64) -> Option<Spike> {
+/// `surge` says how many times more than usual the other keys do in a window: what
+/// everybody does is nobody's spike.
+pub fn find_spike(
+    rate: &RateProfile,
+    surge: impl Fn(usize) -> f64,
+    threshold: f64,
+) -> Option<Spike> {
     if rate.history_hours() < MIN_HISTORY_HOURS {
         return None;
     }
@@ -35,7 +41,11 @@ pub fn find_spike(rate: &RateProfile, threshold: f64) -> Option<Spike> {
             if count < MIN_REQUESTS {
                 return None;
             }
-            let forecast = rate.forecast(which);
+            let mut forecast = rate.forecast(which);
+            if (count as f64) < MIN_RATIO * forecast.mean {
+                return None;
+            }
+            forecast.mean *= surge(which);
             if (count as f64) < MIN_RATIO * forecast.mean {
                 return None;
             }

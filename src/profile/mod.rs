@@ -5,15 +5,17 @@
 
 pub mod clock;
 pub mod nonce;
+pub mod outcome;
 pub mod place;
 pub mod population;
 pub mod rate;
 pub mod recent;
 
-use crate::event::{EnrichedEvent, EventTime};
+use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
 pub use self::clock::ClockProfile;
 pub use self::nonce::NonceProfile;
+pub use self::outcome::OutcomeProfile;
 pub use self::place::PlaceProfile;
 pub use self::population::Population;
 pub use self::rate::RateProfile;
@@ -24,6 +26,7 @@ pub use self::recent::Recent;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion {
     pub rate: bool,
+    pub outcomes: bool,
     pub place: bool,
     pub nonce: bool,
     pub clock: bool,
@@ -35,6 +38,7 @@ pub struct Profile {
     pub first_seen: EventTime,
     pub last_seen: EventTime,
     pub rate: RateProfile,
+    pub outcomes: OutcomeProfile,
     pub places: PlaceProfile,
     pub nonces: NonceProfile,
     pub clock: ClockProfile,
@@ -46,18 +50,29 @@ impl Profile {
             first_seen: time,
             last_seen: time,
             rate: RateProfile::new(time),
+            outcomes: OutcomeProfile::default(),
             places: PlaceProfile::default(),
             nonces: NonceProfile::default(),
             clock: ClockProfile::default(),
         }
     }
 
-    /// Learns one event. The rate is counted before detection (see [`RateProfile::count`]).
+    /// Counts one event in its windows, before detection: a window is judged with the event
+    /// that fills it.
+    pub fn count(&mut self, event: &AccessEvent) {
+        self.rate.count(event.time);
+        self.outcomes.count(event.time, event.status);
+    }
+
+    /// Learns one event, after detection.
     pub fn learn(&mut self, enriched: &EnrichedEvent, suspicion: Suspicion) {
         let event = &enriched.event;
         self.last_seen = self.last_seen.max(event.time);
         if suspicion.rate {
             self.rate.exclude_current();
+        }
+        if suspicion.outcomes {
+            self.outcomes.exclude_current();
         }
         self.places.learn(enriched, suspicion.place);
         if let Some(nonce) = event.nonce

@@ -22,6 +22,9 @@ const HALF_LIFE_SECONDS: f64 = 30.0 * 86_400.0;
 /// A suspicious place becomes known this much more slowly.
 const SUSPICIOUS_WEIGHT: f32 = 0.05;
 
+/// A fleet of three observations, a little decayed, is one of the key's own places.
+pub const ESTABLISHED: f32 = 2.5;
+
 /// One network in one region, as this key uses it.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -122,6 +125,11 @@ impl PlaceProfile {
         values.sort_unstable();
         values.dedup();
         values.len()
+    }
+
+    /// Whether this is one of the key's own places.
+    pub fn is_established(&self, ip: IpAddr, origin: &Origin) -> bool {
+        self.fleet_of(ip, origin).is_some_and(|fleet| fleet.weight >= ESTABLISHED)
     }
 
     /// The fleet that this address belongs to by region and network, or by its prefix.

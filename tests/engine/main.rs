@@ -68,6 +68,59 @@ fn bursts_of_a_cron_job_are_ordinary() {
 }
 
 #[test]
+fn a_rush_of_the_whole_fleet_is_nobody_s_spike() {
+    let mut scene = Scene::new();
+    for key in 0..40 {
+        let name = format!("key-{key}");
+        scene.steady(&name, LONDON, f64::from(key) / 10.0, DAY, 20.0);
+        scene.steady(&name, LONDON, DAY + 60.0 + f64::from(key) / 100.0, 120.0, 0.4);
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
+fn failures_far_above_the_key_s_own_are_a_burst() {
+    for (status, detector) in [
+        (500, DetectorId::ErrorBurst),
+        (429, DetectorId::ThrottledBurst),
+        (401, DetectorId::AuthFailureBurst),
+    ] {
+        let mut scene = settled(10.0);
+        for n in 0..60 {
+            scene.request("key", LONDON, 2.0 * DAY + f64::from(n)).status(status);
+            if n % 5 == 0 {
+                scene.request("key", LONDON, 2.0 * DAY + f64::from(n) + 0.5);
+            }
+        }
+        let alerts = scene.run();
+        assert!(alerts[0].detectors.contains(&detector), "{status}: {:?}", alerts[0].detectors);
+    }
+}
+
+#[test]
+fn an_outage_of_the_whole_api_is_nobody_s_error_burst() {
+    let mut scene = Scene::new();
+    for key in 0..20 {
+        let name = format!("key-{key}");
+        let offset = f64::from(key) / 10.0;
+        scene.steady(&name, LONDON, offset, DAY, 5.0);
+        for n in 0..120 {
+            scene.request(&name, LONDON, DAY + offset + f64::from(n) * 2.5).status(503);
+        }
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
+fn a_ban_refuses_everything_and_is_no_new_sign() {
+    let mut scene = settled(2.0);
+    for n in 0..600 {
+        scene.request("key", LONDON, 2.0 * DAY + f64::from(n) * 2.0).status(403);
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
 fn two_places_at_once_are_impossible_travel() {
     let mut scene = settled(30.0);
     scene.request("key", SYDNEY, 2.0 * DAY + 60.0);

@@ -3,16 +3,22 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod fleet;
+mod inspection;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
-use crate::alert::{Alert, DetectorId};
+use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::{Decider, Moment};
+use crate::detect::Thresholds;
 use crate::detect::replay::FirstUse;
-use crate::detect::{Signal, Thresholds, geo, rate, replay};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
 use crate::profile::{Population, Profile, Recent, Suspicion};
+
+use self::fleet::Fleet;
+use self::inspection::Inspection;
 
 /// How long requests and nonces are remembered exactly, in seconds of event time.
 const MEMORY_SECONDS: f64 = 3_600.0;
@@ -51,6 +57,7 @@ pub struct Engine {
     config: DetectConfig,
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
     population: Population,
+    fleet: Fleet,
     requests: Recent<()>,
     nonces: Recent<FirstUse>,
     hasher: foldhash::quality::FixedState,
@@ -67,6 +74,7 @@ impl Engine {
             config: detect.clone(),
             profiles: HashMap::default(),
             population: Population::default(),
+            fleet: Fleet::default(),
             requests: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
             nonces: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
@@ -124,10 +132,12 @@ impl Engine {
         let first_use = self.first_use_of_nonce(enriched, watermark);
         let thresholds = Thresholds::new(&self.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
-        profile.rate.count(enriched.event.time);
+        profile.count(&enriched.event);
+        self.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
             population: &self.population,
+            fleet: &self.fleet,
             decider: &self.decider,
             thresholds,
             validity_window_seconds: self.config.validity_window_seconds,
@@ -225,95 +235,5 @@ impl Engine {
         self.population.countries.add(&enriched.origin.country);
         self.population.networks.add(&enriched.origin.asn);
         true
-    }
-}
-
-/// Everything a look at one event needs; nothing in it changes.
-struct Inspection<'a> {
-    profile: &'a Profile,
-    population: &'a Population,
-    decider: &'a Decider,
-    thresholds: Thresholds,
-    validity_window_seconds: f64,
-    enriched: &'a EnrichedEvent,
-}
-
-impl Inspection<'_> {
-    /// The signals that tell something new, and what must not be learned.
-    fn run(&self, first_use: Option<FirstUse>) -> (Vec<Signal>, Suspicion) {
-        let mut signals = Vec::new();
-        let suspicion = Suspicion {
-            rate: self.inspect_rate(&mut signals),
-            place: self.inspect_place(&mut signals),
-            nonce: self.inspect_nonce(first_use, &mut signals),
-            clock: self.inspect_clock(&mut signals),
-        };
-        signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
-        (signals, suspicion)
-    }
-
-    fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
-        let Some(spike) = rate::find_spike(&self.profile.rate, self.thresholds.rate) else {
-            return false;
-        };
-        if self.is_news(DetectorId::RateSpike, spike.p_value) {
-            signals.push(spike.into_signal(&self.profile.rate));
-        }
-        true
-    }
-
-    fn inspect_place(&self, signals: &mut Vec<Signal>) -> bool {
-        let places = &self.profile.places;
-        let finding = geo::find_place(places, self.population, self.enriched);
-        let threshold = self.thresholds.place;
-        if finding.new_location < threshold
-            && self.is_news(DetectorId::NewLocation, finding.new_location)
-        {
-            signals.push(finding.location_signal(places));
-        }
-        if finding.new_asn < threshold && self.is_news(DetectorId::NewAsn, finding.new_asn) {
-            signals.push(finding.asn_signal(places));
-        }
-        let travel = finding.travel.filter(|travel| travel.p_value < threshold);
-        if let Some(travel) = travel
-            && self.is_news(DetectorId::ImpossibleTravel, travel.p_value)
-        {
-            signals.push(travel.into_signal(self.enriched));
-        }
-        finding.new_location < threshold || finding.new_asn < threshold || travel.is_some()
-    }
-
-    fn inspect_nonce(&self, first_use: Option<FirstUse>, signals: &mut Vec<Signal>) -> bool {
-        let Some(nonce) = self.enriched.event.nonce else { return false };
-        let duplicate = first_use
-            .and_then(|first| replay::duplicate_nonce(self.profile, self.enriched, &nonce, &first));
-        let backwards =
-            replay::out_of_order_nonce(&self.profile.nonces, &self.enriched.event, &nonce);
-        let duplicate = self.push_replay(duplicate, signals);
-        let backwards = self.push_replay(backwards, signals);
-        duplicate || backwards
-    }
-
-    fn inspect_clock(&self, signals: &mut Vec<Signal>) -> bool {
-        let event = &self.enriched.event;
-        let Some(client_time) = event.client_time else { return false };
-        let window = self.validity_window_seconds;
-        let stale = replay::stale_timestamp(&self.profile.clock, event, client_time, window);
-        self.push_replay(stale, signals)
-    }
-
-    /// Keeps a replay signal that is below the threshold and news; says whether it is below.
-    fn push_replay(&self, signal: Option<Signal>, signals: &mut Vec<Signal>) -> bool {
-        let Some(signal) = signal.filter(|s| s.p_value < self.thresholds.replay) else {
-            return false;
-        };
-        if self.is_news(signal.detector, signal.p_value) {
-            signals.push(signal);
-        }
-        true
-    }
-
-    fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
-        p_value <= self.decider.news_below(&self.enriched.event.key_id, detector)
     }
 }

@@ -1,0 +1,96 @@
+//! `rate.error_burst`, `auth.failure_burst`, `limit.throttled_burst`: a share of failing
+//! requests far above the key's own.
+
+use serde_json::json;
+
+use super::Signal;
+use super::statistics::negative_binomial_tail;
+use crate::alert::DetectorId;
+use crate::profile::outcome::{Failure, OutcomeProfile, WINDOW_SECONDS};
+use crate::profile::rate::Forecast;
+
+/// A baseline rests on at least this many requests.
+const MIN_LEARNED: u32 = 50;
+/// Fewer failures than this in a minute are nobody's burst.
+const MIN_FAILURES: u32 = 15;
+/// A burst is at least this share of the minute's requests ...
+const MIN_SHARE: f64 = 0.2;
+/// ... and this many times the usual share.
+const MIN_RATIO: f64 = 4.0;
+/// Failures come in clumps: the size of the negative binomial for their count.
+const CLUMPING: f64 = 1.0;
+
+/// A burst of one kind of failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst {
+    pub p_value: f64,
+    failure: Failure,
+    requests: u32,
+    failed: u32,
+    usual_share: f64,
+}
+
+/// The burst of this failure in the current minute, if there is one. `elsewhere` is the
+/// share of the other keys' requests that fail now: an outage is the API's, not the key's.
+pub fn find_burst(outcomes: &OutcomeProfile, failure: Failure, elsewhere: f64) -> Option<Burst> {
+    let (requests, failed) = outcomes.current(failure);
+    let learned = outcomes.learned();
+    if failed < MIN_FAILURES || learned < MIN_LEARNED {
+        return None;
+    }
+    // Half a failure more than was seen: a share is never quite zero.
+    let usual = outcomes.usual_share(failure) + 0.5 / (f64::from(learned) + 1.0);
+    let usual_share = usual.max(elsewhere);
+    let share = f64::from(failed) / f64::from(requests);
+    if share < MIN_SHARE || share < MIN_RATIO * usual_share {
+        return None;
+    }
+    let forecast = Forecast { mean: f64::from(requests) * usual_share, size: CLUMPING };
+    let p_value = negative_binomial_tail(u64::from(failed), forecast);
+    Some(Burst { p_value, failure, requests, failed, usual_share })
+}
+
+impl Burst {
+    pub fn detector(&self) -> DetectorId {
+        match self.failure {
+            Failure::Error => DetectorId::ErrorBurst,
+            Failure::Refused => DetectorId::AuthFailureBurst,
+            Failure::Throttled => DetectorId::ThrottledBurst,
+        }
+    }
+
+    /// Whether nothing but refusals came back.
+    pub fn is_total_refusal(&self) -> bool {
+        self.failure == Failure::Refused && self.failed == self.requests
+    }
+
+    pub fn into_signal(self, outcomes: &OutcomeProfile) -> Signal {
+        let what = match self.failure {
+            Failure::Error => "failed",
+            Failure::Refused => "were refused (401 or 403)",
+            Failure::Throttled => "were throttled (429)",
+        };
+        let (requests, failed) = (self.requests, self.failed);
+        let usual = outcomes.usual_share(self.failure);
+        let expected = f64::from(requests) * self.usual_share;
+        Signal {
+            detector: self.detector(),
+            p_value: self.p_value,
+            observed: Some(f64::from(failed)),
+            expected: Some(expected),
+            headline: format!("{failed} of {requests} requests in a minute {what}"),
+            sentence: format!(
+                "{failed} of {requests} requests within {WINDOW_SECONDS} seconds {what}, where \
+                 {:.1}% are usual for this key.",
+                usual * 100.0
+            ),
+            fields: json!({
+                "requests": requests,
+                "count": failed,
+                "window_seconds": WINDOW_SECONDS,
+                "share": f64::from(failed) / f64::from(requests),
+                "usual_share": usual,
+            }),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What all keys do together, so that an outage and the rush after it, or a holiday, is
+//! the fleet's and not four hundred stolen keys'.
+
+use crate::event::{AccessEvent, EventTime};
+use crate::profile::Profile;
+use crate::profile::outcome::{Failure, OutcomeProfile};
+use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
+
+/// A key surges when its minute holds this many times what is expected ...
+const SURGE_RATIO: f64 = 3.0;
+/// ... and at least this many requests.
+const SURGE_REQUESTS: f64 = 8.0;
+/// A surge is the fleet's when it has this share of the keys that are active ...
+const WIDESPREAD_SHARE: f64 = 0.1;
+/// ... and at least this many: one key, or a thief's three, are not everybody.
+const WIDESPREAD_KEYS: u32 = 5;
+/// A key adds at most this many failures a minute.
+const MAX_FAILURES: u32 = 50;
+/// Pseudo-requests: a handful of other requests says nothing about the fleet.
+const PRIOR_REQUESTS: f64 = 25.0;
+
+/// The window in which surging keys are counted.
+const MINUTE: usize = 1;
+
+/// All keys as one.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    rate: Option<RateProfile>,
+    outcomes: OutcomeProfile,
+    minute: i64,
+    current: Census,
+    previous: Census,
+}
+
+/// Keys seen in one minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Census {
+    active: u32,
+    surging: u32,
+}
+
+impl Census {
+    fn is_widespread_surge(self) -> bool {
+        self.surging >= WIDESPREAD_KEYS
+            && f64::from(self.surging) >= WIDESPREAD_SHARE * f64::from(self.active)
+    }
+}
+
+impl Fleet {
+    /// Counts an event that was just counted in its key's `profile`.
+    pub fn count(&mut self, profile: &Profile, event: &AccessEvent) {
+        self.rate.get_or_insert_with(|| RateProfile::new(event.time)).count(event.time);
+        self.take_census(&profile.rate);
+        let failed = Failure::of_status(event.status)
+            .map_or(0, |failure| profile.outcomes.current(failure).1);
+        if failed <= MAX_FAILURES {
+            self.outcomes.count(event.time, event.status);
+        }
+    }
+
+    fn take_census(&mut self, own: &RateProfile) {
+        let minute = own.window_start(MINUTE);
+        if minute > self.minute {
+            self.previous = self.current;
+            self.current = Census::default();
+            self.minute = minute;
+        }
+        let count = own.current_count(MINUTE);
+        // A key is counted once, by the request with which it becomes active or surges.
+        self.current.active += u32::from(count == 1);
+        let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
+        self.current.surging += u32::from(count == surge as u64);
+    }
+
+    /// How many times their expectation the other keys are at in the current window: 1
+    /// unless many of them surge.
+    pub fn surge_elsewhere(&self, own: &RateProfile, which: usize, time: EventTime) -> f64 {
+        let widespread = self.current.is_widespread_surge() || self.previous.is_widespread_surge();
+        let Some(fleet) = self.rate.as_ref().filter(|_| widespread) else { return 1.0 };
+        let length = WINDOW_SECONDS[which] as f64;
+        let start = EventTime::from_seconds(fleet.window_start(which));
+        let elapsed = (time.seconds_since(start) / length).clamp(0.0, 1.0);
+        let observed = fleet.current_count(which).saturating_sub(own.current_count(which)) as f64;
+        let mean = fleet.forecast(which).mean - own.forecast(which).mean;
+        let expected = mean.max(0.0) * elapsed;
+        ((observed + PRIOR_REQUESTS) / (expected + PRIOR_REQUESTS)).max(1.0)
+    }
+
+    /// The share of the other keys' requests that fail in this way right now.
+    pub fn failing_share_elsewhere(&self, own: &OutcomeProfile, failure: Failure) -> f64 {
+        let (requests, failed) = self.outcomes.current(failure);
+        let (own_requests, own_failed) = own.current(failure);
+        let requests = f64::from(requests.saturating_sub(own_requests));
+        let failed = f64::from(failed.saturating_sub(own_failed));
+        failed / (requests + PRIOR_REQUESTS)
+    }
+}

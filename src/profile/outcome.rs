@@ -1,0 +1,120 @@
+//! How often a key's requests fail, are refused or are throttled.
+
+use crate::event::EventTime;
+
+/// Ways in which a request can end badly, each with a baseline of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// 4xx and 5xx but for the two below.
+    Error,
+    /// 401 and 403: a bad key, a bad signature, a missing permission.
+    Refused,
+    /// 429: the key pushes against its quota.
+    Throttled,
+}
+
+pub const FAILURES: [Failure; 3] = [Failure::Error, Failure::Refused, Failure::Throttled];
+
+impl Failure {
+    pub fn of_status(status: u16) -> Option<Self> {
+        match status {
+            429 => Some(Self::Throttled),
+            401 | 403 => Some(Self::Refused),
+            400..=599 => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+/// Length of the window in which failures are counted.
+pub const WINDOW_SECONDS: i64 = 60;
+
+/// Weight of one request in the baseline, once it has settled: about the last 5,000.
+const SETTLED_WEIGHT: f32 = 2e-4;
+
+/// Baseline shares of each failure, and the counts of the current minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutcomeProfile {
+    window: i64,
+    requests: u32,
+    failures: [u32; FAILURES.len()],
+    excluded: bool,
+    shares: [f32; FAILURES.len()],
+    learned: u32,
+}
+
+impl OutcomeProfile {
+    pub fn count(&mut self, time: EventTime, status: u16) {
+        let window = time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000);
+        if window > self.window {
+            self.close();
+            self.window = window;
+        }
+        self.requests += 1;
+        if let Some(failure) = Failure::of_status(status) {
+            self.failures[failure as usize] += 1;
+        }
+    }
+
+    /// Keeps the current minute out of the baseline.
+    pub fn exclude_current(&mut self) {
+        self.excluded = true;
+    }
+
+    fn close(&mut self) {
+        if !self.excluded && self.requests > 0 {
+            let requests = self.requests;
+            let settled = 1.0 - (1.0 - SETTLED_WEIGHT).powi(requests.min(1_000_000) as i32);
+            let weight = settled.max(requests as f32 / (self.learned + requests) as f32);
+            for (share, failures) in self.shares.iter_mut().zip(self.failures) {
+                *share += weight * (failures as f32 / requests as f32 - *share);
+            }
+            self.learned = self.learned.saturating_add(requests).min(1 << 24);
+        }
+        self.requests = 0;
+        self.failures = Default::default();
+        self.excluded = false;
+    }
+
+    /// Requests that the baseline rests on.
+    pub fn learned(&self) -> u32 {
+        self.learned
+    }
+
+    /// Requests in the current minute, and those of them that failed in this way.
+    pub fn current(&self, failure: Failure) -> (u32, u32) {
+        (self.requests, self.failures[failure as usize])
+    }
+
+    /// The share of requests that usually fail in this way.
+    pub fn usual_share(&self, failure: Failure) -> f64 {
+        f64::from(self.shares[failure as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_baseline_is_the_share_of_closed_minutes() {
+        let mut outcomes = OutcomeProfile::default();
+        for n in 0..600 {
+            let status = if n % 10 == 0 { 500 } else { 200 };
+            outcomes.count(EventTime::from_seconds(n), status);
+        }
+        assert!((outcomes.usual_share(Failure::Error) - 0.1).abs() < 0.01);
+        assert_eq!(outcomes.usual_share(Failure::Throttled), 0.0);
+    }
+
+    #[test]
+    fn an_excluded_minute_teaches_nothing() {
+        let mut outcomes = OutcomeProfile::default();
+        for n in 0..60 {
+            outcomes.count(EventTime::from_seconds(n), 429);
+        }
+        outcomes.exclude_current();
+        outcomes.count(EventTime::from_seconds(60), 200);
+        assert_eq!(outcomes.learned(), 0);
+    }
+}
