@@ -18,6 +18,11 @@ const MIN_REQUESTS: u64 = 20;
 /// a rise of half is news to a statistician, not to a security team.
 const MIN_RATIO: f64 = 3.0;
 
+/// A lasting rise is told at this many times the usual.
+const MIN_RAMP_RATIO: f64 = 1.6;
+/// Hours of the day must have been seen before a rise can be called lasting.
+const MIN_RAMP_HISTORY_HOURS: f64 = 26.0;
+
 /// The most surprising window, if any is below the threshold.
 #[derive(Clone, Copy, Debug)]
 pub struct Spike {
@@ -53,6 +58,34 @@ pub fn find_spike(
             (p_value < threshold).then_some(Spike { p_value, which })
         })
         .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
+}
+
+/// A lasting rise, if its evidence is below the threshold. A likelihood ratio of `1 / p` comes
+/// up by chance with probability at most `p` (Ville 1939).
+pub fn find_ramp(rate: &RateProfile, threshold: f64) -> Option<f64> {
+    let ramp = rate.ramp();
+    let p_value = f64::from(-ramp.evidence).exp();
+    let rises = f64::from(ramp.observed) >= MIN_RAMP_RATIO * f64::from(ramp.expected);
+    let grown = rate.history_hours() >= MIN_RAMP_HISTORY_HOURS;
+    (p_value < threshold && rises && grown).then_some(p_value)
+}
+
+pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {
+    let ramp = rate.ramp();
+    let since = EventTime::from_seconds(ramp.since);
+    let ratio = f64::from(ramp.observed) / f64::from(ramp.expected);
+    Signal {
+        detector: DetectorId::RateSpike,
+        p_value,
+        observed: Some(f64::from(ramp.observed)),
+        expected: Some(f64::from(ramp.expected)),
+        headline: format!("requests have risen to {} the usual for hours", times(ratio)),
+        sentence: format!(
+            "Since {since} there were {:.0} requests where {:.0} are expected at these hours: a              slow rise that has lasted.",
+            ramp.observed, ramp.expected
+        ),
+        fields: json!({ "since": since, "ratio": ratio }),
+    }
 }
 
 impl Spike {

@@ -38,6 +38,11 @@ impl Inspection<'_> {
 
     fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
         let (rate, time) = (&self.profile.rate, self.enriched.event.time);
+        if let Some(p_value) = rate::find_ramp(rate, self.thresholds.rate)
+            && self.is_news(DetectorId::RateSpike, p_value)
+        {
+            signals.push(rate::ramp_signal(rate, p_value));
+        }
         let surge = |which| self.fleet.surge_elsewhere(rate, which, time);
         let Some(spike) = rate::find_spike(rate, surge, self.thresholds.rate) else {
             return false;

@@ -14,6 +14,8 @@ pub const WINDOW_SECONDS: [i64; 4] = [10, 60, 600, 3_600];
 
 /// The window whose close teaches the seasons.
 const SEASON_WINDOW: usize = 1;
+/// The window whose close feeds the cumulative sum.
+const RAMP_WINDOW: usize = 3;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
@@ -57,6 +59,45 @@ struct Window {
     dispersion: f32,
 }
 
+/// Evidence that the rate has shifted for good: a cumulative sum (Page 1954) of the
+/// log-likelihood ratio of twice the seasonal rate against the seasonal rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ramp {
+    /// Natural logarithm of the likelihood ratio since `since`; zero when nothing shifts.
+    pub evidence: f32,
+    /// Requests since then, and those that the season expects.
+    pub observed: f32,
+    pub expected: f32,
+    /// Start of the first hour that counts, in seconds since the epoch.
+    pub since: i64,
+    /// Index of dispersion of whole hours around their season.
+    dispersion: f32,
+}
+
+/// Shift that the cumulative sum is built to find.
+const RAMP_RATIO: f32 = 2.0;
+
+impl Ramp {
+    /// Takes one hour; `mean` is its season's expectation, `uncertainty` the squared
+    /// relative error of that.
+    fn add(&mut self, start: i64, count: f32, mean: f32, uncertainty: f32) {
+        let dispersion = self.dispersion.max(1.0) + mean * uncertainty;
+        let gain = (count * RAMP_RATIO.ln() - mean * (RAMP_RATIO - 1.0)) / dispersion;
+        if self.evidence + gain <= 0.0 {
+            let ratio = (count - mean).powi(2) / mean.max(0.5);
+            let dispersion = self.dispersion + DISPERSION_WEIGHT * 2.0 * (ratio - self.dispersion);
+            *self = Self { dispersion, ..Self::default() };
+            return;
+        }
+        if self.evidence == 0.0 {
+            self.since = start;
+        }
+        self.evidence += gain;
+        self.observed += count;
+        self.expected += mean;
+    }
+}
+
 /// What a window's count is expected to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
@@ -74,6 +115,7 @@ pub struct RateProfile {
     overall: Gamma,
     level_observed: f32,
     level_expected: f32,
+    ramp: Ramp,
 }
 
 impl RateProfile {
@@ -90,6 +132,7 @@ impl RateProfile {
             overall: Gamma::default(),
             level_observed: 0.0,
             level_expected: 0.0,
+            ramp: Ramp { dispersion: 4.0, ..Ramp::default() },
         }
     }
 
@@ -141,8 +184,8 @@ impl RateProfile {
         // Three sources of variance beyond Poisson: dispersion within the season, the
         // uncertainty of the rate itself, and a season of which little was seen so far.
         let rate_uncertainty = dispersion / f64::from(self.overall.events).max(0.5);
-        let season_uncertainty = 0.04 + 0.7 / (1.0 + f64::from(season.hours));
-        let inverse_size = (dispersion - 1.0) / mean + rate_uncertainty + season_uncertainty;
+        let inverse_size =
+            (dispersion - 1.0) / mean + rate_uncertainty + season_uncertainty(season);
         Forecast { mean, size: 1.0 / inverse_size }
     }
 
@@ -164,6 +207,9 @@ impl RateProfile {
         let silence = (MAX_SILENCE / length).min(next_index - window.index - 1);
         if !window.excluded {
             self.learn_dispersion(which, silence);
+            if which == RAMP_WINDOW {
+                self.add_to_ramp(window.index * length, window.count, silence);
+            }
             if which == SEASON_WINDOW {
                 self.learn_seasons(window.index * length, window.count, silence);
             }
@@ -172,6 +218,21 @@ impl RateProfile {
         window.index = next_index;
         window.count = 0;
         window.excluded = false;
+    }
+
+    fn add_to_ramp(&mut self, start: i64, count: u32, silence: i64) {
+        let season = self.seasons[season_of(start)];
+        let mean = self.seasonal_rate(&season) as f32 * HOUR as f32;
+        let uncertainty = season_uncertainty(&season) as f32;
+        self.ramp.add(start, count as f32, mean, uncertainty);
+        if silence > 0 {
+            self.ramp.add(start + HOUR, 0.0, mean * silence as f32, uncertainty);
+        }
+    }
+
+    /// Evidence of a slow, lasting rise.
+    pub fn ramp(&self) -> &Ramp {
+        &self.ramp
     }
 
     fn learn_dispersion(&mut self, which: usize, silence: i64) {
@@ -209,6 +270,12 @@ impl RateProfile {
         self.seasons[season].add(events, hours);
         self.overall.add(events, hours);
     }
+}
+
+/// Squared relative error of a season's mean: never quite sure, and unsure while the season
+/// is new.
+fn season_uncertainty(season: &Gamma) -> f64 {
+    0.04 + 0.7 / (1.0 + f64::from(season.hours))
 }
 
 fn seconds(time: EventTime) -> i64 {

@@ -42,6 +42,21 @@ fn a_spike_is_found_within_fifteen_seconds() {
 }
 
 #[test]
+fn a_slow_ramp_is_found_though_no_window_spikes() {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 4.0 * DAY, 10.0);
+    let mut every = 10.0;
+    for hour in 0..24 {
+        every *= 0.93;
+        scene.steady("key", LONDON, 4.0 * DAY + f64::from(hour) * HOUR, HOUR, every);
+    }
+    let alerts = scene.run();
+    assert!(!alerts.is_empty());
+    assert_eq!(alerts[0].detectors, [DetectorId::RateSpike]);
+    assert!(alerts[0].evidence[0].fields.contains_key("since"), "{:?}", alerts[0].evidence);
+}
+
+#[test]
 fn the_daily_rise_of_office_hours_is_ordinary_once_it_was_seen() {
     let mut scene = Scene::new();
     for day in 0..7 {
