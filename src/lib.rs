@@ -16,3 +16,4 @@ pub mod config;
 pub mod decode;
 pub mod event;
 pub mod source;
+pub mod telemetry;
