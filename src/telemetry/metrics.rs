@@ -9,31 +9,43 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use super::TelemetryError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Counter,
     Gauge,
     /// Of seconds, with buckets from a millisecond to a minute.
     Histogram,
 }
 
-struct Metric {
-    kind: Kind,
-    name: &'static str,
-    unit: Unit,
-    labels: &'static [&'static str],
-    meaning: &'static str,
+/// One metric, as it is described to Prometheus and in `docs/METRICS.md`.
+pub struct Metric {
+    pub kind: Kind,
+    pub name: &'static str,
+    pub unit: Unit,
+    pub labels: &'static [&'static str],
+    pub meaning: &'static str,
 }
 
 const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-const METRICS: &[Metric] = &[Metric {
-    kind: Kind::Gauge,
-    name: "keywatch_build_info",
-    unit: Unit::Count,
-    labels: &["version"],
-    meaning: "Always 1; the label carries the version that runs",
-}];
+/// All of them, in the order of the document.
+pub const METRICS: &[Metric] = &[row(
+    Kind::Gauge,
+    "keywatch_build_info",
+    Unit::Count,
+    &["version"],
+    "Always 1; the label carries the version that runs",
+)];
+
+const fn row(
+    kind: Kind,
+    name: &'static str,
+    unit: Unit,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Metric {
+    Metric { kind, name, unit, labels, meaning }
+}
 
 /// Records the process's metrics from here on; the handle renders them.
 ///
