@@ -29,13 +29,78 @@ const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// All of them, in the order of the document.
-pub const METRICS: &[Metric] = &[row(
-    Kind::Gauge,
-    "keywatch_build_info",
-    Unit::Count,
-    &["version"],
-    "Always 1; the label carries the version that runs",
-)];
+pub const METRICS: &[Metric] = &[
+    row(
+        Kind::Gauge,
+        "keywatch_build_info",
+        Unit::Count,
+        &["version"],
+        "Always 1; the label carries the version that runs",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_source_records_total",
+        Unit::Count,
+        &["topic", "partition"],
+        "Records read",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_source_bytes_total",
+        Unit::Bytes,
+        &["topic", "partition"],
+        "Payload read",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_source_lag_records",
+        Unit::Count,
+        &["topic", "partition"],
+        "Records of a Kafka partition that are not stored yet",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_stored_rows_total",
+        Unit::Count,
+        &["table"],
+        "Rows stored in ClickHouse",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_store_retries_total",
+        Unit::Count,
+        &[],
+        "Attempts at ClickHouse that failed and are tried again",
+    ),
+    row(
+        Kind::Histogram,
+        "keywatch_store_batch_seconds",
+        Unit::Seconds,
+        &[],
+        "From the intent of a batch in the ledger to its completion",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_deliveries_total",
+        Unit::Count,
+        &["channel", "outcome"],
+        "Attempts to deliver an alert",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_deliveries_waiting",
+        Unit::Count,
+        &["channel"],
+        "Alerts that a channel holds and has not delivered yet",
+    ),
+    row(
+        Kind::Histogram,
+        "keywatch_event_to_delivery_seconds",
+        Unit::Seconds,
+        &["channel"],
+        "From the request that tripped an alert to its acceptance by the receiver",
+    ),
+];
 
 const fn row(
     kind: Kind,
