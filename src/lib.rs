@@ -20,3 +20,4 @@ pub mod engine;
 pub mod event;
 pub mod profile;
 pub mod source;
+pub mod telemetry;

@@ -1,0 +1,43 @@
+# Keywatch: `make` lists what there is.
+
+export KEYWATCH_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keywatch
+# Outside the work tree, so that a fresh clone does not compile the dependencies again.
+export CARGO_TARGET_DIR ?= $(KEYWATCH_CACHE)/target
+
+CARGO ?= cargo
+# Without `train` (polars, linfa) the build takes a fraction of the time.
+QUICK := --locked --no-default-features
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fmt build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Fetch what the build, the demo and the tests stand on
+	@tools/setup
+
+demo: ## Watch a simulated fleet with attacks in it (DEMO="--rate 500 --seconds 60")
+	@tools/setup system node
+	@$(CARGO) build $(QUICK)
+	@$(CARGO_TARGET_DIR)/debug/keywatch demo $(DEMO)
+
+test: ## Run all tests, against real ClickHouse, Kafka and SMTP (ARGS="filter")
+	@tools/setup
+	@$(CARGO) test --locked $(ARGS)
+
+lint: ## Check formatting and lints
+	@tools/setup system
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets -- --deny warnings
+
+fmt: ## Format the code
+	@$(CARGO) fmt
+
+build: ## Build the release binary with everything in it
+	@tools/setup system
+	@$(CARGO) build --locked --release
+	@echo $(CARGO_TARGET_DIR)/release/keywatch
+
+clean: ## Remove what cargo built (not the downloads in the cache)
+	@$(CARGO) clean

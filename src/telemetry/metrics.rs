@@ -1,0 +1,267 @@
+//! Every metric: its name, kind, unit and meaning, in one place.
+//!
+//! Elsewhere metrics are only counted. A test below finds each use in `src/` and
+//! holds it, and `docs/METRICS.md`, against this table.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::TelemetryError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    /// Of seconds, with buckets from a millisecond to a minute.
+    Histogram,
+}
+
+/// One metric, as it is described to Prometheus and in `docs/METRICS.md`.
+pub struct Metric {
+    pub kind: Kind,
+    pub name: &'static str,
+    pub unit: Unit,
+    pub labels: &'static [&'static str],
+    pub meaning: &'static str,
+}
+
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// All of them, in the order of the document.
+pub const METRICS: &[Metric] = &[
+    row(
+        Kind::Gauge,
+        "keywatch_build_info",
+        Unit::Count,
+        &["version"],
+        "Always 1; the label carries the version that runs",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_source_records_total",
+        Unit::Count,
+        &["topic", "partition"],
+        "Records read",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_source_bytes_total",
+        Unit::Bytes,
+        &["topic", "partition"],
+        "Payload read",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_source_lag_records",
+        Unit::Count,
+        &["topic", "partition"],
+        "Records of a Kafka partition that are not stored yet",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_stored_rows_total",
+        Unit::Count,
+        &["table"],
+        "Rows stored in ClickHouse",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_store_retries_total",
+        Unit::Count,
+        &[],
+        "Attempts at ClickHouse that failed and are tried again",
+    ),
+    row(
+        Kind::Histogram,
+        "keywatch_store_batch_seconds",
+        Unit::Seconds,
+        &[],
+        "From the intent of a batch in the ledger to its completion",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_deliveries_total",
+        Unit::Count,
+        &["channel", "outcome"],
+        "Attempts to deliver an alert",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_deliveries_waiting",
+        Unit::Count,
+        &["channel"],
+        "Alerts that a channel holds and has not delivered yet",
+    ),
+    row(
+        Kind::Histogram,
+        "keywatch_event_to_delivery_seconds",
+        Unit::Seconds,
+        &["channel"],
+        "From the request that tripped an alert to its acceptance by the receiver",
+    ),
+];
+
+const fn row(
+    kind: Kind,
+    name: &'static str,
+    unit: Unit,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Metric {
+    Metric { kind, name, unit, labels, meaning }
+}
+
+/// Records the process's metrics from here on; the handle renders them.
+///
+/// # Errors
+/// When a recorder was already installed.
+pub fn install() -> Result<PrometheusHandle, TelemetryError> {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)
+        .map_err(|_| TelemetryError::AlreadyInstalled { what: "metrics" })?;
+    gauge!("keywatch_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// A recorder that knows every metric's meaning and buckets, installed nowhere.
+#[expect(clippy::expect_used, reason = "SECONDS_BUCKETS is a constant that is not empty")]
+pub(super) fn recorder() -> PrometheusRecorder {
+    let builder = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).expect("buckets");
+    let recorder = builder.build_recorder();
+    metrics::with_local_recorder(&recorder, describe);
+    recorder
+}
+
+fn describe() {
+    for metric in METRICS {
+        let Metric { name, unit, meaning, .. } = *metric;
+        match metric.kind {
+            Kind::Counter => describe_counter!(name, unit, meaning),
+            Kind::Gauge => describe_gauge!(name, unit, meaning),
+            Kind::Histogram => describe_histogram!(name, unit, meaning),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn repository() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn macro_name(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+
+    fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_files(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// The first arguments of all `counter!(..)`, `gauge!(..)` and `histogram!(..)`
+    /// in the code above the tests of a file.
+    fn metrics_used_in(source: &str) -> BTreeSet<(&'static str, String)> {
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        let mut used = BTreeSet::new();
+        for kind in [Kind::Counter, Kind::Gauge, Kind::Histogram].map(macro_name) {
+            for (at, call) in code.match_indices(&format!("{kind}!(")) {
+                let is_whole_word = !code[..at].ends_with(['_', '`']);
+                let argument = code[at + call.len()..].split([',', ')']).next().unwrap().trim();
+                if is_whole_word {
+                    used.insert((kind, argument.trim_matches('"').to_owned()));
+                }
+            }
+        }
+        used
+    }
+
+    #[test]
+    fn uses_are_found_however_they_are_laid_out() {
+        let source = r#"
+            counter!("keywatch_a_total").increment(1);
+            metrics::histogram!(
+                "keywatch_b_seconds", "stage" => "decode").record(0.1);
+            describe_gauge!("keywatch_c", unit);
+            #[cfg(test)] gauge!("keywatch_d");
+        "#;
+        let expected = [("counter", "keywatch_a_total"), ("histogram", "keywatch_b_seconds")];
+        let expected = expected.map(|(kind, name)| (kind, name.to_owned()));
+        assert_eq!(metrics_used_in(source), BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn every_metric_used_is_in_the_table() {
+        let described: BTreeSet<_> =
+            METRICS.iter().map(|metric| (macro_name(metric.kind), metric.name)).collect();
+        let mut files = Vec::new();
+        rust_files(&repository().join("src"), &mut files);
+        for file in files {
+            for (kind, name) in metrics_used_in(&fs::read_to_string(&file).unwrap()) {
+                assert!(
+                    described.contains(&(kind, name.as_str())),
+                    "{}: {kind}!({name}) is not in METRICS of src/telemetry/metrics.rs",
+                    file.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_say_their_unit_as_prometheus_wants() {
+        for Metric { name, kind, unit, .. } in METRICS {
+            assert!(name.starts_with("keywatch_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            let base = name.trim_end_matches("_total");
+            assert_eq!(base.ends_with("_seconds"), *unit == Unit::Seconds, "{name}");
+            assert_eq!(base.ends_with("_bytes"), *unit == Unit::Bytes, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_the_table() {
+        let document = fs::read_to_string(repository().join("docs/METRICS.md")).unwrap();
+        let rows: Vec<String> = METRICS
+            .iter()
+            .map(|Metric { kind, name, unit, labels, meaning }| {
+                let (kind, unit, labels) = (macro_name(*kind), unit.as_str(), labels.join(", "));
+                format!("| `{name}` | {kind} | {unit} | {labels} | {meaning} |")
+            })
+            .collect();
+        let documented: Vec<&str> =
+            document.lines().filter(|line| line.starts_with("| `keywatch_")).collect();
+        assert_eq!(documented, rows, "the rows of docs/METRICS.md should be:\n{}", rows.join("\n"));
+    }
+
+    #[test]
+    fn histograms_have_buckets_and_help() {
+        let recorder = recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("keywatch_test_seconds").record(0.3);
+            metrics::gauge!("keywatch_build_info", "version" => "0.0.0").set(1.0);
+        });
+        let text = recorder.handle().render();
+        assert!(text.contains("keywatch_test_seconds_bucket{le=\"0.25\"} 0"), "{text}");
+        assert!(text.contains("keywatch_test_seconds_bucket{le=\"0.5\"} 1"), "{text}");
+        assert!(text.contains("# HELP keywatch_build_info Always 1"), "{text}");
+    }
+}

@@ -1,0 +1,192 @@
+//! The endpoints for operators: `/metrics`, `/healthz`, `/readyz`.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use super::problem::problem;
+use super::{Health, TelemetryError};
+
+/// Histograms keep every sample until they are drained, scraped or not.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+struct Ops {
+    metrics: PrometheusHandle,
+    health: Health,
+}
+
+/// Binds the address of `service.listen`, apart from serving so that a taken port
+/// is known at start.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, TelemetryError> {
+    TcpListener::bind(address).await.map_err(|reason| TelemetryError::Listen { address, reason })
+}
+
+/// Answers until `shutdown` resolves, then lets running requests end.
+///
+/// # Errors
+/// When accepting connections fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    health: Health,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let app = router(Ops { metrics: metrics.clone(), health });
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    tokio::select! {
+        outcome = server => outcome,
+        () = upkeep(&metrics) => Ok(()),
+    }
+}
+
+async fn upkeep(metrics: &PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+fn router(ops: Ops) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(ops)
+}
+
+/// Prometheus text exposition format 0.0.4.
+async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], ops.metrics.render())
+}
+
+async fn healthz(State(ops): State<Ops>) -> impl IntoResponse {
+    let liveness = ops.health.liveness();
+    (ok_or_unavailable(liveness.alive), Json(liveness))
+}
+
+async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
+    let readiness = ops.health.readiness();
+    (ok_or_unavailable(readiness.ready), Json(readiness))
+}
+
+fn ok_or_unavailable(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn not_found() -> Response {
+    problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz here.")
+}
+
+async fn method_not_allowed() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::telemetry::Part;
+    use crate::telemetry::metrics::recorder;
+
+    /// Serves on a free port, sends one request, shuts down; returns head and body of the answer.
+    async fn answer(request_line: &str, health: Health) -> (String, String) {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let recorder = recorder();
+        ::metrics::with_local_recorder(&recorder, || {
+            ::metrics::counter!("keywatch_test_events_total").increment(7);
+        });
+        let server = tokio::spawn(serve(listener, recorder.handle(), health, async {
+            stopped.await.unwrap();
+        }));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("{request_line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        stop.send(()).unwrap();
+        server.await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    fn parsed(body: &str) -> Value {
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn metrics_are_rendered() {
+        let (head, body) = answer("GET /metrics", Health::default()).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert!(body.contains("keywatch_test_events_total 7"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_beating_pipeline_is_healthy() {
+        let (head, body) = answer("GET /healthz", Health::default()).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(parsed(&body)["alive"], true);
+    }
+
+    #[tokio::test]
+    async fn readiness_names_what_is_missing() {
+        let health = Health::default();
+        health.ready(Part::Source);
+        health.waiting(Part::ClickHouse, "connection refused");
+        let (head, body) = answer("GET /readyz", health.clone()).await;
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        assert_eq!(
+            parsed(&body),
+            json!({"ready": false, "waiting": {"clickhouse": "connection refused"}})
+        );
+        health.ready(Part::ClickHouse);
+        let (head, body) = answer("GET /readyz", health).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(parsed(&body), json!({"ready": true, "waiting": {}}));
+    }
+
+    #[tokio::test]
+    async fn unknown_paths_and_methods_get_problem_details() {
+        let (head, body) = answer("GET /nothing", Health::default()).await;
+        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+        assert_eq!(parsed(&body)["title"], "Not Found");
+
+        let (head, body) = answer("DELETE /metrics", Health::default()).await;
+        assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+        assert!(head.contains("allow: GET,HEAD"), "{head}");
+        assert_eq!(parsed(&body)["status"], 405);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let taken = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address).await.err().unwrap().to_string();
+        assert!(error.starts_with(&format!("service.listen {address}: ")), "{error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The container set-up, as far as it can be checked without an engine.
+
+use std::process::Command;
+
+use keywatch::config::Config;
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::{root, text};
+
+fn compose() -> Yaml {
+    YamlLoader::load_from_str(&text("docker-compose.yml")).unwrap().remove(0)
+}
+
+fn services(compose: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
+    compose["services"].as_hash().unwrap().iter().map(|(name, it)| (name.as_str().unwrap(), it))
+}
+
+fn strings(list: &Yaml) -> impl Iterator<Item = &str> {
+    list.as_vec().map_or(&[][..], Vec::as_slice).iter().map(|item| item.as_str().unwrap())
+}
+
+#[test]
+fn images_are_pinned() {
+    let compose = compose();
+    for (name, service) in services(&compose) {
+        if let Some(image) = service["image"].as_str() {
+            let tag = image.split_once(':').unwrap_or_else(|| panic!("{name}: no tag")).1;
+            assert!(tag.contains(|c: char| c.is_ascii_digit()), "{name}: {image}");
+        }
+    }
+}
+
+#[test]
+fn ports_are_published_on_loopback_only() {
+    let compose = compose();
+    for (name, service) in services(&compose) {
+        for port in strings(&service["ports"]) {
+            assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+        }
+    }
+}
+
+#[test]
+fn secrets_have_no_default() {
+    let compose = compose();
+    let example = text(".env.example");
+    for (name, service) in services(&compose) {
+        let Some(environment) = service["environment"].as_hash() else { continue };
+        for (key, value) in environment {
+            let (key, value) = (key.as_str().unwrap(), value.as_str().unwrap());
+            if ["PASSWORD", "PEPPER", "SECRET"].iter().any(|word| key.contains(word)) {
+                let variable = value.strip_prefix("${").and_then(|rest| rest.split_once(":?"));
+                let (variable, _) =
+                    variable.unwrap_or_else(|| panic!("{name}: {key} has a default"));
+                assert!(
+                    example.contains(&format!("\n{variable}=\n")),
+                    "{variable} in .env.example"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn services_name_what_exists() {
+    let compose = compose();
+    let dockerfile = text("Dockerfile");
+    for (name, service) in services(&compose) {
+        for needed in service["depends_on"].as_hash().into_iter().flatten().map(|(key, _)| key) {
+            assert!(
+                !compose["services"][needed.as_str().unwrap()].is_badvalue(),
+                "{name}: {needed:?}"
+            );
+        }
+        for volume in strings(&service["volumes"]) {
+            let source = volume.split(':').next().unwrap();
+            let exists = if source.starts_with("./") {
+                root().join(source).exists()
+            } else {
+                compose["volumes"].as_hash().unwrap().contains_key(&Yaml::String(source.into()))
+            };
+            assert!(exists, "{name}: {source}");
+        }
+        if let Some(target) = service["build"]["target"].as_str() {
+            assert!(dockerfile.contains(&format!(" AS {target}\n")), "{name}: {target}");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_of_the_container_is_one() {
+    let config: Config = toml::from_str(&text("deploy/keywatch.toml")).unwrap();
+    let compose = compose();
+    let host =
+        |address: &str| address.rsplit('/').next().unwrap().split(':').next().unwrap().to_owned();
+    for name in [
+        host(&config.source.kafka.brokers),
+        host(&config.clickhouse.url),
+        config.email.unwrap().host,
+    ] {
+        assert!(!compose["services"][name.as_str()].is_badvalue(), "no service {name}");
+    }
+    let stop_grace = compose["services"]["keywatch"]["stop_grace_period"].as_str().unwrap();
+    let stop_grace: u64 = stop_grace.trim_end_matches('s').parse().unwrap();
+    assert!(stop_grace > config.service.shutdown_seconds, "killed before it has flushed");
+}
+
+/// Docker's own opinion, where its compose plugin is installed.
+#[test]
+fn docker_accepts_it_where_docker_is() {
+    let docker_compose = |arguments: &[&str]| {
+        Command::new("docker")
+            .arg("compose")
+            .args(arguments)
+            .current_dir(root())
+            .env("CLICKHOUSE_PASSWORD", "x")
+            .env("KEYWATCH_PEPPER", "x")
+            .output()
+    };
+    if !docker_compose(&["version"]).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: `docker compose` is not installed");
+        return;
+    }
+    let output = docker_compose(&["--profile", "traffic", "config", "--quiet"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
