@@ -58,7 +58,8 @@ impl Context<'_> {
             latency_ms: optional.read(&raw.latency_ms, latency),
             bytes_in: optional.read(&raw.bytes_in, Scalar::unsigned),
             bytes_out: optional.read(&raw.bytes_out, Scalar::unsigned),
-            user_agent: optional.text(&raw.user_agent, |t| text::bounded(t, text::USER_AGENT_BYTES)),
+            user_agent: optional
+                .text(&raw.user_agent, |t| text::bounded(t, text::USER_AGENT_BYTES)),
             environment: optional.text(&raw.environment, label),
             scope: optional.text(&raw.scope, label),
             tenant: optional.text(&raw.tenant, label),

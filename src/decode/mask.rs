@@ -58,8 +58,10 @@ fn is_plausible(field: &str, value: &str) -> bool {
     let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
     match field {
         "time" | "client_time" => shape(40, &|c| c.is_ascii_digit() || "TtZz:.+- ".contains(c)),
-        "client_ip" => shape(47, &|c| c.is_ascii_hexdigit() || ".:[]".contains(c))
-            && value.contains(['.', ':']),
+        "client_ip" => {
+            shape(47, &|c| c.is_ascii_hexdigit() || ".:[]".contains(c))
+                && value.contains(['.', ':'])
+        }
         "status" => shape(6, &is_number),
         "method" => shape(8, &|c| c.is_ascii_alphabetic()),
         "latency_ms" | "bytes_in" | "bytes_out" => shape(20, &is_number),
@@ -290,9 +292,10 @@ mod tests {
     /// True when eight characters in a row of a secret can be read.
     fn leaks(masked: &str, secrets: &[String]) -> bool {
         secrets.iter().any(|secret| {
-            secret.as_bytes().windows(8).any(|part| {
-                masked.as_bytes().windows(8).any(|window| window == part)
-            })
+            secret
+                .as_bytes()
+                .windows(8)
+                .any(|part| masked.as_bytes().windows(8).any(|window| window == part))
         })
     }
 

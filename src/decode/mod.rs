@@ -54,10 +54,20 @@ pub struct Rejection {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("decode.format is \"{format}\", but only {} can be read", FORMATS.join(", "))]
+    #[error("the format \"{format}\" is not known; use one of: {}", FORMATS.join(", "))]
     UnknownFormat { format: String },
-    #[error("decode.pepper has {bytes} bytes; use at least {MIN_PEPPER_BYTES} random ones")]
+    #[error("the pepper has {bytes} bytes; use at least {MIN_PEPPER_BYTES} random ones")]
     ShortPepper { bytes: usize },
+}
+
+impl DecodeError {
+    /// The configuration key at fault.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::UnknownFormat { .. } => "decode.format",
+            Self::ShortPepper { .. } => "decode.pepper",
+        }
+    }
 }
 
 /// Reads records of the configured format.
@@ -194,3 +204,6 @@ fn unreadable(error: &serde_json::Error) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
