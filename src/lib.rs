@@ -17,6 +17,7 @@ pub mod decide;
 pub mod decode;
 pub mod detect;
 pub mod engine;
+pub mod enrich;
 pub mod event;
 pub mod profile;
 pub mod source;

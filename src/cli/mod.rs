@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::ConfigError;
+
 #[derive(Parser)]
 #[command(name = "keywatch", version, about, propagate_version = true)]
 struct Cli {
@@ -31,6 +33,12 @@ pub enum CommandError {
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
         Self::Failure(error)
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.into())
     }
 }
 

@@ -1,14 +1,21 @@
 //! Configuration: one small struct a concern, one TOML file for all.
 
+mod check;
 mod clickhouse;
 mod decode;
 mod deliver;
+mod deserialize;
 mod detect;
 mod enrich;
+mod error;
+mod load;
 mod policy;
 mod secret;
 mod service;
 mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +24,7 @@ pub use self::decode::DecodeConfig;
 pub use self::deliver::{AlertsTopicConfig, EmailConfig, SmtpTls, WebhookConfig};
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
+pub use self::error::ConfigError;
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
@@ -40,4 +48,17 @@ pub struct Config {
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
     pub log: LogConfig,
+}
+
+impl Config {
+    /// For showing: passwords may also stand among the librdkafka properties.
+    pub fn with_properties_masked(mut self) -> Self {
+        const SENSITIVE: [&str; 4] = ["password", "secret", "token", "jaas"];
+        for (name, value) in &mut self.source.kafka.properties {
+            if SENSITIVE.iter().any(|word| name.contains(word)) {
+                *value = "********".into();
+            }
+        }
+        self
+    }
 }

@@ -1,0 +1,145 @@
+//! The fields of the access-event contract as one log format delivered them, unchecked.
+//! Every format produces this; `assemble` turns it into an event.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::scalar::Scalar;
+
+#[derive(Debug, Default)]
+pub(super) struct RawEvent<'a> {
+    pub time: Scalar<'a>,
+    pub key_id: Scalar<'a>,
+    pub api_key: Scalar<'a>,
+    pub client_ip: Scalar<'a>,
+    pub method: Scalar<'a>,
+    pub path: Scalar<'a>,
+    pub status: Scalar<'a>,
+    pub request_id: Scalar<'a>,
+    pub latency_ms: Scalar<'a>,
+    pub bytes_in: Scalar<'a>,
+    pub bytes_out: Scalar<'a>,
+    pub user_agent: Scalar<'a>,
+    pub environment: Scalar<'a>,
+    pub scope: Scalar<'a>,
+    pub tenant: Scalar<'a>,
+    pub nonce: Scalar<'a>,
+    pub client_time: Scalar<'a>,
+    pub signature: Scalar<'a>,
+    /// A field that came twice: which value counts is anyone's guess (RFC 8259 section 4).
+    pub duplicate: Option<&'static str>,
+}
+
+/// The format `keywatch`: one JSON object with the contract's own field names. Unknown
+/// fields are skipped without being looked at.
+impl<'de: 'a, 'a> Deserialize<'de> for RawEvent<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = RawEvent<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut event = RawEvent::default();
+        while let Some(name) = entries.next_key::<Name>()? {
+            let Some(field) = name.0 else {
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = match field {
+                Field::Nonce => Scalar::exact(entries.next_value::<&RawValue>()?),
+                _ => entries.next_value()?,
+            };
+            let slot = event.slot(field);
+            if slot.is_absent() {
+                *slot = value;
+            } else {
+                event.duplicate = Some(field.name());
+            }
+        }
+        Ok(event)
+    }
+}
+
+macro_rules! fields {
+    ($($variant:ident $name:ident),* $(,)?) => {
+        #[derive(Clone, Copy)]
+        enum Field { $($variant),* }
+
+        impl Field {
+            fn named(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name)),* }
+            }
+        }
+
+        impl<'a> RawEvent<'a> {
+            fn slot(&mut self, field: Field) -> &mut Scalar<'a> {
+                match field { $(Field::$variant => &mut self.$name),* }
+            }
+        }
+
+        /// The contract's field names.
+        pub(super) const FIELD_NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+fields! {
+    Time time,
+    KeyId key_id,
+    ApiKey api_key,
+    ClientIp client_ip,
+    Method method,
+    Path path,
+    Status status,
+    RequestId request_id,
+    LatencyMs latency_ms,
+    BytesIn bytes_in,
+    BytesOut bytes_out,
+    UserAgent user_agent,
+    Environment environment,
+    Scope scope,
+    Tenant tenant,
+    Nonce nonce,
+    ClientTime client_time,
+    Signature signature,
+}
+
+/// A field name, recognized without being copied.
+struct Name(Option<Field>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
+        Ok(Name(Field::named(name)))
+    }
+}

