@@ -14,5 +14,7 @@ pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod embedded;
 pub mod event;
 pub mod source;
+pub mod store;
