@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 mod check_config;
+mod clickhouse;
+mod migrate;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,10 @@ struct Cli {
 enum Command {
     /// Print the effective configuration, secrets masked
     CheckConfig(check_config::Args),
+    /// Run the embedded ClickHouse server, on this machine only
+    Clickhouse(clickhouse::Args),
+    /// Bring the database to the schema of this version
+    Migrate(migrate::Args),
 }
 
 /// A failure with the exit code it deserves.
@@ -46,6 +52,8 @@ impl From<ConfigError> for CommandError {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Clickhouse(args) => clickhouse::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,130 @@
+//! The parent's side: a ClickHouse that lives as long as its handle.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, io};
+
+use super::server::{check_port, prepare_directory};
+use super::{EmbeddedError, library};
+use crate::config::ClickHouseConfig;
+use crate::store::Store;
+
+/// A running embedded ClickHouse. Dropping it ends the process; the data stays.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Its standard input is the lifeline: it is never written to, only held.
+    child: Child,
+    port: u16,
+}
+
+/// A start takes about a second; a loaded machine with a cold disk many.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+impl Embedded {
+    /// Starts ClickHouse with its data in `path`, on `port` of loopback or a free one, and waits
+    /// until it answers. The program started is the running one.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`], which says what to do.
+    pub async fn start(path: &Path, port: Option<u16>) -> Result<Self, EmbeddedError> {
+        let program = env::current_exe().map_err(EmbeddedError::Spawn)?;
+        Self::start_with(&program, path, port).await
+    }
+
+    /// As [`Self::start`], with the `keywatch` binary to start.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`], which says what to do.
+    pub async fn start_with(
+        program: &Path,
+        path: &Path,
+        port: Option<u16>,
+    ) -> Result<Self, EmbeddedError> {
+        // The child checks the same; from here the errors keep their type.
+        library::find()?;
+        let path = prepare_directory(path)?;
+        let port = match port {
+            Some(port) => check_port(port).map(|()| port)?,
+            None => free_port().map_err(EmbeddedError::Spawn)?,
+        };
+        let log = path.join("server.log");
+        let child = spawn(program, &path, port, &log).map_err(EmbeddedError::Spawn)?;
+        let mut embedded = Self { child, port };
+        embedded.wait_until_ready(&path, &log).await?;
+        Ok(embedded)
+    }
+
+    /// How to connect to it.
+    pub fn config(&self) -> ClickHouseConfig {
+        ClickHouseConfig {
+            url: format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port),
+            ..ClickHouseConfig::default()
+        }
+    }
+
+    /// The process id of the child.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    async fn wait_until_ready(&mut self, path: &Path, log: &Path) -> Result<(), EmbeddedError> {
+        let store = Store::new(&self.config());
+        let begin = Instant::now();
+        while begin.elapsed() < READY_WITHIN {
+            if self.child.try_wait().map_err(EmbeddedError::Spawn)?.is_some() {
+                return Err(EmbeddedError::Ended { output: last_lines(log) });
+            }
+            if serves(&store, path).await {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let seconds = READY_WITHIN.as_secs();
+        Err(EmbeddedError::NotReady { port: self.port, seconds, log: log.to_owned() })
+    }
+}
+
+impl Drop for Embedded {
+    /// Kills and reaps the child. What ClickHouse acknowledged is on disk already.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, path: &Path, port: u16, log: &Path) -> io::Result<Child> {
+    let output = File::create(log)?;
+    Command::new(program)
+        .arg("clickhouse")
+        .arg("--path")
+        .arg(path)
+        .args(["--port", &port.to_string(), "--until-stdin-closes"])
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // Ctrl-C on the terminal is for the parent, which may still have rows to write.
+        .process_group(0)
+        .spawn()
+}
+
+/// Whether the server at `store` is the one with its data in `path`, and not another that
+/// listens on the same port.
+async fn serves(store: &Store, path: &Path) -> bool {
+    let sql = "SELECT value FROM system.server_settings WHERE name = 'path'";
+    store.ask_server(sql).await.is_ok_and(|served| Path::new(&served) == path)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
+}

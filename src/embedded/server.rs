@@ -1,0 +1,138 @@
+//! The child's side: ClickHouse inside this process, until it is told to stop.
+
+use std::ffi::CString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, PipeReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::{EmbeddedError, library};
+
+/// What `keywatch clickhouse` is asked for.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    pub path: PathBuf,
+    pub port: u16,
+    /// Stop when standard input ends, which is how a parent holds its child.
+    pub until_stdin_closes: bool,
+}
+
+/// ClickHouse expects the stack of a main thread.
+const STACK_BYTES: usize = 16 << 20;
+
+/// How long tables may take to close. Nothing is lost beyond: what was acknowledged is on disk.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves ClickHouse over HTTP on loopback until SIGTERM, SIGINT or, if so asked, the end of
+/// standard input. `on_start` is called once the engine runs; connections are accepted soon after.
+///
+/// # Errors
+/// [`EmbeddedError`] when it cannot start or ends unasked.
+pub async fn serve(options: &ServeOptions, on_start: impl FnOnce()) -> Result<(), EmbeddedError> {
+    let library = library::find()?;
+    let path = prepare_directory(&options.path)?;
+    check_port(options.port)?;
+
+    let (lifeline, hold) = io::pipe().map_err(EmbeddedError::Spawn)?;
+    let arguments = arguments(&path, options.port, &lifeline);
+    let (ended, closed) = run_in_thread(library, arguments)?;
+    on_start();
+    tokio::select! {
+        outcome = ended => return unasked_end(outcome),
+        reason = stop_asked(options.until_stdin_closes) => reason.map_err(EmbeddedError::Spawn)?,
+    }
+    // The query that keeps ClickHouse alive reads the pipe, and ends with it.
+    drop(hold);
+    let _ = closed.recv_timeout(CLOSE_WITHIN);
+    drop(lifeline);
+    Ok(())
+}
+
+type Outcome = Result<Result<(), EmbeddedError>, oneshot::error::RecvError>;
+
+fn unasked_end(outcome: Outcome) -> Result<(), EmbeddedError> {
+    match outcome {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) | Err(_) => Err(EmbeddedError::Ended { output: "its message is above".into() }),
+    }
+}
+
+/// Runs ClickHouse in a thread of its own. The first channel tells its outcome, the second
+/// only that it has ended.
+fn run_in_thread(
+    library: PathBuf,
+    arguments: Vec<CString>,
+) -> Result<(oneshot::Receiver<Result<(), EmbeddedError>>, Receiver<()>), EmbeddedError> {
+    let (tell_ended, ended) = oneshot::channel();
+    let (tell_closed, closed) = mpsc::channel();
+    thread::Builder::new()
+        .name("clickhouse".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let outcome = library::run(&library, arguments);
+            let _ = tell_ended.send(outcome);
+            drop(tell_closed);
+        })
+        .map_err(EmbeddedError::Spawn)?;
+    Ok((ended, closed))
+}
+
+/// Arguments of `clickhouse local`. The last query is a read of the lifeline, which returns
+/// when the other end of the pipe is closed and lets ClickHouse close its tables.
+fn arguments(path: &Path, port: u16, lifeline: &PipeReader) -> Vec<CString> {
+    let pipe = format!("/proc/self/fd/{}", lifeline.as_raw_fd());
+    let query = format!(
+        "SYSTEM START LISTEN HTTP; \
+         SELECT count() FROM file('{pipe}', 'LineAsString', 'line String') FORMAT Null"
+    );
+    let arguments = [
+        "clickhouse".into(),
+        format!("--path={}", path.display()),
+        format!("--http_port={port}"),
+        format!("--listen_host={}", Ipv4Addr::LOCALHOST),
+        format!("--query={query}"),
+    ];
+    // A path cannot hold a NUL byte, and nothing else here does.
+    arguments.into_iter().filter_map(|argument| CString::new(argument).ok()).collect()
+}
+
+/// Creates the directory and checks that no ClickHouse holds its lock file.
+pub(super) fn prepare_directory(path: &Path) -> Result<PathBuf, EmbeddedError> {
+    let unusable = |reason| EmbeddedError::Directory { path: path.to_owned(), reason };
+    fs::create_dir_all(path).map_err(unusable)?;
+    let path = path.canonicalize().map_err(unusable)?;
+    // ClickHouse holds a lock on `status` for as long as it runs.
+    match File::open(path.join("status")).map(|status| status.try_lock()) {
+        Ok(Err(TryLockError::WouldBlock)) => Err(EmbeddedError::DirectoryInUse { path }),
+        Ok(_) | Err(_) => Ok(path),
+    }
+}
+
+pub(super) fn check_port(port: u16) -> Result<(), EmbeddedError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map(drop)
+        .map_err(|_| EmbeddedError::PortTaken { port })
+}
+
+async fn stop_asked(until_stdin_closes: bool) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => outcome,
+        _ = terminate.recv() => Ok(()),
+        () = stdin_closed(), if until_stdin_closes => Ok(()),
+    }
+}
+
+async fn stdin_closed() {
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = [0; 64];
+    while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
+}

@@ -1,0 +1,195 @@
+//! The numbered files of `sql/`, applied once each and in order.
+
+use clickhouse::Row;
+use clickhouse::sql::Identifier;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Store, StoreError};
+
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($($name:literal),* $(,)?) => {
+        &[$(Migration { name: $name, sql: include_str!(concat!("../../sql/", $name)) }),*]
+    };
+}
+
+/// In the order they are applied. A new file is added at the end.
+const MIGRATIONS: &[Migration] = migrations![
+    "0001_access_events.sql",
+    "0002_ingest_ledger.sql",
+    "0003_alerts.sql",
+    "0004_usage_rollups.sql",
+];
+
+const CREATE_MIGRATIONS_TABLE: &str = "\
+    CREATE TABLE IF NOT EXISTS schema_migrations \
+    (name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) \
+    ENGINE = ReplacingMergeTree ORDER BY name";
+
+impl Migration {
+    /// SHA-256 of the file, hexadecimal.
+    fn checksum(&self) -> String {
+        hex::encode(Sha256::digest(self.sql))
+    }
+
+    /// The statements: each ends with `;` at the end of a line.
+    fn statements(&self) -> impl Iterator<Item = &'static str> {
+        self.sql.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+    }
+}
+
+#[derive(Row, Serialize, Deserialize)]
+struct AppliedRow {
+    name: String,
+    checksum: String,
+}
+
+impl Store {
+    /// Creates the database and applies what is missing. Returns the names of the files
+    /// applied now. Harmless when repeated, interrupted or run by two processes at once.
+    ///
+    /// # Errors
+    /// [`StoreError::ChangedMigration`] and [`StoreError::UnknownMigration`] when database and
+    /// binary do not belong together; otherwise what ClickHouse says.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        self.create_database().await?;
+        self.execute(CREATE_MIGRATIONS_TABLE, "creating schema_migrations").await?;
+        let applied = self.applied_migrations().await?;
+        let missing = missing(MIGRATIONS, &applied)?;
+        for migration in &missing {
+            self.apply(migration).await?;
+        }
+        self.apply_retention().await?;
+        Ok(missing.iter().map(|migration| migration.name).collect())
+    }
+
+    async fn create_database(&self) -> Result<(), StoreError> {
+        self.server()
+            .query("CREATE DATABASE IF NOT EXISTS ?")
+            .bind(Identifier(&self.database))
+            .execute()
+            .await
+            .map_err(|error| self.error("creating the database", &error))
+    }
+
+    async fn applied_migrations(&self) -> Result<Vec<AppliedRow>, StoreError> {
+        self.client
+            .query("SELECT ?fields FROM schema_migrations FINAL ORDER BY name")
+            .fetch_all()
+            .await
+            .map_err(|error| self.error("reading schema_migrations", &error))
+    }
+
+    async fn apply(&self, migration: &Migration) -> Result<(), StoreError> {
+        for statement in migration.statements() {
+            self.execute(statement, migration.name).await?;
+        }
+        let row = AppliedRow { name: migration.name.into(), checksum: migration.checksum() };
+        self.insert::<AppliedRow>("schema_migrations", "", [row]).await?;
+        tracing::info!(migration = migration.name, "applied");
+        Ok(())
+    }
+
+    /// Sets the days that raw events are kept, when they are not set already: changing a TTL
+    /// makes ClickHouse look at every part.
+    async fn apply_retention(&self) -> Result<(), StoreError> {
+        let doing = "setting the retention of access_events";
+        let days = self.raw_retention_days;
+        let engine: String = self
+            .client
+            .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = 'access_events'")
+            .bind(&self.database)
+            .fetch_one()
+            .await
+            .map_err(|error| self.error(doing, &error))?;
+        if engine.contains(&format!("toIntervalDay({days})")) {
+            return Ok(());
+        }
+        let sql =
+            format!("ALTER TABLE access_events MODIFY TTL toDateTime(time) + INTERVAL {days} DAY");
+        self.execute(&sql, doing).await
+    }
+
+    async fn execute(&self, sql: &str, doing: &str) -> Result<(), StoreError> {
+        // Raw: a question mark in SQL is no placeholder here.
+        self.client.query_raw(sql).execute().await.map_err(|error| self.error(doing, &error))
+    }
+}
+
+/// What is still to be applied, given what was.
+fn missing<'a>(
+    known: &'a [Migration],
+    applied: &[AppliedRow],
+) -> Result<Vec<&'a Migration>, StoreError> {
+    for row in applied {
+        match known.iter().find(|migration| migration.name == row.name) {
+            None => return Err(StoreError::UnknownMigration { name: row.name.clone() }),
+            Some(migration) if migration.checksum() != row.checksum => {
+                return Err(StoreError::ChangedMigration { name: row.name.clone() });
+            }
+            Some(_) => {}
+        }
+    }
+    let is_missing = |migration: &&Migration| !applied.iter().any(|row| row.name == migration.name);
+    Ok(known.iter().filter(is_missing).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const ONE: Migration = Migration { name: "0001_one.sql", sql: "SELECT 1;\nSELECT\n 2;\n" };
+    const TWO: Migration = Migration { name: "0002_two.sql", sql: "SELECT 3;\n" };
+
+    fn applied(migration: &Migration) -> AppliedRow {
+        AppliedRow { name: migration.name.into(), checksum: migration.checksum() }
+    }
+
+    #[test]
+    fn only_what_was_not_applied_is_missing() {
+        let known = [ONE, TWO];
+        let missing = missing(&known, &[applied(&ONE)]).unwrap();
+        assert_eq!(missing.iter().map(|m| m.name).collect::<Vec<_>>(), ["0002_two.sql"]);
+    }
+
+    #[test]
+    fn a_changed_file_is_an_error() {
+        let changed = Migration { sql: "SELECT 9;\n", ..ONE };
+        let error = missing(&[changed], &[applied(&ONE)]).err().unwrap();
+        assert!(matches!(error, StoreError::ChangedMigration { name } if name == "0001_one.sql"));
+    }
+
+    #[test]
+    fn a_database_newer_than_the_binary_is_an_error() {
+        let error = missing(&[ONE], &[applied(&ONE), applied(&TWO)]).err().unwrap();
+        assert!(matches!(error, StoreError::UnknownMigration { name } if name == "0002_two.sql"));
+    }
+
+    #[test]
+    fn statements_end_at_line_ends() {
+        assert_eq!(ONE.statements().collect::<Vec<_>>(), ["SELECT 1", "SELECT\n 2"]);
+    }
+
+    #[test]
+    fn files_are_numbered_without_gaps_and_listed_completely() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        files.sort();
+        let listed: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.name).collect();
+        assert_eq!(files, listed);
+        for (number, name) in listed.iter().enumerate() {
+            assert!(name.starts_with(&format!("{:04}_", number + 1)), "{name}");
+        }
+    }
+}

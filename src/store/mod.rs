@@ -1,0 +1,104 @@
+//! ClickHouse: rows, inserts that may be repeated, the ledger, migrations, queries.
+
+mod delivery;
+mod error;
+mod ledger;
+mod migrate;
+mod query;
+mod rows;
+mod write;
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use clickhouse::Client;
+
+pub use self::delivery::{DeliveryOutcome, DeliveryRow};
+pub use self::error::StoreError;
+pub use self::ledger::BatchBounds;
+pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
+pub use self::rows::{AlertRow, EventRow, RejectionRow};
+pub use self::write::{StoredBatch, describe_metrics};
+use crate::config::ClickHouseConfig;
+
+/// A database of one ClickHouse server. Cheap to clone: clones share connections.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    url: String,
+    database: String,
+    raw_retention_days: u32,
+}
+
+impl Store {
+    /// Opens no connection yet.
+    pub fn new(config: &ClickHouseConfig) -> Self {
+        let client = Client::default()
+            .with_product_info("keywatch", env!("CARGO_PKG_VERSION"))
+            .with_url(&config.url)
+            .with_user(&config.user)
+            .with_password(config.password.reveal())
+            .with_database(&config.database);
+        Self {
+            client,
+            url: config.url.clone(),
+            database: config.database.clone(),
+            raw_retention_days: config.raw_retention_days,
+        }
+    }
+
+    /// Waits for as long as the server is down, and logs what it waits for. Cancel safe.
+    ///
+    /// # Errors
+    /// What waiting does not mend, such as a wrong password.
+    pub async fn wait_until_ready(&self) -> Result<(), StoreError> {
+        self.until_available(|| self.ping()).await
+    }
+
+    /// Logs in, which needs no database.
+    ///
+    /// # Errors
+    /// [`StoreError`]; retryable when the server is down or takes over five seconds.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.ask_server("SELECT 'here'").await.map(|_| ())
+    }
+
+    /// One text about the server itself, within five seconds.
+    pub(crate) async fn ask_server(&self, sql: &str) -> Result<String, StoreError> {
+        let answer = self.server().query(sql).fetch_one::<String>();
+        tokio::time::timeout(Duration::from_secs(5), answer)
+            .await
+            .unwrap_or(Err(clickhouse::error::Error::TimedOut))
+            .map_err(|error| self.error("logging in", &error))
+    }
+
+    /// A client for what must work before the database exists.
+    fn server(&self) -> Client {
+        self.client.clone().with_database("system")
+    }
+
+    /// Repeats `operation` with growing pauses until it succeeds or fails for good.
+    async fn until_available<T, F, Fut>(&self, operation: F) -> Result<T, StoreError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(10))
+            .with_jitter()
+            .without_max_times();
+        operation
+            .retry(pauses)
+            .when(StoreError::is_retryable)
+            .notify(|error, pause| {
+                metrics::counter!("keywatch_store_retries_total").increment(1);
+                tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "waiting for ClickHouse");
+            })
+            .await
+    }
+
+    fn error(&self, doing: &str, error: &clickhouse::error::Error) -> StoreError {
+        StoreError::sort(&self.url, doing, error)
+    }
+}

@@ -1,0 +1,169 @@
+//! Questions of analysts: the files of `sql/queries/`, and their answers as text.
+
+use super::{Store, StoreError};
+
+/// A file of `sql/queries/`.
+#[derive(Clone, Copy, Debug)]
+pub struct AnalystQuery {
+    /// The file name without `.sql`.
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+/// A parameter of a query: `-- name Type = default` in the comment at its top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    pub name: &'a str,
+    pub default: &'a str,
+}
+
+macro_rules! queries {
+    ($($name:literal),* $(,)?) => {
+        &[$(AnalystQuery {
+            name: $name,
+            sql: include_str!(concat!("../../sql/queries/", $name, ".sql")),
+        }),*]
+    };
+}
+
+pub const ANALYST_QUERIES: &[AnalystQuery] = queries![
+    "alert_timeline",
+    "completeness",
+    "error_share",
+    "failed_deliveries",
+    "key_countries",
+    "latency_by_route",
+    "new_networks",
+    "open_alerts",
+    "rejections",
+    "shared_addresses",
+    "top_keys",
+];
+
+/// The query of that name.
+pub fn analyst_query(name: &str) -> Option<&'static AnalystQuery> {
+    ANALYST_QUERIES.iter().find(|query| query.name == name)
+}
+
+impl AnalystQuery {
+    /// The question it answers: the first line of the comment at its top.
+    pub fn question(&self) -> &'static str {
+        self.sql.lines().next().unwrap_or_default().trim_start_matches("-- ")
+    }
+
+    pub fn parameters(&self) -> Vec<Parameter<'static>> {
+        parameters(self.sql)
+    }
+}
+
+/// The answer to a query: column names, and rows of values as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Store {
+    /// Runs `sql` with its parameters (`{name:Type}`) set to `values`, and to the defaults of
+    /// its comment where `values` says nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a parameter without value or default is rejected by ClickHouse.
+    pub async fn query_table(
+        &self,
+        sql: &str,
+        values: &[(&str, &str)],
+    ) -> Result<Table, StoreError> {
+        let defaults = parameters(sql);
+        let set = defaults.iter().map(|parameter| (parameter.name, parameter.default));
+        let mut query = self.client.query_raw(sql);
+        for (name, value) in set.chain(values.iter().copied()) {
+            query = query.param(name, value);
+        }
+        let fetched = async { query.fetch_bytes(FORMAT)?.collect().await };
+        let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
+        parse_table(&bytes).map_err(|reason| self.error("answering a query", &bad_answer(&reason)))
+    }
+}
+
+/// An array of strings a line, the names first.
+const FORMAT: &str = "JSONCompactStringsEachRowWithNames";
+
+fn parse_table(bytes: &[u8]) -> serde_json::Result<Table> {
+    let mut lines = serde_json::Deserializer::from_slice(bytes).into_iter::<Vec<String>>();
+    let columns = lines.next().transpose()?.unwrap_or_default();
+    Ok(Table { columns, rows: lines.collect::<Result<_, _>>()? })
+}
+
+fn bad_answer(reason: &serde_json::Error) -> clickhouse::error::Error {
+    clickhouse::error::Error::Custom(format!("no {FORMAT}: {reason}"))
+}
+
+/// Reads the lines `-- name Type = default` of the comment at the top.
+fn parameters(sql: &str) -> Vec<Parameter<'_>> {
+    sql.lines().map_while(|line| line.strip_prefix("--")).filter_map(parameter).collect()
+}
+
+fn parameter(comment: &str) -> Option<Parameter<'_>> {
+    let (declaration, default) = comment.split_once(" =")?;
+    let (name, _type) = declaration.trim().split_once(' ')?;
+    Some(Parameter { name, default: default.trim() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_from_the_comment_at_the_top_only() {
+        let sql =
+            "-- Which keys?\n-- hours UInt32 = 24\n-- key_id String =\nSELECT 1\n-- x UInt8 = 3\n";
+        let expected =
+            [Parameter { name: "hours", default: "24" }, Parameter { name: "key_id", default: "" }];
+        assert_eq!(parameters(sql), expected);
+    }
+
+    #[test]
+    fn every_parameter_of_every_query_has_a_default_and_the_reverse() {
+        for query in ANALYST_QUERIES {
+            for parameter in query.parameters() {
+                let used = query.sql.contains(&format!("{{{}:", parameter.name));
+                assert!(used, "{} of {}", parameter.name, query.name);
+            }
+            let body = query.sql.lines().filter(|line| !line.starts_with("--"));
+            let used = body.flat_map(|line| line.split('{').skip(1));
+            for name in used.map(|rest| rest.split(':').next().unwrap()) {
+                assert!(
+                    query.parameters().iter().any(|parameter| parameter.name == name),
+                    "{name} of {}",
+                    query.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_listed_and_begins_with_its_question() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/queries");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let listed: Vec<String> =
+            ANALYST_QUERIES.iter().map(|query| format!("{}.sql", query.name)).collect();
+        assert_eq!(files, listed);
+        for query in ANALYST_QUERIES {
+            assert!(query.question().ends_with('?'), "{}: {}", query.name, query.question());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_its_columns_and_rows() {
+        let table = parse_table(b"[\"key\",\"n\"]\n[\"a\",\"1\"]\n[\"b\\n\",\"2\"]\n").unwrap();
+        assert_eq!(table.columns, ["key", "n"]);
+        assert_eq!(table.rows, [["a", "1"], ["b\n", "2"]]);
+    }
+}

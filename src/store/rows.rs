@@ -1,0 +1,247 @@
+//! Rows as ClickHouse sees them. Pure: no transport here. Field names and order are those
+//! of `sql/`; the types are what the crate `clickhouse` writes as RowBinary.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::decode::Rejection;
+use crate::event::{EnrichedEvent, PartitionId};
+
+/// A row of `access_events`. Borrows from the event: writing allocates nothing a row.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct EventRow<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub record_offset: i64,
+    pub record_index: u32,
+    /// Microseconds since the epoch, as every time here.
+    pub time: i64,
+    pub key_id: &'a str,
+    /// IPv4 addresses are stored as mapped IPv6 addresses.
+    pub client_ip: Ipv6Addr,
+    pub method: &'a str,
+    pub path: &'a str,
+    pub status: u16,
+    pub request_id: &'a str,
+    pub latency_ms: Option<f32>,
+    pub bytes_in: Option<u64>,
+    pub bytes_out: Option<u64>,
+    pub user_agent: &'a str,
+    pub environment: &'a str,
+    pub scope: &'a str,
+    pub tenant: &'a str,
+    pub nonce_fingerprint: u128,
+    pub client_time: Option<i64>,
+    pub signature_fingerprint: u128,
+    pub country: &'a str,
+    pub region: &'a str,
+    pub city: &'a str,
+    pub latitude: Option<f32>,
+    pub longitude: Option<f32>,
+    pub asn: u32,
+    pub as_name: &'a str,
+}
+
+impl<'a> EventRow<'a> {
+    pub fn new(partition: &'a PartitionId, enriched: &'a EnrichedEvent) -> Self {
+        let EnrichedEvent { event, position, origin } = enriched;
+        let coordinates = origin.coordinates.as_ref();
+        Self {
+            topic: &partition.topic,
+            partition: partition.partition,
+            record_offset: position.offset,
+            record_index: position.index,
+            time: event.time.as_micros(),
+            key_id: &event.key_id,
+            client_ip: mapped(event.client_ip),
+            method: &event.method,
+            path: &event.path,
+            status: event.status,
+            request_id: event.request_id.as_deref().unwrap_or_default(),
+            latency_ms: event.latency_ms,
+            bytes_in: event.bytes_in,
+            bytes_out: event.bytes_out,
+            user_agent: event.user_agent.as_deref().unwrap_or_default(),
+            environment: event.environment.as_deref().unwrap_or_default(),
+            scope: event.scope.as_deref().unwrap_or_default(),
+            tenant: event.tenant.as_deref().unwrap_or_default(),
+            nonce_fingerprint: event.nonce.map_or(0, |nonce| nonce.fingerprint.0),
+            client_time: event.client_time.map(|time| time.as_micros()),
+            signature_fingerprint: event.signature.map_or(0, |fingerprint| fingerprint.0),
+            country: &origin.country,
+            region: &origin.region,
+            city: &origin.city,
+            latitude: coordinates.map(|place| place.latitude as f32),
+            longitude: coordinates.map(|place| place.longitude as f32),
+            asn: origin.asn,
+            as_name: &origin.as_name,
+        }
+    }
+}
+
+/// A row of `rejected_events`; the server adds the time.
+#[derive(Row, Serialize)]
+pub struct RejectionRow<'a> {
+    topic: &'a str,
+    partition: i32,
+    record_offset: i64,
+    record_index: u32,
+    reason: &'a str,
+    detail: &'a str,
+    masked_payload: &'a str,
+}
+
+impl<'a> RejectionRow<'a> {
+    pub fn new(partition: &'a PartitionId, rejection: &'a Rejection) -> Self {
+        Self {
+            topic: &partition.topic,
+            partition: partition.partition,
+            record_offset: rejection.position.offset,
+            record_index: rejection.position.index,
+            reason: rejection.reason,
+            detail: &rejection.detail,
+            masked_payload: &rejection.masked_payload,
+        }
+    }
+}
+
+/// A row of `alerts`: the columns worth querying, and the whole alert as JSON.
+#[derive(Row, Serialize)]
+pub struct AlertRow<'a> {
+    id: &'a str,
+    revision: u32,
+    r#type: &'a str,
+    /// Empty when the incident is not about a key.
+    key_id: &'a str,
+    source_ip: Option<Ipv6Addr>,
+    tenant: &'a str,
+    severity: &'a str,
+    risk: f64,
+    confidence: f64,
+    action: &'a str,
+    dry_run: bool,
+    title: &'a str,
+    explanation: &'a str,
+    detectors: Vec<&'a str>,
+    first_event_time: i64,
+    last_event_time: i64,
+    detected_event_time: i64,
+    detected_at: i64,
+    topic: &'a str,
+    partition: i32,
+    first_offset: i64,
+    last_offset: i64,
+    policy_version: &'a str,
+    model_version: &'a str,
+    alert: String,
+}
+
+impl<'a> AlertRow<'a> {
+    /// # Errors
+    /// When the alert cannot be written as JSON (evidence with a number that JSON lacks).
+    pub fn new(alert: &'a Alert) -> serde_json::Result<Self> {
+        Ok(Self {
+            id: &alert.id,
+            revision: alert.revision,
+            r#type: alert.alert_type.as_str(),
+            key_id: alert.key_id.as_deref().unwrap_or_default(),
+            source_ip: alert.source_ip.map(mapped),
+            tenant: alert.tenant.as_deref().unwrap_or_default(),
+            severity: alert.severity.as_str(),
+            risk: alert.risk,
+            confidence: alert.confidence,
+            action: alert.action.as_str(),
+            dry_run: alert.dry_run,
+            title: &alert.title,
+            explanation: &alert.explanation,
+            detectors: alert.detectors.iter().map(|detector| detector.as_str()).collect(),
+            first_event_time: alert.first_event_time.as_micros(),
+            last_event_time: alert.last_event_time.as_micros(),
+            detected_event_time: alert.detected_event_time.as_micros(),
+            detected_at: alert.detected_at.as_micros(),
+            topic: &alert.position.topic,
+            partition: alert.position.partition,
+            first_offset: alert.position.first_offset,
+            last_offset: alert.position.last_offset,
+            policy_version: &alert.policy_version,
+            model_version: &alert.model_version,
+            alert: serde_json::to_string(alert)?,
+        })
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::{
+        AccessEvent, Coordinates, EventTime, Fingerprint, Nonce, Origin, RecordPosition,
+    };
+
+    fn enriched() -> EnrichedEvent {
+        EnrichedEvent {
+            event: AccessEvent {
+                time: EventTime::from_seconds(1_700_000_000),
+                key_id: "key-1".into(),
+                client_ip: "192.0.2.7".parse().unwrap(),
+                method: "GET".into(),
+                path: "/v1/orders".into(),
+                status: 200,
+                request_id: None,
+                latency_ms: Some(1.5),
+                bytes_in: None,
+                bytes_out: Some(0),
+                user_agent: Some("curl/8".into()),
+                environment: None,
+                scope: None,
+                tenant: None,
+                nonce: Some(Nonce { fingerprint: Fingerprint(7), number: Some(42) }),
+                client_time: None,
+                signature: None,
+            },
+            position: RecordPosition { offset: 9, index: 1 },
+            origin: Arc::new(Origin {
+                country: "DE".into(),
+                coordinates: Some(Coordinates {
+                    latitude: 52.5,
+                    longitude: 13.25,
+                    accuracy_km: 20.0,
+                }),
+                asn: 64500,
+                ..Origin::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn unknown_fields_become_empty_and_zero_is_kept() {
+        let partition = PartitionId { topic: "access".into(), partition: 3 };
+        let enriched = enriched();
+        let row = EventRow::new(&partition, &enriched);
+        assert_eq!((row.topic, row.partition), ("access", 3));
+        assert_eq!((row.record_offset, row.record_index), (9, 1));
+        assert_eq!((row.request_id, row.user_agent), ("", "curl/8"));
+        assert_eq!((row.bytes_in, row.bytes_out), (None, Some(0)));
+        assert_eq!((row.nonce_fingerprint, row.signature_fingerprint), (7, 0));
+        assert_eq!((row.latitude, row.longitude), (Some(52.5), Some(13.25)));
+    }
+
+    #[test]
+    fn ipv4_addresses_are_mapped_and_ipv6_kept() {
+        assert_eq!(mapped("192.0.2.7".parse().unwrap()).to_string(), "::ffff:192.0.2.7");
+        assert_eq!(mapped("2001:db8::1".parse().unwrap()).to_string(), "2001:db8::1");
+    }
+}
