@@ -14,5 +14,6 @@ pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod deliver;
 pub mod event;
 pub mod source;
