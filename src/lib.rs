@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod decode;
+pub mod deliver;
 pub mod detect;
 pub mod embedded;
 pub mod engine;

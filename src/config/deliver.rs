@@ -36,9 +36,13 @@ pub struct EmailConfig {
     pub to: Vec<String>,
     #[serde(default = "default_email_severity")]
     pub min_severity: Severity,
-    /// Alerts of one second are put into one mail beyond this many a minute.
+    /// A burst of this many mails leaves at once; after it they keep this pace, each
+    /// with all alerts that came up meanwhile.
     #[serde(default = "default_mails_per_minute")]
     pub max_per_minute: u32,
+    /// Also say when an incident is over.
+    #[serde(default)]
+    pub send_resolved: bool,
 }
 
 fn default_smtp_port() -> u16 {
@@ -80,4 +84,15 @@ fn default_timeout_seconds() -> u64 {
 pub struct AlertsTopicConfig {
     /// Brokers and security are those of `[source.kafka]`.
     pub topic: String,
+    #[serde(default)]
+    pub format: AlertFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertFormat {
+    #[default]
+    Keywatch,
+    /// OCSF Detection Finding (class 2004).
+    Ocsf,
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::clickhouse::ClickHouseConfig;
 pub use self::decode::DecodeConfig;
-pub use self::deliver::{AlertsTopicConfig, EmailConfig, SmtpTls, WebhookConfig};
+pub use self::deliver::{AlertFormat, AlertsTopicConfig, EmailConfig, SmtpTls, WebhookConfig};
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;

@@ -1,0 +1,144 @@
+//! A mail as it leaves: headers, and text and HTML as alternatives.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lettre::Message;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+
+use super::digest::Digest;
+use super::report::Report;
+use super::{html, text};
+use crate::alert::{Alert, AlertType, Severity};
+use crate::deliver::delivery_id;
+
+/// Who writes to whom.
+pub(super) struct Envelope {
+    pub(super) from: Mailbox,
+    pub(super) to: Vec<Mailbox>,
+}
+
+/// Mails of one incident refer to the mail that opened it, so that they form a thread.
+/// A repeated attempt has the same `Message-ID`, by which mail programs drop doubles.
+pub(super) fn alert_mail(
+    envelope: &Envelope,
+    alert: &Alert,
+    database: &str,
+    date: SystemTime,
+) -> Result<Message, lettre::error::Error> {
+    let report = Report::new(alert, database);
+    let domain = envelope.from.email.domain();
+    let incident = Alert { revision: 0, ..alert.clone() };
+    let thread = format!("<{}@{domain}>", delivery_id(&incident));
+    let mut builder = builder(envelope, &report.subject, report.severity, date)
+        .raw_header(header("X-Keywatch-Alert", &delivery_id(alert)));
+    builder = if alert.alert_type == AlertType::Opened {
+        builder.message_id(Some(thread))
+    } else {
+        builder
+            .message_id(Some(format!("<{}@{domain}>", delivery_id(alert))))
+            .in_reply_to(thread.clone())
+            .references(thread)
+    };
+    builder
+        .multipart(MultiPart::alternative_plain_html(text::report(&report), html::report(&report)))
+}
+
+pub(super) fn digest_mail(
+    envelope: &Envelope,
+    alerts: &[Arc<Alert>],
+    date: SystemTime,
+) -> Result<Message, lettre::error::Error> {
+    let digest = Digest::new(alerts);
+    let domain = envelope.from.email.domain();
+    let first = alerts.first().map(|alert| delivery_id(alert)).unwrap_or_default();
+    builder(envelope, &digest.subject, digest.severity, date)
+        .message_id(Some(format!("<digest-{first}-{}@{domain}>", alerts.len())))
+        .multipart(MultiPart::alternative_plain_html(text::digest(&digest), html::digest(&digest)))
+}
+
+fn builder(
+    envelope: &Envelope,
+    subject: &str,
+    severity: Severity,
+    date: SystemTime,
+) -> lettre::message::MessageBuilder {
+    let mut builder = Message::builder()
+        .from(envelope.from.clone())
+        .date(date)
+        .subject(subject)
+        // RFC 3834: no holiday notices in answer, ...
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        // ... and the same for Exchange, which has its own word for it.
+        .raw_header(header("X-Auto-Response-Suppress", "All"))
+        .raw_header(header("X-Keywatch-Severity", severity.as_str()));
+    if severity >= Severity::High {
+        builder = builder.raw_header(header("Importance", "high"));
+    }
+    envelope.to.iter().fold(builder, |builder, to| builder.to(to.clone()))
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
+
+    use super::super::super::fixtures;
+    use super::*;
+
+    fn bytes(alert: &Alert) -> Vec<u8> {
+        let envelope = Envelope {
+            from: "Keywatch <keywatch@example.com>".parse().unwrap(),
+            to: vec!["a@example.com".parse().unwrap(), "b@example.com".parse().unwrap()],
+        };
+        alert_mail(&envelope, alert, "keywatch", SystemTime::UNIX_EPOCH).unwrap().formatted()
+    }
+
+    fn header(mail: &ParsedMail<'_>, name: &str) -> Option<String> {
+        mail.headers.get_first_value(name)
+    }
+
+    #[test]
+    fn a_key_id_cannot_add_headers() {
+        let bytes = bytes(&fixtures::alert("hostile"));
+        let mail = parse_mail(&bytes).unwrap();
+        let names: Vec<_> = mail.headers.iter().map(|header| header.get_key()).collect();
+        assert!(!names.iter().any(|name| name == "Bcc" || name == "X-Injected"), "{names:?}");
+        assert_eq!(
+            header(&mail, "Subject").unwrap(),
+            "[MEDIUM] Key <script>alert(1)</script> Bcc: victim@example.org <b>owned</b>"
+        );
+        assert_eq!(mail.subparts.len(), 2);
+    }
+
+    #[test]
+    fn mails_of_one_incident_form_a_thread() {
+        let opened = fixtures::alert("impossible_travel");
+        let mut later = fixtures::alert("revocation_requested");
+        later.id = opened.id.clone();
+        let (opened, later) = (bytes(&opened), bytes(&later));
+        let (opened, later) = (parse_mail(&opened).unwrap(), parse_mail(&later).unwrap());
+        let first = header(&opened, "Message-ID").unwrap();
+        assert_eq!(header(&opened, "References"), None);
+        assert_eq!(header(&later, "References").unwrap(), first);
+        assert_eq!(header(&later, "In-Reply-To").unwrap(), first);
+        assert_ne!(header(&later, "Message-ID").unwrap(), first);
+    }
+
+    #[test]
+    fn mails_say_that_a_machine_wrote_them() {
+        let bytes = bytes(&fixtures::alert("impossible_travel"));
+        let mail = parse_mail(&bytes).unwrap();
+        assert_eq!(header(&mail, "Auto-Submitted").unwrap(), "auto-generated");
+        assert_eq!(header(&mail, "Importance").unwrap(), "high");
+        assert_eq!(header(&mail, "To").unwrap(), "a@example.com, b@example.com");
+        let types: Vec<_> = mail.subparts.iter().map(|part| part.ctype.mimetype.clone()).collect();
+        assert_eq!(types, ["text/plain", "text/html"]);
+    }
+}

@@ -1,0 +1,232 @@
+//! E-mail to the security team.
+//!
+//! A person reads these, so not every revision of an incident is worth one. A mail
+//! leaves when an incident is new or has become worse (a higher severity or a stronger
+//! action than any mail about it had), and always for a revocation request; that an
+//! incident is over only when `email.send_resolved` asks for it. What was mailed is
+//! remembered in memory: after a restart, an open incident's next revision may bring
+//! one more mail.
+
+mod digest;
+mod html;
+mod message;
+mod pace;
+mod report;
+mod text;
+mod transport;
+mod wording;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lettre::message::Mailbox;
+use tokio::time::Instant;
+
+use self::message::{Envelope, alert_mail, digest_mail};
+use self::pace::Pace;
+use self::transport::Transport;
+use super::recent::Recent;
+use super::{Allowance, Channel, ChannelError, DeliveryError};
+use crate::alert::{Action, Alert, AlertType, Severity};
+use crate::config::EmailConfig;
+
+/// Incidents whose mails are remembered.
+const MOST_INCIDENTS: usize = 10_000;
+
+pub struct EmailChannel {
+    transport: Transport,
+    envelope: Envelope,
+    database: String,
+    pace: Pace,
+    min_severity: Severity,
+    send_resolved: bool,
+    mailed: Recent<String, (Severity, Action)>,
+}
+
+impl EmailChannel {
+    /// `database` is the ClickHouse database that queries in mails name.
+    ///
+    /// # Errors
+    /// When an address cannot be read, TLS cannot be set up, or a password would
+    /// leave unencrypted.
+    pub fn new(config: &EmailConfig, database: &str) -> Result<Self, ChannelError> {
+        let error = |key, reason: &str| ChannelError::Config { key, reason: reason.to_owned() };
+        if config.to.is_empty() {
+            return Err(error("email.to", "names nobody"));
+        }
+        if config.max_per_minute == 0 {
+            return Err(error("email.max_per_minute", "must be at least 1"));
+        }
+        let to = config.to.iter().map(|address| mailbox("email.to", address));
+        Ok(Self {
+            transport: Transport::new(config)?,
+            envelope: Envelope {
+                from: mailbox("email.from", &config.from)?,
+                to: to.collect::<Result<_, _>>()?,
+            },
+            database: database.to_owned(),
+            pace: Pace::new(config.max_per_minute, Instant::now()),
+            min_severity: config.min_severity,
+            send_resolved: config.send_resolved,
+            mailed: Recent::new(MOST_INCIDENTS),
+        })
+    }
+
+    fn remember(&mut self, alert: &Alert) {
+        let news = (alert.severity, alert.action);
+        let known = self.mailed.get(&alert.id).copied().unwrap_or(news);
+        let worst = (news.0.max(known.0), news.1.max(known.1));
+        self.mailed.insert(alert.id.clone(), worst);
+    }
+}
+
+fn mailbox(key: &'static str, address: &str) -> Result<Mailbox, ChannelError> {
+    address.parse().map_err(|error| ChannelError::Config {
+        key,
+        reason: format!("`{address}` is not an e-mail address: {error}"),
+    })
+}
+
+impl Channel for EmailChannel {
+    fn name(&self) -> &'static str {
+        "email"
+    }
+
+    fn declines(&self, alert: &Alert) -> Option<&'static str> {
+        if alert.severity < self.min_severity {
+            return Some("below email.min_severity");
+        }
+        match alert.alert_type {
+            AlertType::RevocationRequested => None,
+            AlertType::Resolved if self.send_resolved => None,
+            AlertType::Resolved => Some("email.send_resolved is off"),
+            AlertType::Opened | AlertType::Updated => {
+                let (severity, action) = *self.mailed.get(&alert.id)?;
+                let worse = alert.severity > severity || alert.action > action;
+                (!worse).then_some("no worse than an earlier mail said")
+            }
+        }
+    }
+
+    fn allowance(&mut self, now: Instant) -> Allowance {
+        self.pace.allowance(now)
+    }
+
+    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+        self.pace.spend();
+        let date = SystemTime::now();
+        let message = match alerts {
+            [alert] => alert_mail(&self.envelope, alert, &self.database, date),
+            _ => digest_mail(&self.envelope, alerts, date),
+        };
+        let message = message.map_err(|error| DeliveryError::Permanent {
+            reason: format!("the mail cannot be written: {error}"),
+        })?;
+        let answer = self.transport.send(&message).await?;
+        alerts.iter().for_each(|alert| self.remember(alert));
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::fixtures;
+    use super::*;
+    use crate::config::{Secret, SmtpTls};
+
+    fn config() -> EmailConfig {
+        EmailConfig {
+            host: "127.0.0.1".into(),
+            port: 25,
+            tls: SmtpTls::None,
+            ca_file: None,
+            username: None,
+            password: Secret::default(),
+            password_file: None,
+            from: "Keywatch <keywatch@example.com>".into(),
+            to: vec!["security@example.com".into()],
+            min_severity: Severity::Medium,
+            max_per_minute: 10,
+            send_resolved: false,
+        }
+    }
+
+    fn revision(n: u32, alert_type: AlertType, severity: Severity, action: Action) -> Alert {
+        let alert = fixtures::alert("impossible_travel");
+        Alert { revision: n, alert_type, severity, action, ..alert }
+    }
+
+    #[tokio::test]
+    async fn a_mail_leaves_for_what_is_new_or_worse_only() {
+        use {Action::*, AlertType::*, Severity::*};
+        let mut channel = EmailChannel::new(&config(), "keywatch").unwrap();
+        for (n, (alert_type, severity, action, leaves)) in [
+            (Opened, High, Notify, true),
+            (Updated, High, Notify, false),
+            (Updated, Medium, Notify, false),
+            (Updated, Critical, Notify, true),
+            (Updated, Critical, Notify, false),
+            (Updated, High, Suspend, true),
+            (Updated, Critical, Throttle, false),
+            (RevocationRequested, Critical, Suspend, true),
+            (Resolved, Critical, Suspend, false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let alert = revision(n as u32 + 1, alert_type, severity, action);
+            assert_eq!(channel.declines(&alert).is_none(), leaves, "revision {}", n + 1);
+            if leaves {
+                channel.remember(&alert);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn mild_alerts_and_resolutions_leave_when_asked_for() {
+        let resolved = revision(2, AlertType::Resolved, Severity::High, Action::Notify);
+        let mild = revision(1, AlertType::Opened, Severity::Low, Action::Observe);
+        let quiet = EmailChannel::new(&config(), "keywatch").unwrap();
+        assert!(quiet.declines(&mild).is_some() && quiet.declines(&resolved).is_some());
+        let eager = EmailConfig { min_severity: Severity::Low, send_resolved: true, ..config() };
+        let eager = EmailChannel::new(&eager, "keywatch").unwrap();
+        assert!(eager.declines(&mild).is_none() && eager.declines(&resolved).is_none());
+    }
+
+    #[tokio::test]
+    async fn unusable_configurations_are_named() {
+        let password = Secret::new("hunter2");
+        let named =
+            |config: EmailConfig| EmailChannel::new(&config, "keywatch").err().unwrap().to_string();
+        for (config, key) in [
+            (EmailConfig { to: vec![], ..config() }, "email.to: names nobody"),
+            (EmailConfig { to: vec!["nobody".into()], ..config() }, "email.to: `nobody`"),
+            (EmailConfig { from: "@".into(), ..config() }, "email.from: `@`"),
+            (EmailConfig { max_per_minute: 0, ..config() }, "email.max_per_minute"),
+            (EmailConfig { username: Some("u".into()), ..config() }, "email.password"),
+            (
+                EmailConfig {
+                    host: "mail.example.com".into(),
+                    username: Some("u".into()),
+                    password,
+                    ..config()
+                },
+                "email.tls",
+            ),
+            (
+                EmailConfig {
+                    tls: SmtpTls::Starttls,
+                    ca_file: Some("/does/not/exist.pem".into()),
+                    ..config()
+                },
+                "email.ca_file: cannot read /does/not/exist.pem",
+            ),
+        ] {
+            let message = named(config);
+            assert!(message.starts_with(key), "{message}");
+            assert!(!message.contains("hunter2"));
+        }
+    }
+}

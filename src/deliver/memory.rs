@@ -1,0 +1,63 @@
+//! A delivery log in memory, for tests and for running without a store.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{DeliveryLog, DeliveryOutcome, DeliveryRow};
+use crate::alert::Alert;
+use crate::event::EventTime;
+
+#[derive(Default)]
+pub struct MemoryLog {
+    contents: Mutex<Contents>,
+}
+
+#[derive(Default)]
+struct Contents {
+    alerts: BTreeMap<(String, u32), Alert>,
+    rows: Vec<DeliveryRow>,
+}
+
+impl MemoryLog {
+    /// Makes `alert` known, as writing it to the store does.
+    pub fn store(&self, alert: &Alert) {
+        self.lock().alerts.insert((alert.id.clone(), alert.revision), alert.clone());
+    }
+
+    /// All attempts so far, in order.
+    pub fn rows(&self) -> Vec<DeliveryRow> {
+        self.lock().rows.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DeliveryLog for MemoryLog {
+    type Error = Infallible;
+
+    async fn record_delivery(&self, row: &DeliveryRow) -> Result<(), Infallible> {
+        self.lock().rows.push(row.clone());
+        Ok(())
+    }
+
+    async fn undelivered_alerts(
+        &self,
+        channel: &str,
+        since: EventTime,
+    ) -> Result<Vec<Alert>, Infallible> {
+        let contents = self.lock();
+        let settled = |alert: &Alert| {
+            contents.rows.iter().any(|row| {
+                row.channel == channel
+                    && row.alert_id == alert.id
+                    && row.revision == alert.revision
+                    && row.outcome != DeliveryOutcome::Failed
+            })
+        };
+        let undelivered = contents.alerts.values().filter(|alert| alert.detected_at >= since);
+        Ok(undelivered.filter(|alert| !settled(alert)).cloned().collect())
+    }
+}

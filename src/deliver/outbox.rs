@@ -1,0 +1,180 @@
+//! The outbox: hands each alert to every channel's lane and never waits for one.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Channel;
+use super::lane::Lane;
+use crate::alert::Alert;
+use crate::event::EventTime;
+
+/// What became of one attempt. All but `Failed` are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryOutcome {
+    Delivered,
+    /// Will be tried again.
+    Failed,
+    /// Will not be tried again.
+    GaveUp,
+    /// Not meant for the channel: too mild, or no news for a reader of e-mail.
+    Skipped,
+}
+
+impl DeliveryOutcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::GaveUp => "gave_up",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One attempt to deliver one revision of an alert through one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRow {
+    pub alert_id: String,
+    pub revision: u32,
+    pub channel: String,
+    /// From 1; counts anew after a restart. Zero for `Skipped`.
+    pub attempt: u32,
+    pub outcome: DeliveryOutcome,
+    /// What the receiver said, or why it could not be asked. Recipients are masked.
+    pub detail: String,
+    pub time: EventTime,
+    /// The same for every attempt at this revision.
+    pub webhook_id: String,
+}
+
+/// The durable record of alerts and their deliveries.
+pub trait DeliveryLog: Send + Sync + 'static {
+    type Error: Error + Send;
+
+    fn record_delivery(
+        &self,
+        row: &DeliveryRow,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Alerts with `detected_at` at or after `since` that have no final outcome for
+    /// `channel`, oldest first.
+    fn undelivered_alerts(
+        &self,
+        channel: &str,
+        since: EventTime,
+    ) -> impl Future<Output = Result<Vec<Alert>, Self::Error>> + Send;
+}
+
+/// How patient the outbox is.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxSettings {
+    /// Alerts a channel's queue holds before further ones wait in the store.
+    pub queue: usize,
+    /// The store is asked for alerts left behind this often, when there may be any.
+    pub sweep_every: Duration,
+    /// The first retry comes after this long, each further one after twice as long
+    /// (and up to as much again, at random), ...
+    pub first_retry: Duration,
+    /// ... but never after more than this. A blocked channel is probed at this pace.
+    pub longest_retry: Duration,
+    /// An alert that found no receiver for this long after its detection is given up.
+    pub keep_trying: Duration,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self {
+            queue: 1_000,
+            sweep_every: Duration::from_secs(60),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(15 * 60),
+            keep_trying: Duration::from_secs(3 * 86_400),
+        }
+    }
+}
+
+/// Alerts of one channel that shutdown left undelivered. They stay in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    pub channel: &'static str,
+    /// `None` when the channel was cut off in the middle.
+    pub alerts: Option<usize>,
+}
+
+/// Use within a tokio runtime only.
+#[derive(Default)]
+pub struct Outbox {
+    lanes: Vec<LaneHandle>,
+}
+
+struct LaneHandle {
+    channel: &'static str,
+    queue: mpsc::Sender<Arc<Alert>>,
+    /// Set when the store may hold alerts that the lane has not seen.
+    behind: Arc<AtomicBool>,
+    /// Ends with the number of alerts that were not delivered.
+    task: JoinHandle<usize>,
+}
+
+impl Outbox {
+    /// Starts a lane, which begins with what `log` says is undelivered.
+    pub fn add<C: Channel, L: DeliveryLog>(
+        &mut self,
+        channel: C,
+        log: &Arc<L>,
+        settings: OutboxSettings,
+    ) {
+        let (sender, receiver) = mpsc::channel(settings.queue);
+        let behind = Arc::new(AtomicBool::new(true));
+        let name = channel.name();
+        let lane = Lane::new(channel, Arc::clone(log), settings, receiver, Arc::clone(&behind));
+        let task = tokio::spawn(lane.run());
+        self.lanes.push(LaneHandle { channel: name, queue: sender, behind, task });
+    }
+
+    /// Hands an alert that is already in the store to all channels. Never waits: where
+    /// a queue is full, the lane reads the alert from the store later.
+    pub fn enqueue(&self, alert: impl Into<Arc<Alert>>) {
+        let alert = alert.into();
+        for lane in &self.lanes {
+            // A closed lane has said so when it closed.
+            if let Err(TrySendError::Full(_)) = lane.queue.try_send(Arc::clone(&alert))
+                && !lane.behind.swap(true, Ordering::AcqRel)
+            {
+                let channel = lane.channel;
+                tracing::warn!(channel, "queue is full: alerts wait in the store");
+            }
+        }
+    }
+
+    /// Attempts what has not been attempted yet, for at most `within`; what waits for
+    /// a retry stays in the store. Says what remains undelivered.
+    pub async fn shutdown(self, within: Duration) -> Vec<Remaining> {
+        let deadline = Instant::now() + within;
+        // Lanes begin to flush when their queue closes, so all are closed before any is awaited.
+        let lanes: Vec<_> = self.lanes.into_iter().map(|lane| (lane.channel, lane.task)).collect();
+        let mut remaining = Vec::new();
+        for (channel, mut task) in lanes {
+            let alerts = tokio::time::timeout_at(deadline, &mut task).await;
+            task.abort();
+            remaining.push(Remaining { channel, alerts: alerts.ok().and_then(Result::ok) });
+        }
+        remaining.retain(|remaining| remaining.alerts != Some(0));
+        for Remaining { channel, alerts } in &remaining {
+            tracing::warn!(
+                channel,
+                alerts,
+                "undelivered alerts stay in the store until the next start"
+            );
+        }
+        remaining
+    }
+}

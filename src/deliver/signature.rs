@@ -1,0 +1,77 @@
+//! Standard Webhooks signatures, symmetric scheme `v1`.
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::config::Secret;
+
+/// Signs with one endpoint's secret.
+pub(super) struct Signer {
+    key: Hmac<Sha256>,
+}
+
+impl Signer {
+    /// Reads `whsec_` and base64 of 24 to 64 bytes. The error says what is wrong,
+    /// never what was given.
+    pub(super) fn new(secret: &Secret) -> Result<Self, String> {
+        const HOW: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
+        let text = secret.reveal().trim();
+        if text.is_empty() {
+            return Err(format!("is missing; {HOW}"));
+        }
+        let encoded =
+            text.strip_prefix("whsec_").ok_or(format!("must begin with `whsec_`; {HOW}"))?;
+        let bytes = STANDARD
+            .decode(encoded)
+            .map_err(|_| format!("must be base64 after `whsec_`; {HOW}"))?;
+        if !(24..=64).contains(&bytes.len()) {
+            return Err(format!("must hold 24 to 64 bytes, holds {}; {HOW}", bytes.len()));
+        }
+        let key = Hmac::new_from_slice(&bytes).map_err(|error| error.to_string())?;
+        Ok(Self { key })
+    }
+
+    /// The value of `webhook-signature`. `timestamp` is in seconds since the epoch.
+    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let mut mac = self.key.clone();
+        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        mac.update(body);
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The example of the reference implementations
+    /// (libraries/go/webhook_test.go, `TestWebhookSign`).
+    #[test]
+    fn signs_as_the_reference_implementations_do() {
+        let signer = Signer::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
+        assert_eq!(
+            signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#),
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
+    }
+
+    #[test]
+    fn unusable_secrets_are_named_but_not_shown() {
+        let too_short = format!("whsec_{}", STANDARD.encode([1; 23]));
+        for (secret, expected) in [
+            ("", "is missing"),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "must begin with"),
+            ("whsec_%%%", "must be base64"),
+            (too_short.as_str(), "24 to 64 bytes, holds 23"),
+        ] {
+            let error = Signer::new(&Secret::new(secret)).err().unwrap();
+            assert!(error.contains(expected), "{error}");
+            assert!(secret.is_empty() || !error.contains(secret), "{error}");
+        }
+    }
+}
