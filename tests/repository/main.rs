@@ -4,6 +4,7 @@
 
 mod deploy;
 mod docs;
+mod setup;
 
 use std::fs;
 use std::path::{Path, PathBuf};
