@@ -95,10 +95,12 @@ impl Context<'_> {
         if !raw.key_id.is_absent() {
             return key_id(&raw.key_id);
         }
-        let reasons = ["missing_key_id", "bad_api_key"];
+        if raw.api_key.is_absent() {
+            let detail = "both `key_id` and `api_key` are missing or empty, expected one of them";
+            return Err(Refusal::new("missing_key_id", detail));
+        }
         let Some(api_key) = raw.api_key.text() else {
-            let expected = "a `key_id` or an `api_key` as a string";
-            return Err(unusable("api_key", reasons, &raw.api_key, expected));
+            return Err(bad("api_key", "bad_api_key", &raw.api_key, "a string"));
         };
         if !self.has_pepper {
             return Err(Refusal::new(
@@ -200,17 +202,21 @@ fn required_text(
     }
 }
 
-/// `reasons`: when absent, when present but unusable.
+/// A required field that is not there, or not usable.
 fn unusable(
     field: &'static str,
-    [missing, bad]: [&'static str; 2],
+    [missing_reason, bad_reason]: [&'static str; 2],
     scalar: &Scalar<'_>,
     expected: &str,
 ) -> Refusal {
     if scalar.is_absent() {
         let detail = format!("field `{field}` is missing or empty, expected {expected}");
-        return Refusal::new(missing, detail);
+        return Refusal::new(missing_reason, detail);
     }
+    bad(field, bad_reason, scalar, expected)
+}
+
+fn bad(field: &'static str, reason: &'static str, scalar: &Scalar<'_>, expected: &str) -> Refusal {
     let found = mask::found(field, scalar);
-    Refusal::new(bad, format!("field `{field}` is {found}, expected {expected}"))
+    Refusal::new(reason, format!("field `{field}` is {found}, expected {expected}"))
 }

@@ -57,7 +57,10 @@ fn is_plausible(field: &str, value: &str) -> bool {
     };
     let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
     match field {
-        "time" | "client_time" => shape(40, &|c| c.is_ascii_digit() || "TtZz:.+- ".contains(c)),
+        "time" | "client_time" => {
+            shape(40, &|c| c.is_ascii_alphanumeric() || ":.+-/, ".contains(c))
+                && has_date_words(value)
+        }
         "client_ip" => {
             shape(47, &|c| c.is_ascii_hexdigit() || ".:[]".contains(c))
                 && value.contains(['.', ':'])
@@ -67,6 +70,15 @@ fn is_plausible(field: &str, value: &str) -> bool {
         "latency_ms" | "bytes_in" | "bytes_out" => shape(20, &is_number),
         _ => false,
     }
+}
+
+/// All letters belong to names of months, days and zones, as in
+/// `Thu, 01 Jan 2026 10:00:00 GMT`.
+fn has_date_words(value: &str) -> bool {
+    const WORDS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec \
+                         Mon Tue Wed Thu Fri Sat Sun GMT UTC T t Z z";
+    let words = value.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    words.clone().count() <= 4 && words.clone().all(|word| WORDS.split(' ').any(|w| w == word))
 }
 
 /// The part of a value that a stored event would show as well; only in JSON that parses.
