@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check_config;
+mod generate;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ struct Cli {
 enum Command {
     /// Print the effective configuration, secrets masked
     CheckConfig(check_config::Args),
+    /// Write labelled traffic: ordinary keys, attacks, and what only looks like attacks
+    Generate(generate::Args),
 }
 
 /// A failure with the exit code it deserves.
@@ -38,6 +41,7 @@ impl From<anyhow::Error> for CommandError {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
