@@ -21,6 +21,7 @@ pub mod embedded;
 pub mod engine;
 pub mod enrich;
 pub mod event;
+pub mod generate;
 pub mod profile;
 pub mod source;
 pub mod store;

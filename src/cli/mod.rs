@@ -1,14 +1,18 @@
 //! The command line: one file a command.
 
+mod backtest;
 mod check_config;
 mod clickhouse;
+mod generate;
 mod migrate;
+mod run;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 
 #[derive(Parser)]
 #[command(name = "keywatch", version, about, propagate_version = true)]
@@ -19,12 +23,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the service: read logs, score them, store them, deliver alerts
+    Run(run::Args),
+    /// Replay log files through the detectors, without any server
+    Backtest(backtest::Args),
+    /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
+    Generate(generate::Args),
+    /// Bring the database to the schema of this version
+    Migrate(migrate::Args),
     /// Print the effective configuration, secrets masked
     CheckConfig(check_config::Args),
     /// Run the embedded ClickHouse server, on this machine only
     Clickhouse(clickhouse::Args),
-    /// Bring the database to the schema of this version
-    Migrate(migrate::Args),
 }
 
 /// A failure with the exit code it deserves.
@@ -51,15 +61,23 @@ impl From<ConfigError> for CommandError {
 /// Parses the arguments, runs the command, prints one line for a failure.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),
-        Command::Migrate(args) => migrate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Usage(error)) => fail(&error, 2),
         Err(CommandError::Failure(error)) => fail(&error, 1),
     }
+}
+
+/// The configuration file, or the defaults without one, with the environment's overrides.
+fn load_config(path: Option<&Path>) -> Result<Config, CommandError> {
+    Ok(Config::load(path, std::env::vars())?)
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {

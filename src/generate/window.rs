@@ -1,0 +1,33 @@
+//! Half-open spans of event time.
+
+use crate::event::EventTime;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub start: EventTime,
+    pub end: EventTime,
+}
+
+impl Window {
+    pub fn starting(start: EventTime, seconds: f64) -> Self {
+        Self { start, end: start.plus_seconds(seconds) }
+    }
+
+    pub fn contains(&self, time: EventTime) -> bool {
+        self.start <= time && time < self.end
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.end.seconds_since(self.start)
+    }
+
+    /// How far through the window `time` is, 0 at the start and 1 at the end.
+    pub fn share(&self, time: EventTime) -> f64 {
+        (time.seconds_since(self.start) / self.seconds()).clamp(0.0, 1.0)
+    }
+
+    /// The instant at `share` of the window.
+    pub fn at(&self, share: f64) -> EventTime {
+        self.start.plus_seconds(self.seconds() * share)
+    }
+}
