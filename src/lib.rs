@@ -14,5 +14,8 @@ pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod deliver;
 pub mod event;
+mod kafka;
+pub mod problem;
 pub mod source;

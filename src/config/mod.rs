@@ -20,7 +20,9 @@ pub use self::enrich::EnrichConfig;
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
-pub use self::source::{FileConfig, HttpConfig, KafkaConfig, SourceConfig, SourceKind};
+pub use self::source::{
+    FileConfig, HttpConfig, KafkaConfig, SecurityProtocol, SourceConfig, SourceKind,
+};
 
 /// The whole of `keywatch.toml`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,0 +1,3 @@
+//! Who is told, and how.
+
+pub mod kafka;
