@@ -10,6 +10,7 @@
 //! Everything from `decode` to `decide` is pure and synchronous: time is an
 //! argument, there is no clock and no I/O. `app` alone knows both sides.
 
+mod kafka;
 pub mod alert;
 pub mod cli;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod enrich;
 pub mod event;
 pub mod generate;
+pub mod problem;
 pub mod profile;
 pub mod source;
 pub mod store;

@@ -28,7 +28,9 @@ pub use self::error::ConfigError;
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
-pub use self::source::{FileConfig, HttpConfig, KafkaConfig, SourceConfig, SourceKind};
+pub use self::source::{
+    FileConfig, HttpConfig, KafkaConfig, SecurityProtocol, SourceConfig, SourceKind,
+};
 
 /// The whole of `keywatch.toml`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

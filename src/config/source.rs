@@ -24,7 +24,7 @@ pub struct SourceConfig {
     pub kind: SourceKind,
     /// A batch is cut at this many records, ...
     pub batch_records: usize,
-    /// ... this many bytes, ...
+    /// ... this many bytes (also the bound of all batches in the making together), ...
     pub batch_bytes: usize,
     /// ... or after this many milliseconds, whichever comes first.
     pub batch_milliseconds: u64,
@@ -47,21 +47,45 @@ impl Default for SourceConfig {
     }
 }
 
+/// How the brokers are spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityProtocol {
+    #[default]
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Ssl => "ssl",
+            Self::SaslPlaintext => "sasl_plaintext",
+            Self::SaslSsl => "sasl_ssl",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaConfig {
+    /// `host:port`, several separated by commas.
     pub brokers: String,
     pub topics: Vec<String>,
+    /// Instances with the same group share the partitions.
     pub group_id: String,
     /// Records that cannot be decoded are copied here when set, secrets masked.
     pub dead_letter_topic: Option<String>,
-    /// `plaintext`, `ssl`, `sasl_plaintext`, `sasl_ssl`.
-    pub security_protocol: String,
+    pub security_protocol: SecurityProtocol,
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
     pub sasl_mechanism: Option<String>,
     pub sasl_username: Option<String>,
     pub sasl_password: Secret,
     pub sasl_password_file: Option<PathBuf>,
-    /// Further librdkafka properties, passed through.
+    /// Further librdkafka properties, passed through, such as `ssl.ca.location`.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -72,7 +96,7 @@ impl Default for KafkaConfig {
             topics: vec!["api-access".into()],
             group_id: "keywatch".into(),
             dead_letter_topic: None,
-            security_protocol: "plaintext".into(),
+            security_protocol: SecurityProtocol::default(),
             sasl_mechanism: None,
             sasl_username: None,
             sasl_password: Secret::default(),
@@ -97,7 +121,10 @@ pub struct HttpConfig {
     /// When set, callers must send `Authorization: Bearer TOKEN`.
     pub token: Secret,
     pub token_file: Option<PathBuf>,
+    /// Larger bodies are refused, measured after decompression.
     pub max_body_bytes: usize,
+    /// Requests wait this long until their events are stored.
+    pub store_timeout_seconds: u64,
 }
 
 impl Default for HttpConfig {
@@ -107,6 +134,7 @@ impl Default for HttpConfig {
             token: Secret::default(),
             token_file: None,
             max_body_bytes: 16 << 20,
+            store_timeout_seconds: 30,
         }
     }
 }

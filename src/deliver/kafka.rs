@@ -1,61 +1,120 @@
-//! Sends messages to one Kafka topic.
+//! Sends to a Kafka topic: alerts, and records that could not be decoded.
 
-use rdkafka::ClientConfig;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
 
 use crate::config::KafkaConfig;
+use crate::kafka::{ConnectionLog, SettingsError, client_config, log_line};
+
+/// After this a record counts as not sent, and its sender decides what follows.
+const DEFAULTS: [(&str, &str); 2] = [("message.timeout.ms", "30000"), ("linger.ms", "5")];
+
+/// A retry inside the client neither loses nor doubles a record.
+const INVARIANTS: [(&str, &str); 2] = [("enable.idempotence", "true"), ("acks", "all")];
 
 #[derive(Debug, thiserror::Error)]
-#[error("Kafka topic {topic}: {reason}")]
-pub struct TopicError {
-    topic: String,
-    reason: KafkaError,
+pub enum TopicError {
+    #[error("source.kafka: {0}")]
+    Settings(#[from] SettingsError),
+    #[error("Kafka topic {topic}: {reason}")]
+    NotSent { topic: Arc<str>, reason: KafkaError },
 }
 
 impl TopicError {
     /// True when sending the same record again cannot succeed.
     pub fn is_permanent(&self) -> bool {
-        self.reason.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+        match self {
+            Self::Settings(_) => true,
+            Self::NotSent { reason, .. } => matches!(
+                reason.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::MessageSizeTooLarge
+                        | RDKafkaErrorCode::InvalidMessage
+                        | RDKafkaErrorCode::InvalidRecord
+                )
+            ),
+        }
     }
 }
 
+/// Writes records to one topic. Cheap to clone.
+#[derive(Clone)]
 pub struct TopicProducer {
-    producer: FutureProducer,
-    topic: String,
+    producer: FutureProducer<Context>,
+    connection: Arc<ConnectionLog>,
+    topic: Arc<str>,
 }
 
 impl TopicProducer {
-    /// # Errors
-    /// When librdkafka refuses the configuration. Brokers are not contacted yet.
-    pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, TopicError> {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", &config.brokers)
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", "30000")
-            .create()
-            .map_err(|reason| TopicError { topic: topic.to_owned(), reason })?;
-        Ok(Self { producer, topic: topic.to_owned() })
-    }
-
-    /// Resolves once the brokers have the message.
+    /// Does not wait for a broker.
     ///
     /// # Errors
-    /// When that did not happen within 30 s.
+    /// When the settings are not usable.
+    pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, TopicError> {
+        let mut client = client_config(config, &DEFAULTS)?;
+        for (property, value) in INVARIANTS {
+            client.set(property, value);
+        }
+        let connection = Arc::new(ConnectionLog::new(config));
+        let context = Context { connection: Arc::clone(&connection) };
+        let producer = client.create_with_context(context).map_err(SettingsError::from)?;
+        Ok(Self { producer, connection, topic: topic.into() })
+    }
+
+    /// Returns when the brokers have the record on all replicas in sync. Records
+    /// with the same key stay in order when they are sent one after the other.
+    ///
+    /// # Errors
+    /// When that did not happen within `message.timeout.ms` (30 s).
     pub async fn send(
         &self,
         key: Option<&str>,
         payload: &[u8],
         headers: &[(&str, &str)],
     ) -> Result<(), TopicError> {
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-            all.insert(Header { key, value: Some(*value) })
-        });
-        let mut record = FutureRecord::to(&self.topic).payload(payload).headers(headers);
+        let mut record = FutureRecord::to(&self.topic).payload(payload).headers(owned(headers));
         record.key = key;
-        let sent = self.producer.send(record, Timeout::Never).await;
-        sent.map(drop).map_err(|(reason, _)| TopicError { topic: self.topic.clone(), reason })
+        match self.producer.send(record, Timeout::Never).await {
+            Ok(_) => {
+                self.connection.up();
+                Ok(())
+            }
+            Err((reason, _)) => Err(TopicError::NotSent { topic: self.topic.clone(), reason }),
+        }
+    }
+
+    /// Waits until what is being sent has arrived. Blocks the thread.
+    ///
+    /// # Errors
+    /// When something is still on its way after `within`.
+    pub fn flush(&self, within: Duration) -> Result<(), TopicError> {
+        let flushed = self.producer.flush(within);
+        flushed.map_err(|reason| TopicError::NotSent { topic: self.topic.clone(), reason })
+    }
+}
+
+fn owned(headers: &[(&str, &str)]) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.len());
+    headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
+}
+
+struct Context {
+    connection: Arc<ConnectionLog>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.error(&error, reason);
     }
 }

@@ -1,9 +1,25 @@
 //! Where access logs come from: every source yields batches of raw records
 //! with their positions, and is told when a batch is safe.
 
-use std::ops::Range;
+mod file;
+mod http;
+mod kafka;
+mod lines;
+mod stdin;
 
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge};
+
+use crate::config::SourceConfig;
 use crate::event::PartitionId;
+
+pub use self::file::{FileProgress, FileReader, FileSource};
+pub use self::http::HttpSource;
+pub use self::kafka::KafkaSource;
+pub use self::stdin::StdinSource;
 
 /// A contiguous range of one partition's records, in order, as bytes.
 #[derive(Clone, Debug)]
@@ -49,6 +65,31 @@ impl RawBatch {
     }
 }
 
+/// When a batch is cut: at so many records or bytes, or so long after its first record.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    pub records: usize,
+    pub bytes: usize,
+    pub interval: Duration,
+}
+
+impl BatchLimits {
+    /// True when nothing more should be added to `batch`.
+    fn are_reached_by(&self, batch: &RawBatch) -> bool {
+        batch.len() >= self.records || batch.size_bytes() >= self.bytes
+    }
+}
+
+impl From<&SourceConfig> for BatchLimits {
+    fn from(config: &SourceConfig) -> Self {
+        Self {
+            records: config.batch_records,
+            bytes: config.batch_bytes,
+            interval: Duration::from_millis(config.batch_milliseconds),
+        }
+    }
+}
+
 /// A stream of raw batches.
 pub trait Source: Send {
     /// The next batch, or `None` when the source has ended. Cancel safe.
@@ -60,10 +101,45 @@ pub trait Source: Send {
         partition: &PartitionId,
         last_offset: i64,
     ) -> impl Future<Output = Result<(), SourceError>> + Send;
+
+    /// Ends the source: what was committed is made durable, what was not is left
+    /// to be read again. Gives up after `within`.
+    fn close(self, within: Duration) -> impl Future<Output = Result<(), SourceError>> + Send;
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("{path}: {reason}")]
     File { path: String, reason: std::io::Error },
+    #[error("{path}:{line}: {reason}")]
+    FileContent { path: String, line: i64, reason: std::io::Error },
+    #[error("source.kafka: {0}")]
+    KafkaSettings(#[from] crate::kafka::SettingsError),
+    #[error("Kafka: {0}")]
+    Kafka(rdkafka::error::KafkaError),
+    #[error("Kafka: offsets of {topic}/{partition} could not be stored: {reason}")]
+    KafkaCommit { topic: String, partition: i32, reason: rdkafka::error::KafkaError },
+    #[error("{what} did not end within {seconds} s: what was not committed is read again")]
+    CloseTimeout { what: &'static str, seconds: f64 },
+    #[error("source.http.listen: cannot listen on {address}: {reason}")]
+    Listen { address: SocketAddr, reason: std::io::Error },
+}
+
+/// Names the metrics of all sources, for the recorder.
+pub fn describe_metrics() {
+    describe_counter!("keywatch_source_records_total", Unit::Count, "Records read");
+    describe_counter!("keywatch_source_bytes_total", Unit::Bytes, "Bytes of payload read");
+    describe_gauge!(
+        "keywatch_source_lag_records",
+        Unit::Count,
+        "Records of a Kafka partition that are not stored yet"
+    );
+}
+
+/// Counts a batch that is about to be handed out.
+fn count_batch(batch: &RawBatch) {
+    let topic = batch.partition.topic.to_string();
+    let labels = [("topic", topic), ("partition", batch.partition.partition.to_string())];
+    counter!("keywatch_source_records_total", &labels).increment(batch.len() as u64);
+    counter!("keywatch_source_bytes_total", &labels).increment(batch.size_bytes() as u64);
 }

@@ -1,0 +1,395 @@
+//! Log files: `.gz` and `.zst` are decompressed, anything else is read as lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use flate2::bufread::MultiGzDecoder;
+use tokio::sync::mpsc;
+
+use super::lines::LineReader;
+use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use crate::event::PartitionId;
+
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// How far the files are read, in bytes as they lie on the disk.
+#[derive(Debug, Default)]
+pub struct FileProgress {
+    total: u64,
+    read: AtomicU64,
+}
+
+impl FileProgress {
+    /// Size of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.total
+    }
+
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads files one after the other. Each is a partition of its own: the topic is
+/// the path as given, the offset is the line number.
+pub struct FileReader {
+    paths: std::vec::IntoIter<PathBuf>,
+    current: Option<OpenFile>,
+    limits: BatchLimits,
+    progress: Arc<FileProgress>,
+    /// Comes after the records that were read before it.
+    failure: Option<SourceError>,
+}
+
+impl FileReader {
+    /// # Errors
+    /// When one of the files is absent, not readable or a directory: said before the first is read.
+    pub fn open(paths: Vec<PathBuf>, limits: BatchLimits) -> Result<Self, SourceError> {
+        let mut total = 0;
+        for path in &paths {
+            total += size_of_file(path).map_err(|reason| file_error(path, reason))?;
+        }
+        Ok(Self {
+            paths: paths.into_iter(),
+            current: None,
+            limits,
+            progress: Arc::new(FileProgress { total, read: AtomicU64::new(0) }),
+            failure: None,
+        })
+    }
+
+    /// Stays valid, and is kept up, while the reader is used elsewhere.
+    pub fn progress(&self) -> Arc<FileProgress> {
+        Arc::clone(&self.progress)
+    }
+
+    fn fail(&mut self, error: SourceError) -> Option<Result<RawBatch, SourceError>> {
+        self.current = None;
+        self.paths = Vec::new().into_iter();
+        Some(Err(error))
+    }
+}
+
+impl Iterator for FileReader {
+    type Item = Result<RawBatch, SourceError>;
+
+    /// Ends after the first error.
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(error) = self.failure.take() {
+                return self.fail(error);
+            }
+            let file = match &mut self.current {
+                Some(file) => file,
+                None => {
+                    let path = self.paths.next()?;
+                    match OpenFile::open(&path, &self.progress) {
+                        Ok(file) => self.current.insert(file),
+                        Err(reason) => return self.fail(file_error(&path, reason)),
+                    }
+                }
+            };
+            let mut batch = RawBatch::new(file.partition.clone());
+            match file.read_into(&mut batch, &self.limits) {
+                Ok(ReadState::Full) => {}
+                Ok(ReadState::Ended) => self.current = None,
+                Err(error) => self.failure = Some(error),
+            }
+            if !batch.is_empty() {
+                count_batch(&batch);
+                return Some(Ok(batch));
+            }
+        }
+    }
+}
+
+enum ReadState {
+    Full,
+    Ended,
+}
+
+struct OpenFile {
+    partition: PartitionId,
+    compression: Option<&'static str>,
+    lines: LineReader<Box<dyn BufRead + Send>>,
+    line: Vec<u8>,
+}
+
+impl OpenFile {
+    fn open(path: &Path, progress: &Arc<FileProgress>) -> io::Result<Self> {
+        let file = CountingReader { file: File::open(path)?, progress: Arc::clone(progress) };
+        let raw = BufReader::with_capacity(BUFFER_BYTES, file);
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let (compression, input): (_, Box<dyn BufRead + Send>) = match extension {
+            Some("gz") => (Some("gzip"), buffered(MultiGzDecoder::new(raw))),
+            Some("zst") => (Some("zstd"), buffered(zstd::Decoder::with_buffer(raw)?)),
+            _ => (None, Box::new(raw)),
+        };
+        let topic = path.to_string_lossy().into();
+        Ok(Self {
+            partition: PartitionId { topic, partition: 0 },
+            compression,
+            lines: LineReader::new(input),
+            line: Vec::new(),
+        })
+    }
+
+    fn read_into(
+        &mut self,
+        batch: &mut RawBatch,
+        limits: &BatchLimits,
+    ) -> Result<ReadState, SourceError> {
+        while !limits.are_reached_by(batch) {
+            match self.lines.next_line(&mut self.line) {
+                Ok(Some(number)) => batch.push(number, &self.line),
+                Ok(None) => return Ok(ReadState::Ended),
+                Err(reason) => return Err(self.content_error(reason)),
+            }
+        }
+        Ok(ReadState::Full)
+    }
+
+    fn content_error(&self, reason: io::Error) -> SourceError {
+        let reason = match self.compression {
+            Some(format) => {
+                let detail = format!("the {format} stream is damaged or cut short: {reason}");
+                io::Error::new(reason.kind(), detail)
+            }
+            None => reason,
+        };
+        SourceError::FileContent {
+            path: self.partition.topic.to_string(),
+            line: self.lines.number() + 1,
+            reason,
+        }
+    }
+}
+
+fn buffered(input: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
+    Box::new(BufReader::with_capacity(BUFFER_BYTES, input))
+}
+
+fn size_of_file(path: &Path) -> io::Result<u64> {
+    let metadata = File::open(path)?.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "is a directory; name the files in it",
+        ));
+    }
+    Ok(metadata.len())
+}
+
+fn file_error(path: &Path, reason: io::Error) -> SourceError {
+    SourceError::File { path: path.display().to_string(), reason }
+}
+
+struct CountingReader {
+    file: File,
+    progress: Arc<FileProgress>,
+}
+
+impl Read for CountingReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.progress.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Files as a [`Source`]: a thread reads ahead by a batch.
+pub struct FileSource {
+    batches: mpsc::Receiver<Result<RawBatch, SourceError>>,
+}
+
+impl FileSource {
+    pub fn new(reader: FileReader) -> Self {
+        let (sender, batches) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            for batch in reader {
+                if sender.blocking_send(batch).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { batches }
+    }
+}
+
+impl Source for FileSource {
+    async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
+        self.batches.recv().await.transpose()
+    }
+
+    /// Nothing to do: files are read from their start each time.
+    async fn commit(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    async fn close(self, _: Duration) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(records: usize, bytes: usize) -> BatchLimits {
+        BatchLimits { records, bytes, interval: Duration::from_millis(200) }
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn write(directory: &Path, name: &str, content: &[u8]) -> PathBuf {
+        let path = directory.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn records(reader: FileReader) -> Vec<(i64, Vec<u8>)> {
+        reader
+            .flat_map(|batch| {
+                let batch = batch.unwrap();
+                batch
+                    .records()
+                    .map(|(offset, payload)| (offset, payload.to_vec()))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn read(path: &Path, limits: BatchLimits) -> Vec<(i64, Vec<u8>)> {
+        records(FileReader::open(vec![path.to_path_buf()], limits).unwrap())
+    }
+
+    #[test]
+    fn names_the_file_as_topic_and_cuts_batches() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = write(directory.path(), "first.jsonl", b"{1}\n{2}\n\n{4}\n");
+        let second = write(directory.path(), "second.log", b"{5}");
+        let reader = FileReader::open(vec![first.clone(), second], limits(2, 1000)).unwrap();
+        let batches: Vec<RawBatch> = reader.map(Result::unwrap).collect();
+        let shape: Vec<_> = batches.iter().map(|batch| batch.offsets().unwrap()).collect();
+        assert_eq!(shape, [(1, 2), (4, 4), (1, 1)]);
+        assert_eq!(&*batches[0].partition.topic, first.to_str().unwrap());
+        assert!(batches[2].partition.topic.ends_with("second.log"));
+    }
+
+    #[test]
+    fn reads_gzip_of_several_members() {
+        let directory = tempfile::tempdir().unwrap();
+        let members = [gzip(b"{1}\n{2"), gzip(b"}\n{3}\n")].concat();
+        let path = write(directory.path(), "log.jsonl.gz", &members);
+        let expected = [(1, b"{1}".to_vec()), (2, b"{2}".to_vec()), (3, b"{3}".to_vec())];
+        assert_eq!(read(&path, limits(10, 1000)), expected);
+    }
+
+    #[test]
+    fn progress_reaches_the_compressed_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(directory.path(), "log.gz", &gzip(&b"{1}\n".repeat(10_000)));
+        let size = path.metadata().unwrap().len();
+        let reader = FileReader::open(vec![path], limits(1000, 1 << 20)).unwrap();
+        let progress = reader.progress();
+        assert_eq!((progress.total_bytes(), progress.read_bytes()), (size, 0));
+        assert_eq!(reader.count(), 10);
+        assert_eq!(progress.read_bytes(), size);
+    }
+
+    #[test]
+    fn a_truncated_stream_gives_its_records_and_then_file_and_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let content: String =
+            (0..5_000).map(|n: u32| format!("{}\n", n.wrapping_mul(2_654_435_761))).collect();
+        let zstd = zstd::encode_all(content.as_bytes(), 1).unwrap();
+        for (name, whole) in [("log.gz", gzip(content.as_bytes())), ("log.zst", zstd)] {
+            let path = write(directory.path(), name, &whole[..whole.len() - 3]);
+            let mut items: Vec<_> =
+                FileReader::open(vec![path.clone(), path.clone()], limits(100, 1 << 20))
+                    .unwrap()
+                    .collect();
+            let error = items.pop().unwrap().unwrap_err().to_string();
+            let last = items.last().map_or(0, |item| item.as_ref().unwrap().offsets().unwrap().1);
+            assert!(error.starts_with(&format!("{}:{}: ", path.display(), last + 1)), "{error}");
+            assert!(error.contains("damaged or cut short"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_gzip_is_named_with_its_first_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(directory.path(), "log.gz", b"{\"plain\":1}\n");
+        let error =
+            FileReader::open(vec![path], limits(10, 10)).unwrap().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("log.gz:1: the gzip stream"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_or_a_directory_is_named_before_anything_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let good = write(directory.path(), "good.jsonl", b"{1}\n");
+        for (bad, words) in [
+            (directory.path().join("absent.jsonl"), "No such file"),
+            (directory.path().to_path_buf(), "is a directory"),
+        ] {
+            let error =
+                FileReader::open(vec![good.clone(), bad.clone()], limits(10, 10)).err().unwrap();
+            let message = error.to_string();
+            assert!(
+                message.starts_with(bad.to_str().unwrap()) && message.contains(words),
+                "{message}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_source_yields_what_the_reader_yields_and_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(directory.path(), "log.jsonl", b"{1}\n{2}\n{3}\n");
+        let reader = FileReader::open(vec![path], limits(2, 1000)).unwrap();
+        let mut source = FileSource::new(reader);
+        assert_eq!(source.next().await.unwrap().unwrap().offsets(), Some((1, 2)));
+        assert_eq!(source.next().await.unwrap().unwrap().offsets(), Some((3, 3)));
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn records_do_not_depend_on_compression_or_batch_limits(
+            lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..60),
+            records_limit in 1usize..20,
+            bytes_limit in 1usize..500,
+            split in any::<proptest::sample::Index>(),
+        ) {
+            let content = lines.join(&b'\n');
+            let split = split.index(content.len() + 1);
+            let directory = tempfile::tempdir().unwrap();
+            let plain = write(directory.path(), "log.jsonl", &content);
+            let gz = [gzip(&content[..split]), gzip(&content[split..])].concat();
+            let gz = write(directory.path(), "log.jsonl.gz", &gz);
+            let zst = zstd::encode_all(content.as_slice(), 1).unwrap();
+            let zst = write(directory.path(), "log.jsonl.zst", &zst);
+            let expected = read(&plain, limits(usize::MAX, usize::MAX));
+            let limits = limits(records_limit, bytes_limit);
+            prop_assert_eq!(&read(&plain, limits), &expected);
+            prop_assert_eq!(&read(&gz, limits), &expected);
+            prop_assert_eq!(&read(&zst, limits), &expected);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The body of a push: one JSON object, an array of objects, or JSON lines.
+
+use std::io::{self, Read};
+
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use flate2::read::MultiGzDecoder;
+use serde_json::value::RawValue;
+
+use crate::problem::Problem;
+use crate::source::lines::LineReader;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// An object, an array, or lines: the content tells.
+    Json,
+    /// Lines only. What a line holds is left to decode, which rejects it alone.
+    Lines,
+}
+
+impl Format {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(content_type) = text_header(headers, CONTENT_TYPE) else { return Ok(Self::Json) };
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json" => Ok(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Lines),
+            other => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!(
+                    "Content-Type {other:?} is not understood: send application/json or application/x-ndjson"
+                ),
+            )),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        match text_header(headers, CONTENT_ENCODING).as_deref() {
+            None | Some("identity") => Ok(Self::Identity),
+            Some("gzip") => Ok(Self::Gzip),
+            Some("zstd") => Ok(Self::Zstd),
+            Some(other) => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("Content-Encoding {other:?} is not understood: send gzip, zstd or none"),
+            )),
+        }
+    }
+
+    /// Undoes the encoding.
+    ///
+    /// # Errors
+    /// 413 when more than `max_bytes` come out, 400 when the stream is damaged.
+    pub(super) fn decode(self, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, Problem> {
+        let mut decoded = Vec::new();
+        let limit = max_bytes as u64 + 1;
+        let read = match self {
+            Self::Identity => body.take(limit).read_to_end(&mut decoded),
+            Self::Gzip => MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded),
+            Self::Zstd => zstd::Decoder::with_buffer(body)
+                .and_then(|decoder| decoder.take(limit).read_to_end(&mut decoded)),
+        };
+        read.map_err(|reason: io::Error| {
+            let detail = format!("the {self:?} stream of the body is damaged: {reason}");
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        })?;
+        if decoded.len() > max_bytes { Err(too_large(max_bytes)) } else { Ok(decoded) }
+    }
+}
+
+pub(super) fn too_large(max_bytes: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {max_bytes} bytes: send fewer events at a time"),
+    )
+}
+
+fn text_header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
+}
+
+/// The records of a body, in order.
+///
+/// # Errors
+/// 400 when there is none, or when JSON is broken or not made of objects.
+pub(super) fn split(body: &[u8], format: Format) -> Result<Vec<Vec<u8>>, Problem> {
+    let records = match format {
+        Format::Lines => lines(body),
+        Format::Json => match first_value(body)? {
+            (Some(value), rest) if rest.trim_ascii().is_empty() => elements(value)?,
+            (Some(_), _) => lines(body),
+            (None, _) => Vec::new(),
+        },
+    };
+    if records.is_empty() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body holds no event"));
+    }
+    Ok(records)
+}
+
+fn lines(body: &[u8]) -> Vec<Vec<u8>> {
+    let mut reader = LineReader::new(body);
+    let mut line = Vec::new();
+    let mut lines = Vec::new();
+    // Reading from memory does not fail.
+    while let Ok(Some(_)) = reader.next_line(&mut line) {
+        lines.push(line.clone());
+    }
+    lines
+}
+
+/// The first JSON value of the body, and what follows it. What follows is only
+/// accepted on a new line.
+fn first_value(body: &[u8]) -> Result<(Option<&RawValue>, &[u8]), Problem> {
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
+    let value = values.next().transpose().map_err(|error| bad_json(&error))?;
+    let rest = &body[values.byte_offset()..];
+    let next_line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    if rest[..next_line].trim_ascii().is_empty() {
+        Ok((value, rest))
+    } else {
+        let detail = "after the first JSON value comes another without a new line: send an array, or one object a line";
+        Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+    }
+}
+
+/// An object is one record, an array is one for each of its objects.
+fn elements(value: &RawValue) -> Result<Vec<Vec<u8>>, Problem> {
+    if !value.get().starts_with('[') {
+        return Ok(vec![object(value, "the body")?]);
+    }
+    let elements: Vec<&RawValue> =
+        serde_json::from_str(value.get()).map_err(|error| bad_json(&error))?;
+    let numbered = elements.into_iter().enumerate();
+    numbered.map(|(index, element)| object(element, &format!("element {index}"))).collect()
+}
+
+fn object(value: &RawValue, place: &str) -> Result<Vec<u8>, Problem> {
+    if value.get().starts_with('{') {
+        return Ok(value.get().into());
+    }
+    let detail = format!("{place} is not a JSON object: an event is one");
+    Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+}
+
+fn bad_json(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not valid JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn records(body: &str, format: Format) -> Vec<String> {
+        let records = split(body.as_bytes(), format).unwrap();
+        records.into_iter().map(|record| String::from_utf8(record).unwrap()).collect()
+    }
+
+    fn refusal(body: &str) -> String {
+        let problem = split(body.as_bytes(), Format::Json).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+        problem.detail().to_owned()
+    }
+
+    #[test]
+    fn takes_an_object_an_array_or_lines() {
+        let pretty = "{\n  \"a\": [1,\n 2]\n}\n";
+        assert_eq!(records(pretty, Format::Json), [pretty.trim()]);
+        let array = " [ {\"a\":1}, {\"b\":[{}]}\n]";
+        assert_eq!(records(array, Format::Json), ["{\"a\":1}", "{\"b\":[{}]}"]);
+        assert_eq!(records("{\"a\":1}\r\n\n{\"a\":2}", Format::Json), ["{\"a\":1}", "{\"a\":2}"]);
+    }
+
+    #[test]
+    fn a_broken_line_is_left_to_decode() {
+        let body = "{\"a\":1}\nnot json\n{\"a\":2}\n";
+        let expected = ["{\"a\":1}", "not json", "{\"a\":2}"];
+        assert_eq!(records(body, Format::Lines), expected);
+        assert_eq!(records(body, Format::Json), expected);
+    }
+
+    #[test]
+    fn refuses_what_holds_no_events() {
+        for empty in ["", " \n ", "[]"] {
+            assert_eq!(refusal(empty), "the body holds no event", "{empty:?}");
+        }
+        assert!(refusal("{\"a\":").contains("line 1 column 5"));
+        assert!(refusal("[{}, 7]").starts_with("element 1 is not"));
+        assert!(refusal("\"text\"").starts_with("the body is not a JSON object"));
+        assert!(refusal("{} {}").contains("new line"));
+    }
+
+    #[test]
+    fn other_types_and_encodings_are_refused_by_name() {
+        let headers = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        let json = headers(CONTENT_TYPE, "Application/JSON; charset=utf-8");
+        assert_eq!(Format::of(&json).unwrap(), Format::Json);
+        let form = headers(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let problem = Format::of(&form).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let brotli = Encoding::of(&headers(CONTENT_ENCODING, "br")).unwrap_err();
+        assert_eq!(brotli.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+
+    #[test]
+    fn decompression_stops_at_the_limit_and_names_damage() {
+        let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
+        assert_eq!(Encoding::Zstd.decode(&bomb, 1 << 20).unwrap().len(), 1 << 20);
+        let problem = Encoding::Zstd.decode(&bomb, (1 << 20) - 1).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let problem = Encoding::Gzip.decode(b"plain", 100).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_yields_nothing(body in "[\\[\\]{}\",: \n0-9a-z\u{e9}]{0,40}") {
+            for format in [Format::Json, Format::Lines] {
+                if let Ok(records) = split(body.as_bytes(), format) {
+                    prop_assert!(!records.is_empty());
+                }
+            }
+        }
+    }
+}

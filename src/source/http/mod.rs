@@ -1,0 +1,147 @@
+//! Events that gateways push over HTTP.
+
+mod body;
+mod inbox;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{info, warn};
+
+use self::inbox::{Inbox, Outcome, Submission, WaitingList, tell};
+use self::server::Server;
+use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use crate::config::HttpConfig;
+use crate::event::{EventTime, PartitionId};
+
+/// One partition, topic `http`. Offsets go on from the microseconds of the wall
+/// clock at the start, so that none comes twice, whatever the number of restarts.
+pub struct HttpSource {
+    address: SocketAddr,
+    submissions: mpsc::UnboundedReceiver<Submission>,
+    limits: BatchLimits,
+    /// What is being filled, and when it must be handed out.
+    batch: RawBatch,
+    due: Option<Instant>,
+    next_offset: i64,
+    handed_out_up_to: Option<i64>,
+    waiting: WaitingList,
+    /// Dropped to stop the server.
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl HttpSource {
+    /// Listens for `POST /v1/events`.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn bind(config: &HttpConfig, limits: BatchLimits) -> Result<Self, SourceError> {
+        let listen_error = |reason| SourceError::Listen { address: config.listen, reason };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        warn_when_open(config);
+        let (inbox, submissions) = Inbox::new(2 * limits.bytes.max(config.max_body_bytes));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Server::new(config, inbox).into_router();
+        let serve = axum::serve(listener, router).with_graceful_shutdown(async {
+            // An error is the drop that is waited for.
+            let _ = stopped.await;
+        });
+        info!(%address, "taking events at POST /v1/events");
+        Ok(Self {
+            address,
+            submissions,
+            limits,
+            batch: new_batch(),
+            due: None,
+            next_offset: EventTime::now().as_micros(),
+            handed_out_up_to: None,
+            waiting: WaitingList::default(),
+            stop,
+            server: tokio::spawn(serve.into_future()),
+        })
+    }
+
+    /// Where it listens: tells the port when the configuration says 0.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn take(&mut self, submission: Submission) {
+        let Submission { records, reply, space } = submission;
+        let first_offset = self.next_offset;
+        for record in &records {
+            self.batch.push(self.next_offset, record);
+            self.next_offset += 1;
+        }
+        self.waiting.push(first_offset, self.next_offset - 1, reply, space);
+        self.due.get_or_insert_with(|| Instant::now() + self.limits.interval);
+    }
+
+    fn hand_out(&mut self) -> Option<RawBatch> {
+        self.due = None;
+        let batch = std::mem::replace(&mut self.batch, new_batch());
+        let (_, last_offset) = batch.offsets()?;
+        self.handed_out_up_to = Some(last_offset);
+        count_batch(&batch);
+        Some(batch)
+    }
+
+    /// The next submission, or `None` when the batch is due or none will come.
+    async fn receive(&mut self) -> Option<Submission> {
+        if self.limits.are_reached_by(&self.batch) {
+            return None;
+        }
+        match self.due {
+            None => self.submissions.recv().await,
+            Some(due) => timeout_at(due, self.submissions.recv()).await.ok().flatten(),
+        }
+    }
+}
+
+fn new_batch() -> RawBatch {
+    RawBatch::new(PartitionId { topic: "http".into(), partition: 0 })
+}
+
+fn warn_when_open(config: &HttpConfig) {
+    if config.token.is_empty() && !config.listen.ip().is_loopback() {
+        warn!(
+            address = %config.listen,
+            "source.http takes events from anybody who can reach it: set source.http.token"
+        );
+    }
+}
+
+impl Source for HttpSource {
+    async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
+        while let Some(submission) = self.receive().await {
+            self.take(submission);
+        }
+        Ok(self.hand_out())
+    }
+
+    async fn commit(&mut self, _: &PartitionId, last_offset: i64) -> Result<(), SourceError> {
+        self.waiting.stored_up_to(last_offset);
+        Ok(())
+    }
+
+    async fn close(mut self, within: Duration) -> Result<(), SourceError> {
+        self.submissions.close();
+        while let Some(submission) = self.submissions.recv().await {
+            tell(submission.reply, Outcome::NotTaken);
+        }
+        self.waiting.close(self.handed_out_up_to);
+        drop(self.stop);
+        let ended = timeout(within, self.server).await;
+        ended.map(drop).map_err(|_| SourceError::CloseTimeout {
+            what: "the HTTP server",
+            seconds: within.as_secs_f64(),
+        })
+    }
+}

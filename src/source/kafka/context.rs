@@ -1,0 +1,116 @@
+//! What librdkafka calls back: logs, errors, statistics, rebalances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tracing::{info, warn};
+
+use super::assignment::Assignment;
+use crate::event::PartitionId;
+use crate::kafka::{ConnectionLog, log_line};
+
+/// A revoked partition waits this long for its last batch to be stored. Far
+/// below `max.poll.interval.ms`, after which this member would be put out of the group.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Context {
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) connection: ConnectionLog,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.error(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.connection.up();
+        }
+        for (topic, topic_statistics) in &statistics.topics {
+            for (number, partition) in &topic_statistics.partitions {
+                // Negative while it is not known, and for partitions of other members.
+                if let Ok(lag) = u32::try_from(partition.consumer_lag_stored) {
+                    lag_gauge(topic, *number).set(lag);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions = partitions_of(list);
+                info!(partitions = %names(&partitions), "Kafka partitions assigned");
+                self.assignment.assign(partitions);
+            }
+            Rebalance::Revoke(list) => {
+                self.revoke(&partitions_of(list), consumer.assignment_lost())
+            }
+            Rebalance::Error(error) => warn!(%error, "Kafka rebalance failed, trying again"),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => warn!(
+                %error,
+                "Kafka did not take the committed offsets; what they cover may be read once more"
+            ),
+        }
+    }
+}
+
+impl Context {
+    /// `is_lost`: the group went on without this member, so waiting does not help.
+    fn revoke(&self, partitions: &[PartitionId], is_lost: bool) {
+        let patience = if is_lost { Duration::ZERO } else { REVOKE_PATIENCE };
+        let left = self.assignment.revoke(partitions, patience);
+        for partition in partitions {
+            lag_gauge(&partition.topic, partition.partition).set(0);
+        }
+        info!(partitions = %names(partitions), "Kafka partitions given back");
+        if !left.is_empty() {
+            warn!(
+                partitions = %names(&left),
+                "given back while a batch was not committed: their next owner reads it again"
+            );
+        }
+    }
+}
+
+fn lag_gauge(topic: &str, partition: i32) -> metrics::Gauge {
+    let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
+    gauge!("keywatch_source_lag_records", &labels)
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<PartitionId> {
+    let elements = list.elements();
+    elements
+        .iter()
+        .map(|element| PartitionId {
+            topic: element.topic().into(),
+            partition: element.partition(),
+        })
+        .collect()
+}
+
+/// `topic/0 topic/1`, for logs.
+fn names(partitions: &[PartitionId]) -> String {
+    let name = |partition: &PartitionId| format!("{}/{}", partition.topic, partition.partition);
+    partitions.iter().map(name).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,165 @@
+//! Kafka, as a member of a consumer group.
+//!
+//! Offsets are stored only when a batch is committed, and librdkafka sends the
+//! stored offsets to the broker every second, when a partition is given back and
+//! at the end. After a crash at most a second's batches are read again.
+
+mod assignment;
+mod context;
+mod reader;
+
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::debug;
+
+use self::assignment::Assignment;
+use self::context::Context;
+use self::reader::{OwnedBatch, Reader};
+use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use crate::config::KafkaConfig;
+use crate::event::PartitionId;
+use crate::kafka::{ConnectionLog, SettingsError, client_config};
+
+/// Batches that wait between the reading thread and whoever stores them.
+const QUEUED_BATCHES: usize = 2;
+
+const DEFAULTS: [(&str, &str); 7] = [
+    ("auto.offset.reset", "earliest"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("auto.commit.interval.ms", "1000"),
+    ("statistics.interval.ms", "1000"),
+    // What librdkafka fetches ahead for one partition.
+    ("queued.max.messages.kbytes", "16384"),
+    // A restarted broker or network is tried again soon.
+    ("reconnect.backoff.max.ms", "2000"),
+    // A full queue is looked at again after this, not after the second of the default.
+    ("fetch.queue.backoff.ms", "20"),
+];
+
+/// On these exactness rests.
+const INVARIANTS: [(&str, &str); 3] = [
+    ("enable.auto.offset.store", "false"),
+    ("enable.auto.commit", "true"),
+    ("isolation.level", "read_committed"),
+];
+
+/// Records of the subscribed topics, in batches of one partition each.
+///
+/// While no broker can be reached, `next` waits; the log says so once.
+pub struct KafkaSource {
+    batches: mpsc::Receiver<Result<OwnedBatch, SourceError>>,
+    /// The reading thread alone keeps the consumer alive, as dropping it takes its time.
+    consumer: Weak<BaseConsumer<Context>>,
+    assignment: Arc<Assignment>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl KafkaSource {
+    /// Subscribes, and reads ahead in a thread of its own. Does not wait for a broker.
+    ///
+    /// # Errors
+    /// When the settings are not usable.
+    pub fn new(config: &KafkaConfig, limits: BatchLimits) -> Result<Self, SourceError> {
+        let assignment = Arc::new(Assignment::default());
+        let consumer = Arc::new(subscribe(config, Arc::clone(&assignment))?);
+        let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
+        let (end, ended) = oneshot::channel();
+        let weak = Arc::downgrade(&consumer);
+        let reader = Reader::new(consumer, limits, sender);
+        thread::spawn(move || {
+            reader.run();
+            // Nobody waits when the source was dropped without `close`.
+            let _ = end.send(());
+        });
+        Ok(Self { batches, consumer: weak, assignment, ended })
+    }
+}
+
+fn subscribe(
+    config: &KafkaConfig,
+    assignment: Arc<Assignment>,
+) -> Result<BaseConsumer<Context>, SettingsError> {
+    if config.topics.is_empty() {
+        return Err(SettingsError::Empty("topics"));
+    }
+    if config.group_id.is_empty() {
+        return Err(SettingsError::Empty("group_id"));
+    }
+    let mut client = client_config(config, &DEFAULTS)?;
+    client.set("group.id", &config.group_id);
+    for (property, value) in INVARIANTS {
+        client.set(property, value);
+    }
+    let context = Context { assignment, connection: ConnectionLog::new(config) };
+    let consumer: BaseConsumer<Context> = client.create_with_context(context)?;
+    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+impl Source for KafkaSource {
+    async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
+        loop {
+            let Some(OwnedBatch { batch, ownership }) = self.batches.recv().await.transpose()?
+            else {
+                return Ok(None);
+            };
+            let is_ours = batch.offsets().is_some_and(|(_, last_offset)| {
+                self.assignment.hand_out(&batch.partition, ownership, last_offset)
+            });
+            if is_ours {
+                count_batch(&batch);
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        partition: &PartitionId,
+        last_offset: i64,
+    ) -> Result<(), SourceError> {
+        let Some(consumer) = self.consumer.upgrade() else { return Ok(()) };
+        let stored = store_offset(&consumer, partition, last_offset);
+        self.assignment.commit(partition, last_offset);
+        match stored {
+            Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {
+                debug!(?partition, last_offset, "committed after the partition was given back");
+                Ok(())
+            }
+            other => other.map_err(|reason| SourceError::KafkaCommit {
+                topic: partition.topic.to_string(),
+                partition: partition.partition,
+                reason,
+            }),
+        }
+    }
+
+    async fn close(self, within: Duration) -> Result<(), SourceError> {
+        drop(self.batches);
+        self.assignment.close();
+        let ended = timeout(within, self.ended).await;
+        ended.map(drop).map_err(|_| SourceError::CloseTimeout {
+            what: "the Kafka consumer",
+            seconds: within.as_secs_f64(),
+        })
+    }
+}
+
+fn store_offset(
+    consumer: &BaseConsumer<Context>,
+    partition: &PartitionId,
+    last_offset: i64,
+) -> Result<(), KafkaError> {
+    let mut offsets = TopicPartitionList::with_capacity(1);
+    let next = Offset::Offset(last_offset + 1);
+    offsets.add_partition_offset(&partition.topic, partition.partition, next)?;
+    consumer.store_offsets(&offsets)
+}
