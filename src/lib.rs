@@ -12,6 +12,8 @@
 
 mod kafka;
 pub mod alert;
+pub mod app;
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod decide;

@@ -17,17 +17,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram};
+use metrics::counter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{Config, SourceKind};
 use crate::decode::DecodeError;
+use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::enrich::EnrichError;
 use crate::event::EventTime;
-use crate::kafka;
 use crate::source::{
     FileReader, FileSource, HttpSource, KafkaSource, RawBatch, Source, SourceError, StdinSource,
 };
@@ -53,7 +53,7 @@ pub enum AppError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error("source.kafka.dead_letter_topic: {0}")]
-    DeadLetters(#[from] kafka::SettingsError),
+    DeadLetters(#[from] TopicError),
     #[error("the writer stopped: {0}")]
     Writer(#[from] tokio::task::JoinError),
 }
@@ -85,7 +85,7 @@ pub async fn run(
                 .await
         }
         SourceKind::File => {
-            let reader = FileReader::open(&config.source.file.paths, limits)?;
+            let reader = FileReader::open(config.source.file.paths.clone(), limits)?;
             run_from(FileSource::new(reader), config, health, shutdown).await
         }
         SourceKind::Stdin => {
@@ -246,16 +246,4 @@ fn process(core: &mut Core, batch: &RawBatch) -> Processed {
     counter!("keywatch_events_total").increment(processed.events.len() as u64);
     counter!("keywatch_rejections_total").increment(processed.rejections.len() as u64);
     processed
-}
-
-/// Names and units of the pipeline's metrics; call it once a recorder is installed.
-pub fn describe_metrics() {
-    describe_counter!("keywatch_events_total", Unit::Count, "Events decoded and scored");
-    describe_counter!("keywatch_rejections_total", Unit::Count, "Records that are no usable event");
-    describe_counter!("keywatch_alerts_total", Unit::Count, "Alert revisions, by type and severity");
-    describe_histogram!(
-        "keywatch_event_to_alert_seconds",
-        Unit::Seconds,
-        "From the request that tripped an alert to the alert being stored"
-    );
 }

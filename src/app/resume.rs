@@ -48,8 +48,8 @@ impl Resume {
 }
 
 async fn read_mark(store: &Store, partition: &PartitionId) -> Result<Mark, StoreError> {
-    let stored_to = store.last_stored_offset(&partition.topic, partition.partition).await?;
-    let doubt = store.batch_in_doubt(&partition.topic, partition.partition).await?;
+    let stored_to = store.last_stored_offset(partition).await?;
+    let doubt = store.batch_in_doubt(partition).await?;
     let doubt = doubt.map(|bounds| (bounds.first_offset, bounds.last_offset));
     Ok(Mark { stored_to, doubt, held: None })
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::decode::Rejection;
 use crate::deliver::Outbox;
 use crate::event::{EventTime, PartitionId};
-use crate::kafka::TopicProducer;
+use crate::deliver::kafka::TopicProducer;
 use crate::store::{Store, StoreError, StoredBatch};
 
 use super::core::Processed;

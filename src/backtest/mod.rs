@@ -41,7 +41,7 @@ pub fn run(
     mut on_progress: impl FnMut(&FileProgress),
 ) -> Result<Outcome, AppError> {
     let mut core = Core::new(config)?;
-    let mut reader = FileReader::open(inputs, BatchLimits::from(&config.source))?;
+    let mut reader = FileReader::open(inputs.to_vec(), BatchLimits::from(&config.source))?;
     let progress = reader.progress();
     let mut tally = Tally::new(labels);
     let mut alerts = Vec::new();
