@@ -250,14 +250,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 tracing::info!(channel, id, revision, attempt, detail, "alert delivered");
             }
             DeliveryOutcome::Failed => {
-                tracing::warn!(
-                    channel,
-                    id,
-                    revision,
-                    attempt,
-                    detail,
-                    "delivery failed, will retry"
-                );
+                tracing::warn!(channel, id, revision, attempt, detail, "delivery failed");
             }
             DeliveryOutcome::GaveUp => {
                 tracing::error!(channel, id, revision, attempt, detail, "delivery given up");

@@ -155,7 +155,20 @@ pub(crate) mod fixtures {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    /// Receivers, stored alerts and the topic all rely on this form.
+    #[test]
+    fn alerts_keep_their_form_as_json_and_come_back_whole() {
+        for name in ["impossible_travel", "revocation_requested", "hostile", "source_resolved"] {
+            let alert = fixtures::alert(name);
+            let json = serde_json::to_string_pretty(&alert).unwrap();
+            assert_eq!(serde_json::from_str::<Alert>(&json).unwrap(), alert, "{name}");
+            insta::assert_snapshot!(name, json);
+        }
+    }
 
     #[test]
     fn delivery_ids_name_the_revision_and_hold_no_separator_of_the_signature() {

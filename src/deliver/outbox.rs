@@ -178,3 +178,6 @@ impl Outbox {
         remaining
     }
 }
+
+#[cfg(test)]
+mod tests;
