@@ -10,7 +10,6 @@
 //! Everything from `decode` to `decide` is pure and synchronous: time is an
 //! argument, there is no clock and no I/O. `app` alone knows both sides.
 
-mod kafka;
 pub mod alert;
 pub mod app;
 pub mod backtest;
@@ -19,12 +18,14 @@ pub mod config;
 pub mod decide;
 pub mod decode;
 pub mod deliver;
+pub mod delivery;
 pub mod detect;
 pub mod embedded;
 pub mod engine;
 pub mod enrich;
 pub mod event;
 pub mod generate;
+mod kafka;
 pub mod problem;
 pub mod profile;
 pub mod source;

@@ -88,9 +88,7 @@ pub async fn run(
             let reader = FileReader::open(config.source.file.paths.clone(), limits)?;
             run_from(FileSource::new(reader), config, health, shutdown).await
         }
-        SourceKind::Stdin => {
-            run_from(StdinSource::new(limits), config, health, shutdown).await
-        }
+        SourceKind::Stdin => run_from(StdinSource::new(limits), config, health, shutdown).await,
         SourceKind::Http => {
             let source = HttpSource::bind(&config.source.http, limits).await?;
             info!(address = %source.local_address(), "taking events at POST /v1/events");

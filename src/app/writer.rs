@@ -9,8 +9,8 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::decode::Rejection;
 use crate::deliver::Outbox;
-use crate::event::{EventTime, PartitionId};
 use crate::deliver::kafka::TopicProducer;
+use crate::event::{EventTime, PartitionId};
 use crate::store::{Store, StoreError, StoredBatch};
 
 use super::core::Processed;
@@ -59,10 +59,8 @@ impl Writer {
     ) -> Result<(Outbox, Summary), StoreError> {
         while let Some(processed) = queue.recv().await {
             self.write(&processed).await?;
-            let stored = Stored {
-                partition: processed.partition,
-                last_offset: processed.last_offset,
-            };
+            let stored =
+                Stored { partition: processed.partition, last_offset: processed.last_offset };
             // The pipeline may have left already; then the records are read again.
             let _ = self.stored.send(stored).await;
         }
@@ -105,7 +103,8 @@ impl Writer {
         let Some(producer) = &self.dead_letters else { return };
         for rejection in &processed.rejections {
             let headers = headers(&processed.partition, rejection);
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
             let payload = rejection.masked_payload.as_bytes();
             if let Err(error) = producer.send(None, payload, &headers).await {
                 warn!(%error, "dead letters not sent; they are in rejected_events");

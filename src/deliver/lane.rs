@@ -8,11 +8,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::outbox::{DeliveryLog, DeliveryOutcome, DeliveryRow, OutboxSettings};
+use super::outbox::{DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
 use super::{Allowance, Channel, DeliveryError, delivery_id};
 use crate::alert::Alert;
+use crate::delivery::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
 /// Alerts held for retry. Beyond it they wait in the queue, then in the store.
@@ -250,14 +251,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 tracing::info!(channel, id, revision, attempt, detail, "alert delivered");
             }
             DeliveryOutcome::Failed => {
-                tracing::warn!(
-                    channel,
-                    id,
-                    revision,
-                    attempt,
-                    detail,
-                    "delivery failed, will retry"
-                );
+                tracing::warn!(channel, id, revision, attempt, detail, "delivery failed");
             }
             DeliveryOutcome::GaveUp => {
                 tracing::error!(channel, id, revision, attempt, detail, "delivery given up");

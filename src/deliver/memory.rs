@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{DeliveryLog, DeliveryOutcome, DeliveryRow};
+use super::DeliveryLog;
 use crate::alert::Alert;
+use crate::delivery::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
 #[derive(Default)]

@@ -24,14 +24,13 @@ pub mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::Unit;
 use tokio::time::Instant;
 
 use crate::alert::Alert;
 use crate::config::Config;
 
 pub use self::email::EmailChannel;
-pub use self::outbox::{DeliveryLog, DeliveryOutcome, DeliveryRow, Outbox, OutboxSettings};
+pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings};
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
 
@@ -115,23 +114,6 @@ pub fn start<L: DeliveryLog>(config: &Config, log: &Arc<L>) -> Result<Outbox, Ch
     Ok(outbox)
 }
 
-/// Names and units of this room's metrics; call it once a recorder is installed.
-pub fn describe_metrics() {
-    metrics::describe_counter!(
-        "keywatch_deliveries_total",
-        "Attempts to deliver an alert, by channel and outcome"
-    );
-    metrics::describe_gauge!(
-        "keywatch_deliveries_waiting",
-        "Alerts that a channel holds and has not delivered yet"
-    );
-    metrics::describe_histogram!(
-        "keywatch_event_to_delivery_seconds",
-        Unit::Seconds,
-        "From the request that tripped an alert to the receiver's acceptance"
-    );
-}
-
 /// The same for every attempt at the same revision, so that receivers can tell a
 /// repetition. Letters, digits, `_` and `-` only: Standard Webhooks forbids the full stop.
 pub fn delivery_id(alert: &Alert) -> String {
@@ -155,7 +137,20 @@ pub(crate) mod fixtures {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    /// Receivers, stored alerts and the topic all rely on this form.
+    #[test]
+    fn alerts_keep_their_form_as_json_and_come_back_whole() {
+        for name in ["impossible_travel", "revocation_requested", "hostile", "source_resolved"] {
+            let alert = fixtures::alert(name);
+            let json = serde_json::to_string_pretty(&alert).unwrap();
+            assert_eq!(serde_json::from_str::<Alert>(&json).unwrap(), alert, "{name}");
+            insta::assert_snapshot!(name, json);
+        }
+    }
 
     #[test]
     fn delivery_ids_name_the_revision_and_hold_no_separator_of_the_signature() {

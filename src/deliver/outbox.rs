@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -13,47 +12,8 @@ use tokio::time::Instant;
 use super::Channel;
 use super::lane::Lane;
 use crate::alert::Alert;
+use crate::delivery::DeliveryRow;
 use crate::event::EventTime;
-
-/// What became of one attempt. All but `Failed` are final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryOutcome {
-    Delivered,
-    /// Will be tried again.
-    Failed,
-    /// Will not be tried again.
-    GaveUp,
-    /// Not meant for the channel: too mild, or no news for a reader of e-mail.
-    Skipped,
-}
-
-impl DeliveryOutcome {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::GaveUp => "gave_up",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// One attempt to deliver one revision of an alert through one channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryRow {
-    pub alert_id: String,
-    pub revision: u32,
-    pub channel: String,
-    /// From 1; counts anew after a restart. Zero for `Skipped`.
-    pub attempt: u32,
-    pub outcome: DeliveryOutcome,
-    /// What the receiver said, or why it could not be asked. Recipients are masked.
-    pub detail: String,
-    pub time: EventTime,
-    /// The same for every attempt at this revision.
-    pub webhook_id: String,
-}
 
 /// The durable record of alerts and their deliveries.
 pub trait DeliveryLog: Send + Sync + 'static {
@@ -178,3 +138,6 @@ impl Outbox {
         remaining
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge};
+use metrics::counter;
 
 use crate::config::SourceConfig;
 use crate::event::PartitionId;
@@ -123,17 +123,6 @@ pub enum SourceError {
     CloseTimeout { what: &'static str, seconds: f64 },
     #[error("source.http.listen: cannot listen on {address}: {reason}")]
     Listen { address: SocketAddr, reason: std::io::Error },
-}
-
-/// Names the metrics of all sources, for the recorder.
-pub fn describe_metrics() {
-    describe_counter!("keywatch_source_records_total", Unit::Count, "Records read");
-    describe_counter!("keywatch_source_bytes_total", Unit::Bytes, "Bytes of payload read");
-    describe_gauge!(
-        "keywatch_source_lag_records",
-        Unit::Count,
-        "Records of a Kafka partition that are not stored yet"
-    );
 }
 
 /// Counts a batch that is about to be handed out.

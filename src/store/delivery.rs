@@ -5,69 +5,51 @@ use serde::{Serialize, Serializer};
 
 use super::{Store, StoreError};
 use crate::alert::Alert;
+use crate::deliver::DeliveryLog;
+use crate::delivery::DeliveryRow;
 use crate::event::EventTime;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryOutcome {
-    Delivered,
-    /// Another attempt follows.
-    Failed,
-    /// No further attempt will be made.
-    GaveUp,
+/// [`DeliveryRow`] as the table has it.
+#[derive(Row, Serialize)]
+struct Columns<'a> {
+    alert_id: &'a str,
+    revision: u32,
+    channel: &'a str,
+    attempt: u32,
+    outcome: &'static str,
+    detail: &'a str,
+    #[serde(serialize_with = "micros")]
+    time: EventTime,
+    webhook_id: &'a str,
 }
 
-impl DeliveryOutcome {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::GaveUp => "gave_up",
+impl<'a> From<&'a DeliveryRow> for Columns<'a> {
+    fn from(row: &'a DeliveryRow) -> Self {
+        Self {
+            alert_id: &row.alert_id,
+            revision: row.revision,
+            channel: &row.channel,
+            attempt: row.attempt,
+            outcome: row.outcome.as_str(),
+            detail: &row.detail,
+            time: row.time,
+            webhook_id: &row.webhook_id,
         }
     }
-}
-
-/// One attempt to deliver one revision of an alert on one channel.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
-pub struct DeliveryRow {
-    pub alert_id: String,
-    pub revision: u32,
-    /// `email`, `webhook`, `topic`.
-    pub channel: String,
-    /// From 1.
-    pub attempt: u32,
-    #[serde(serialize_with = "outcome_text")]
-    pub outcome: DeliveryOutcome,
-    /// A sentence for a person: the answer of the other side, without secrets.
-    pub detail: String,
-    #[serde(serialize_with = "micros")]
-    pub time: EventTime,
-    /// The same for all attempts, so that a receiver can deduplicate.
-    pub webhook_id: String,
-}
-
-fn outcome_text<S: Serializer>(outcome: &DeliveryOutcome, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(outcome.as_str())
 }
 
 fn micros<S: Serializer>(time: &EventTime, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_i64(time.as_micros())
 }
 
-impl Store {
-    /// Records one attempt. Recording the same attempt again changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`]; retryable ones are worth waiting for.
-    pub async fn record_delivery(&self, row: &DeliveryRow) -> Result<(), StoreError> {
-        self.insert::<DeliveryRow>("deliveries", "", [row.clone()]).await
+impl DeliveryLog for Store {
+    type Error = StoreError;
+
+    async fn record_delivery(&self, row: &DeliveryRow) -> Result<(), StoreError> {
+        self.insert::<Columns<'_>>("deliveries", "", [row.into()]).await
     }
 
-    /// Revisions detected (by the wall clock) since `since` that `channel` has neither
-    /// delivered nor given up, oldest first. The severity a channel wants is not looked at.
-    ///
-    /// # Errors
-    /// [`StoreError`]; retryable ones are worth waiting for.
-    pub async fn undelivered_alerts(
+    async fn undelivered_alerts(
         &self,
         channel: &str,
         since: EventTime,
@@ -75,7 +57,7 @@ impl Store {
         let sql = "SELECT id, alert FROM alerts FINAL \
                    WHERE detected_at >= fromUnixTimestamp64Micro(?) AND (id, revision) NOT IN ( \
                        SELECT alert_id, revision FROM deliveries \
-                       WHERE channel = ? AND outcome IN ('delivered', 'gave_up')) \
+                       WHERE channel = ? AND outcome IN ('delivered', 'gave_up', 'skipped')) \
                    ORDER BY detected_at, id, revision";
         let rows: Vec<AlertJson> = self
             .client

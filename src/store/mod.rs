@@ -13,12 +13,11 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
 
-pub use self::delivery::{DeliveryOutcome, DeliveryRow};
 pub use self::error::StoreError;
 pub use self::ledger::BatchBounds;
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
-pub use self::write::{StoredBatch, describe_metrics};
+pub use self::write::StoredBatch;
 use crate::config::ClickHouseConfig;
 
 /// A database of one ClickHouse server. Cheap to clone: clones share connections.

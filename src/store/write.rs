@@ -54,8 +54,10 @@ impl Store {
         let begin = Instant::now();
         let token = token(batch);
         let alerts = alert_rows(batch.alerts)?;
-        let events = batch.events.iter().map(|event| EventRow::new(batch.partition, event));
-        let rejections = batch.rejections.iter().map(|r| RejectionRow::new(batch.partition, r));
+        let partition = batch.partition;
+        let events: Vec<_> = batch.events.iter().map(|e| EventRow::new(partition, e)).collect();
+        let rejections: Vec<_> =
+            batch.rejections.iter().map(|r| RejectionRow::new(partition, r)).collect();
 
         self.write_ledger(batch, BatchState::Intent, &token).await?;
         self.insert::<EventRow<'_>>("access_events", &token, events).await?;
@@ -124,19 +126,6 @@ fn alert_rows(alerts: &[Alert]) -> Result<Vec<AlertRow<'_>>, StoreError> {
 
 fn json_error(alert: &Alert, reason: serde_json::Error) -> StoreError {
     StoreError::AlertJson { id: alert.id.clone(), reason }
-}
-
-/// Names what this module measures. Call it once, after a recorder is installed.
-pub fn describe_metrics() {
-    use metrics::{Unit, describe_counter, describe_histogram};
-
-    describe_counter!("keywatch_stored_rows_total", "Rows stored in ClickHouse, by table.");
-    describe_counter!("keywatch_store_retries_total", "Attempts at ClickHouse that failed.");
-    describe_histogram!(
-        "keywatch_store_batch_seconds",
-        Unit::Seconds,
-        "Time from the intent of a batch to its done row."
-    );
 }
 
 fn count_batch(batch: &StoredBatch<'_>, elapsed: Duration) {

@@ -4,7 +4,6 @@ pub mod health;
 pub mod logging;
 pub mod metrics;
 pub mod ops;
-mod problem;
 
 pub use self::health::{Health, Part};
 

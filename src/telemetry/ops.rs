@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-use super::problem::problem;
 use super::{Health, TelemetryError};
+use crate::problem::Problem;
 
 /// Histograms keep every sample until they are drained, scraped or not.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -89,12 +89,12 @@ fn ok_or_unavailable(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz here.")
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz here.")
 }
 
-async fn method_not_allowed() -> Response {
-    problem(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
 }
 
 #[cfg(test)]

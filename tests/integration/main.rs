@@ -1,3 +1,6 @@
 //! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deliver;
 mod enrich;
+mod support;

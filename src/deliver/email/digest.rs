@@ -13,6 +13,7 @@ const MOST_LISTED: usize = 100;
 /// Every string is safe to show: see `wording`.
 pub(super) struct Digest {
     pub(super) subject: String,
+    pub(super) headline: String,
     pub(super) severity: Severity,
     pub(super) summary: String,
     /// Most severe first, then newest first.
@@ -35,18 +36,14 @@ impl Digest {
         let counts = counts(&latest);
         let severity = latest.first().map_or(Severity::Low, |alert| alert.severity);
         let omitted = latest.len().saturating_sub(MOST_LISTED);
+        let headline = format!("{} alerts: {counts}", latest.len());
         Self {
-            subject: format!(
-                "[{}] {} alerts: {counts}",
-                severity.as_str().to_uppercase(),
-                latest.len()
-            ),
+            subject: format!("[{}] {headline}", severity.as_str().to_uppercase()),
+            headline,
             severity,
-            summary: format!(
-                "{} incidents came up faster than mails may leave (email.max_per_minute), \
-                 so they are in this one mail: {counts}.",
-                latest.len()
-            ),
+            summary: "These came up faster than mails may leave (email.max_per_minute), so they \
+                      are in one mail."
+                .into(),
             lines: latest.iter().take(MOST_LISTED).map(|alert| line(alert)).collect(),
             omitted: (omitted > 0).then(|| format!("and {omitted} more, all in the alert list")),
             command: "keywatch alerts list".into(),

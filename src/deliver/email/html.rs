@@ -36,11 +36,12 @@ pub(super) fn report(report: &Report) -> String {
 
 pub(super) fn digest(digest: &Digest) -> String {
     let body = html! {
-        (banner(digest.severity, "Several alerts in one mail", &digest.summary))
+        (banner(digest.severity, "Several alerts in one mail", &digest.headline))
+        (section("Why one mail", paragraph(&digest.summary)))
         (section("Alerts", html! { (digest_lines(digest)) }))
         (section("Look further", code(&digest.command)))
     };
-    document(&digest.subject, &digest.summary, &body)
+    document(&digest.subject, &digest.headline, &body)
 }
 
 fn document(title: &str, preview: &str, body: &Markup) -> String {

@@ -21,7 +21,7 @@ pub(super) fn report(report: &Report) -> String {
 }
 
 pub(super) fn digest(digest: &Digest) -> String {
-    let mut text = format!("{}\n", wrapped(&digest.summary, ""));
+    let mut text = format!("{}\n\n{}\n", digest.headline, wrapped(&digest.summary, ""));
     for line in &digest.lines {
         let severity = line.severity.as_str().to_uppercase();
         let head = format!("{severity}  {}  {}", line.time, line.id);

@@ -1,0 +1,317 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::sync::Semaphore;
+
+use super::super::memory::MemoryLog;
+use super::super::{DeliveryError, fixtures};
+use super::*;
+
+type Answer = Result<String, DeliveryError>;
+
+/// A receiver that answers as told, and takes everything once it has run out of answers.
+#[derive(Default)]
+struct Receiver {
+    answers: Mutex<VecDeque<Answer>>,
+    calls: Mutex<Vec<(Instant, Vec<String>)>>,
+}
+
+impl Receiver {
+    fn answering(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
+    }
+
+    /// The ids of the alerts of each call.
+    fn calls(&self) -> Vec<Vec<String>> {
+        self.calls.lock().unwrap().iter().map(|(_, ids)| ids.clone()).collect()
+    }
+
+    fn seconds_between_calls(&self) -> Vec<u64> {
+        let calls = self.calls.lock().unwrap();
+        calls.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_secs()).collect()
+    }
+}
+
+struct Scripted {
+    name: &'static str,
+    receiver: Arc<Receiver>,
+    /// Each delivery takes one permit.
+    permits: Arc<Semaphore>,
+}
+
+impl Scripted {
+    fn new(receiver: &Arc<Receiver>) -> Self {
+        let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { name: "scripted", receiver: Arc::clone(receiver), permits }
+    }
+}
+
+impl Channel for Scripted {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn declines(&self, alert: &Alert) -> Option<&'static str> {
+        (alert.risk < 50.0).then_some("too mild")
+    }
+
+    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+        self.permits.acquire().await.unwrap().forget();
+        let ids = alerts.iter().map(|alert| alert.id.clone()).collect();
+        self.receiver.calls.lock().unwrap().push((Instant::now(), ids));
+        let answer = self.receiver.answers.lock().unwrap().pop_front();
+        answer.unwrap_or_else(|| Ok("taken".into()))
+    }
+}
+
+fn alert(id: &str) -> Alert {
+    Alert { id: id.into(), detected_at: EventTime::now(), ..fixtures::alert("impossible_travel") }
+}
+
+fn retryable() -> Answer {
+    Err(DeliveryError::Retryable { reason: "busy".into(), retry_after: None })
+}
+
+/// Waits in the test's own time, which runs as fast as nothing else happens.
+async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    for _ in 0..200_000 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never: {what}");
+}
+
+fn outcomes(log: &MemoryLog) -> Vec<(String, u32, DeliveryOutcome)> {
+    log.rows().into_iter().map(|row| (row.alert_id, row.attempt, row.outcome)).collect()
+}
+
+fn start(receiver: &Arc<Receiver>, log: &Arc<MemoryLog>) -> Outbox {
+    let mut outbox = Outbox::default();
+    outbox.add(Scripted::new(receiver), log, OutboxSettings::default());
+    outbox
+}
+
+fn send(outbox: &Outbox, log: &MemoryLog, alert: &Alert) {
+    log.store(alert);
+    outbox.enqueue(alert.clone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_delivery_is_retried_later_and_later_under_the_same_id() {
+    let receiver = Receiver::answering([retryable(), retryable(), retryable()]);
+    let log = Arc::default();
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &alert("a"));
+    until("four attempts", || log.rows().len() == 4).await;
+
+    use DeliveryOutcome::{Delivered, Failed};
+    let expected = [(1, Failed), (2, Failed), (3, Failed), (4, Delivered)];
+    assert_eq!(outcomes(&log), expected.map(|(attempt, outcome)| ("a".into(), attempt, outcome)));
+    assert!(log.rows().iter().all(|row| row.webhook_id == "a-1"));
+    // 1, 2 and 4 seconds, and up to as much again at random.
+    for (waited, least) in receiver.seconds_between_calls().into_iter().zip([1, 2, 4]) {
+        assert!((least..=2 * least).contains(&waited), "{waited} s instead of {least}");
+    }
+    assert_eq!(outbox.shutdown(Duration::from_secs(1)).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_receiver_will_never_take_is_given_up_and_the_rest_goes_on() {
+    let refusal = DeliveryError::Permanent { reason: "too large".into() };
+    let receiver = Receiver::answering([Err(refusal)]);
+    let log = Arc::default();
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &alert("a"));
+    send(&outbox, &log, &alert("b"));
+    until("two rows", || log.rows().len() == 2).await;
+    assert_eq!(
+        outcomes(&log),
+        [("a".into(), 1, DeliveryOutcome::GaveUp), ("b".into(), 1, DeliveryOutcome::Delivered)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_found_no_receiver_for_days_is_given_up() {
+    let receiver = Receiver::answering([retryable()]);
+    let log = Arc::default();
+    let outbox = start(&receiver, &log);
+    let days_ago = EventTime::now().plus_seconds(-3.0 * 86_400.0);
+    send(&outbox, &log, &Alert { detected_at: days_ago, ..alert("old") });
+    until("a row", || !log.rows().is_empty()).await;
+    assert_eq!(outcomes(&log), [("old".into(), 1, DeliveryOutcome::GaveUp)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_channel_holds_up_nobody_and_loses_nothing() {
+    let (fast, slow) = (Receiver::answering([]), Receiver::answering([]));
+    let permits = Arc::new(Semaphore::new(0));
+    let log: Arc<MemoryLog> = Arc::default();
+    let mut outbox = Outbox::default();
+    let settings = OutboxSettings { queue: 100, ..OutboxSettings::default() };
+    outbox.add(Scripted::new(&fast), &log, settings);
+    let stuck =
+        Scripted { name: "slow", receiver: Arc::clone(&slow), permits: Arc::clone(&permits) };
+    outbox.add(stuck, &log, OutboxSettings { queue: 2, ..settings });
+
+    for n in 0..20 {
+        send(&outbox, &log, &alert(&format!("{n:02}")));
+    }
+    until("the fast one has all", || fast.calls().len() == 20).await;
+    assert_eq!(slow.calls().len(), 0);
+
+    permits.add_permits(1_000);
+    until("the slow one has all", || slow.calls().len() == 20).await;
+    let mut ids = slow.calls().concat();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_takes_up_what_was_left_and_nothing_else() {
+    let log: Arc<MemoryLog> = Arc::default();
+    let receiver = Receiver::answering([retryable()]);
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &alert("left"));
+    until("an attempt", || log.rows().len() == 1).await;
+    send(&outbox, &log, &alert("done"));
+    let remaining = outbox.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(remaining, [Remaining { channel: "scripted", alerts: Some(1) }]);
+
+    let receiver = Receiver::answering([]);
+    let _outbox = start(&receiver, &log);
+    until("delivery", || !receiver.calls().is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(receiver.calls(), [["left"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_store_and_queue_both_bring_leaves_once() {
+    let log: Arc<MemoryLog> = Arc::default();
+    log.store(&alert("a"));
+    let receiver = Receiver::answering([]);
+    let outbox = start(&receiver, &log);
+    until("delivery", || receiver.calls().len() == 1).await;
+    outbox.enqueue(alert("a"));
+    outbox.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(receiver.calls(), [["a"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_asks_for_a_pause_gets_it_for_all_alerts() {
+    let pause = Some(Duration::from_secs(120));
+    let busy = DeliveryError::Retryable { reason: "429".into(), retry_after: pause };
+    let receiver = Receiver::answering([Err(busy)]);
+    let log = Arc::default();
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &alert("a"));
+    until("the first call", || receiver.calls().len() == 1).await;
+    send(&outbox, &log, &alert("b"));
+    until("all calls", || receiver.calls().len() == 3).await;
+    assert_eq!(receiver.seconds_between_calls(), [120, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_channel_keeps_its_alerts_and_is_probed_now_and_then() {
+    let wrong = || Err(DeliveryError::Blocked { reason: "wrong password".into() });
+    let receiver = Receiver::answering([wrong(), wrong()]);
+    let log = Arc::default();
+    let outbox = start(&receiver, &log);
+    for id in ["a", "b", "c"] {
+        send(&outbox, &log, &alert(id));
+    }
+    until("all delivered", || receiver.calls().len() == 5).await;
+    let longest = OutboxSettings::default().longest_retry.as_secs();
+    assert_eq!(receiver.seconds_between_calls(), [longest, longest, 0, 0]);
+    let delivered = |row: &DeliveryRow| row.outcome == DeliveryOutcome::Delivered;
+    until("records", || log.rows().iter().filter(|row| delivered(row)).count() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_is_not_called_again_and_its_alerts_are_kept() {
+    let receiver = Receiver::answering([Err(DeliveryError::Gone { reason: "410".into() })]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &alert("a"));
+    until("the call", || log.rows().len() == 1).await;
+    send(&outbox, &log, &alert("b"));
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    outbox.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(receiver.calls(), [["a"]]);
+    let since = EventTime::now().plus_seconds(-60.0);
+    assert_eq!(log.undelivered_alerts("scripted", since).await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_attempts_what_waits_in_the_queue_but_not_for_ever() {
+    let receiver = Receiver::answering([]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    for n in 0..50 {
+        send(&outbox, &log, &alert(&n.to_string()));
+    }
+    assert_eq!(outbox.shutdown(Duration::from_secs(10)).await, []);
+    assert_eq!(receiver.calls().len(), 50);
+
+    let stuck = Scripted { permits: Arc::new(Semaphore::new(0)), ..Scripted::new(&receiver) };
+    let mut outbox = Outbox::default();
+    outbox.add(stuck, &log, OutboxSettings::default());
+    send(&outbox, &log, &alert("stuck"));
+    let remaining = outbox.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(remaining, [Remaining { channel: "scripted", alerts: None }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declined_alert_is_recorded_so_that_it_is_not_asked_about_again() {
+    let receiver = Receiver::answering([]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    send(&outbox, &log, &Alert { risk: 10.0, ..alert("mild") });
+    until("a row", || !log.rows().is_empty()).await;
+    outbox.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(outcomes(&log), [("mild".into(), 0, DeliveryOutcome::Skipped)]);
+    assert_eq!(receiver.calls().len(), 0);
+}
+
+/// A store that loses the first record of each delivery.
+#[derive(Default)]
+struct Forgetful {
+    inner: MemoryLog,
+    calls: AtomicUsize,
+}
+
+impl DeliveryLog for Forgetful {
+    type Error = std::io::Error;
+
+    async fn record_delivery(&self, row: &DeliveryRow) -> std::io::Result<()> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(std::io::Error::other("store is down"));
+        }
+        self.inner.record_delivery(row).await.unwrap();
+        Ok(())
+    }
+
+    async fn undelivered_alerts(
+        &self,
+        channel: &str,
+        since: EventTime,
+    ) -> std::io::Result<Vec<Alert>> {
+        Ok(self.inner.undelivered_alerts(channel, since).await.unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_the_store_lost_is_repeated_without_another_delivery() {
+    let receiver = Receiver::answering([]);
+    let log: Arc<Forgetful> = Arc::default();
+    let mut outbox = Outbox::default();
+    outbox.add(Scripted::new(&receiver), &log, OutboxSettings::default());
+    send(&outbox, &log.inner, &alert("a"));
+    until("the record", || log.inner.rows().len() == 1).await;
+    assert_eq!(receiver.calls(), [["a"]]);
+}

@@ -1,0 +1,96 @@
+//! A webhook receiver for one test: answers as told, keeps what it got.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+#[derive(Clone)]
+pub enum Answer {
+    Status(u16),
+    WithHeader(u16, &'static str, &'static str),
+    /// Never answers.
+    Hang,
+}
+
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+pub struct Receiver {
+    pub url: String,
+    shared: Shared,
+    server: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Answers in this order, and 204 from then on.
+    pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let shared = Shared::default();
+        shared.answers.lock().unwrap().extend(answers);
+        let router = Router::new().route("/hook", post(receive)).with_state(shared.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared, server }
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.received.lock().unwrap().clone()
+    }
+
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.received().len() < count {
+            assert!(Instant::now() < deadline, "no {count} calls: {:#?}", self.received());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.received()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn receive(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap) {
+    shared.received.lock().unwrap().push(Received { headers, body: body.to_vec() });
+    let answer = shared.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(204));
+    let mut headers = HeaderMap::new();
+    let status = match answer {
+        Answer::Status(status) => status,
+        Answer::WithHeader(status, name, value) => {
+            headers.insert(name, value.parse().unwrap());
+            status
+        }
+        Answer::Hang => std::future::pending().await,
+    };
+    (StatusCode::from_u16(status).unwrap(), headers)
+}
