@@ -3,4 +3,7 @@
 
 mod deliver;
 mod enrich;
+mod http_source;
+mod kafka_source;
 mod support;
+mod topic_producer;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::super::memory::MemoryLog;
 use super::super::{DeliveryError, fixtures};
 use super::*;
+use crate::delivery::DeliveryOutcome;
 
 type Answer = Result<String, DeliveryError>;
 

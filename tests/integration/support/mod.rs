@@ -1,4 +1,5 @@
-//! Real parts, started for one test and ended with it.
+//! Starts the real parts.
 
+pub mod kafka;
 pub mod mailbox;
 pub mod receiver;
