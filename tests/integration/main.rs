@@ -1,3 +1,4 @@
 //! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
 
+mod check_config;
 mod enrich;
