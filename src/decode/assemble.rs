@@ -36,8 +36,13 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The event, and how many optional fields were unusable and left out.
-    pub fn assemble(&self, raw: &RawEvent<'_>) -> Result<(AccessEvent, u64), Refusal> {
+    /// Hands the event to `emit`, which builds it where it stays. Returns how many optional
+    /// fields were unusable and left out.
+    pub fn assemble(
+        &self,
+        raw: &RawEvent<'_>,
+        emit: impl FnOnce(AccessEvent),
+    ) -> Result<u64, Refusal> {
         if let Some(field) = raw.duplicate {
             return Err(Refusal::new(
                 "duplicate_field",
@@ -45,7 +50,7 @@ impl Context<'_> {
             ));
         }
         let mut optional = Optional { left_out: 0 };
-        let event = AccessEvent {
+        emit(AccessEvent {
             time: self.time(&raw.time)?,
             key_id: self.key_id(raw)?,
             client_ip: client_ip(&raw.client_ip)?,
@@ -66,8 +71,8 @@ impl Context<'_> {
             nonce: optional.text(&raw.nonce, |nonce| self.nonce(nonce)),
             client_time: optional.read(&raw.client_time, time::parse),
             signature: optional.text(&raw.signature, |t| self.pseudonyms.signature(t)),
-        };
-        Ok((event, optional.left_out))
+        });
+        Ok(optional.left_out)
     }
 
     fn time(&self, scalar: &Scalar<'_>) -> Result<EventTime, Refusal> {

@@ -162,15 +162,18 @@ impl DecodedBatch {
     }
 
     fn add_object(&mut self, context: &Context<'_>, position: RecordPosition, text: &str) {
-        let outcome = match serde_json::from_str::<RawEvent<'_>>(text) {
-            Ok(raw) => context.assemble(&raw).map_err(|refusal| (Trust::Parsed, refusal)),
+        let mut raw = RawEvent::default();
+        let outcome = match raw.read_keywatch(text) {
+            Ok(()) => {
+                let events = &mut self.events;
+                context
+                    .assemble(&raw, |event| events.push((position, event)))
+                    .map_err(|refusal| (Trust::Parsed, refusal))
+            }
             Err(error) => Err((Trust::Unparsed, unreadable(&error))),
         };
         match outcome {
-            Ok((event, left_out)) => {
-                self.events.push((position, event));
-                self.fields_left_out += left_out;
-            }
+            Ok(left_out) => self.fields_left_out += left_out,
             Err((trust, refusal)) => {
                 self.reject(position.offset, position.index, text.as_bytes(), trust, refusal);
             }

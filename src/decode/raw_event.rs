@@ -32,25 +32,29 @@ pub(super) struct RawEvent<'a> {
     pub duplicate: Option<&'static str>,
 }
 
-/// The format `keywatch`: one JSON object with the contract's own field names. Unknown
-/// fields are skipped without being looked at.
-impl<'de: 'a, 'a> Deserialize<'de> for RawEvent<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
+impl<'a> RawEvent<'a> {
+    /// Reads the format `keywatch`: one JSON object with the contract's own field names.
+    /// Unknown fields are skipped without being looked at.
+    pub fn read_keywatch(&mut self, json: &'a str) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        // In place: moving an event of this size costs as much as reading a field.
+        deserializer.deserialize_map(ObjectVisitor { event: self })?;
+        deserializer.end()
     }
 }
 
-struct ObjectVisitor;
+struct ObjectVisitor<'e, 'a> {
+    event: &'e mut RawEvent<'a>,
+}
 
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = RawEvent<'de>;
+impl<'de> Visitor<'de> for ObjectVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut event = RawEvent::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         while let Some(name) = entries.next_key::<Name>()? {
             let Some(field) = name.0 else {
                 entries.next_value::<IgnoredAny>()?;
@@ -60,14 +64,14 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 Field::Nonce => Scalar::exact(entries.next_value::<&RawValue>()?),
                 _ => entries.next_value()?,
             };
-            let slot = event.slot(field);
+            let slot = self.event.slot(field);
             if slot.is_absent() {
                 *slot = value;
             } else {
-                event.duplicate = Some(field.name());
+                self.event.duplicate = Some(field.name());
             }
         }
-        Ok(event)
+        Ok(())
     }
 }
 

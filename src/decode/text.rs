@@ -30,13 +30,14 @@ pub(super) fn bounded(text: &str, limit: usize) -> CompactString {
 /// The path without query string and fragment, which may carry secrets. An empty path is
 /// `/` (RFC 9110 section 4.2.3).
 pub(super) fn path(text: &str) -> CompactString {
-    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(text.len());
     bounded(if end == 0 { "/" } else { &text[..end] }, PATH_BYTES)
 }
 
 pub(super) fn has_control(text: &str) -> bool {
-    // Bytes first: nearly all text is printable ASCII, for which this is a vector loop.
-    let suspicious = text.bytes().any(|byte| byte < 0x20 || byte >= 0x7f);
+    // Bytes first: nearly all text is printable ASCII, and without an early exit this is a
+    // vector loop.
+    let suspicious = text.bytes().fold(false, |found, byte| found | !(0x20..0x7f).contains(&byte));
     suspicious && text.chars().any(char::is_control)
 }
 

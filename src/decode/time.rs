@@ -35,13 +35,17 @@ fn parse_text(text: &str) -> Option<EventTime> {
     Some(EventTime::from_micros(timestamp.as_microsecond()))
 }
 
-/// The unit is told by the magnitude: each unit's numbers for the years 1973 to 5138 lie
-/// below the next unit's.
+/// Numbers below these are seconds, milliseconds and microseconds; larger ones nanoseconds.
+/// Each unit's numbers for the years 1973 to 5138 lie between its bound and the one before.
+const SECONDS_BELOW: u128 = 100_000_000_000;
+const MILLISECONDS_BELOW: u128 = SECONDS_BELOW * 1_000;
+const MICROSECONDS_BELOW: u128 = MILLISECONDS_BELOW * 1_000;
+
 fn epoch_integer(number: i128) -> Option<EventTime> {
     let micros = match number.unsigned_abs() {
-        0..100_000_000_000 => number * 1_000_000,
-        0..100_000_000_000_000 => number * 1_000,
-        0..100_000_000_000_000_000 => number,
+        size if size < SECONDS_BELOW => number * 1_000_000,
+        size if size < MILLISECONDS_BELOW => number * 1_000,
+        size if size < MICROSECONDS_BELOW => number,
         _ => number / 1_000,
     };
     i64::try_from(micros).ok().map(EventTime::from_micros)
@@ -49,13 +53,13 @@ fn epoch_integer(number: i128) -> Option<EventTime> {
 
 fn epoch_float(number: f64) -> Option<EventTime> {
     let micros = match number.abs() {
-        size if size < 1e11 => number * 1e6,
-        size if size < 1e14 => number * 1e3,
-        size if size < 1e17 => number,
-        size if size < 1e21 => number / 1e3,
-        _ => return None,
+        size if size < SECONDS_BELOW as f64 => number * 1e6,
+        size if size < MILLISECONDS_BELOW as f64 => number * 1e3,
+        size if size < MICROSECONDS_BELOW as f64 => number,
+        _ => number / 1e3,
     };
-    Some(EventTime::from_micros(micros.round() as i64))
+    let fits = micros.abs() < i64::MAX as f64;
+    fits.then(|| EventTime::from_micros(micros.round() as i64))
 }
 
 /// The RFC 3339 grammar (section 5.6) but for leap seconds: `T`, `t` or a space between date

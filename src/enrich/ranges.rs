@@ -8,8 +8,9 @@ use compact_str::CompactString;
 
 use super::{AutonomousSystem, EnrichError};
 
-/// Sorted, disjoint ranges; systems are stored once however many ranges they have.
-/// 12 bytes an IPv4 range, 36 an IPv6 range.
+/// Sorted ranges; systems are stored once however many ranges they have. 12 bytes an IPv4
+/// range, 36 an IPv6 range. Where two overlap, as happens in published data, the one that
+/// begins later counts.
 #[derive(Default)]
 pub(super) struct RangeTable {
     v4: Ranges<u32>,
@@ -30,7 +31,7 @@ impl RangeTable {
     /// in any order.
     ///
     /// # Errors
-    /// Says which line cannot be read, or which ranges overlap.
+    /// Says which line cannot be read, or that there is none.
     pub fn read(path: &Path, csv: &[u8]) -> Result<Self, EnrichError> {
         let fault =
             |line: u64, problem: String| EnrichError::Csv { path: path.into(), line, problem };
@@ -59,18 +60,14 @@ impl RangeTable {
 }
 
 impl<N: Copy + Ord> Ranges<N> {
-    /// Takes `(first, last, system)`; the error holds the first address of a range that
-    /// begins within the one before.
-    fn new(mut rows: Vec<(N, N, u32)>) -> Result<Self, N> {
+    /// Takes `(first, last, system)`.
+    fn new(mut rows: Vec<(N, N, u32)>) -> Self {
         rows.sort_unstable();
-        if let Some(pair) = rows.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-            return Err(pair[1].0);
-        }
-        Ok(Self {
+        Self {
             first: rows.iter().map(|row| row.0).collect(),
             last: rows.iter().map(|row| row.1).collect(),
             system: rows.iter().map(|row| row.2).collect(),
-        })
+        }
     }
 
     fn find(&self, address: N) -> Option<u32> {
@@ -120,12 +117,7 @@ impl Rows {
         if self.systems.is_empty() {
             return Err("no ranges, expected lines of first,last,asn,name".into());
         }
-        let overlap = |at: IpAddr| format!("the range from {at} overlaps the one before");
-        Ok(RangeTable {
-            v4: Ranges::new(self.v4).map_err(|at| overlap(IpAddr::V4(at.into())))?,
-            v6: Ranges::new(self.v6).map_err(|at| overlap(IpAddr::V6(at.into())))?,
-            systems: self.systems,
-        })
+        Ok(RangeTable { v4: Ranges::new(self.v4), v6: Ranges::new(self.v6), systems: self.systems })
     }
 }
 
@@ -158,6 +150,13 @@ mod tests {
     }
 
     #[test]
+    fn of_overlapping_ranges_the_later_beginning_counts() {
+        let table = read("1.0.0.0,1.0.0.9,1,A\n1.0.0.5,1.0.0.20,2,B\n").unwrap();
+        let asn = |ip: &str| table.find(ip.parse().unwrap()).map(|system| system.number);
+        assert_eq!([asn("1.0.0.4"), asn("1.0.0.5"), asn("1.0.0.20")], [Some(1), Some(2), Some(2)]);
+    }
+
+    #[test]
     fn systems_are_stored_once() {
         let table = read("1.0.0.0,1.0.0.9,1,A\n1.0.1.0,1.0.1.9,1,A\n1.0.2.0,1.0.2.9,2,B").unwrap();
         assert_eq!(table.systems.len(), 2);
@@ -173,10 +172,6 @@ mod tests {
             ("1.0.0.0,1.0.0.9,AS1,A\n", "asn.csv:1: \"AS1\" is no ASN"),
             ("1.0.0.0\n", "asn.csv:1: \"\" is no IP address"),
             ("", "asn.csv: no ranges"),
-            (
-                "1.0.0.0,1.0.0.9,1,A\n1.0.0.9,1.0.0.20,2,B\n",
-                "asn.csv: the range from 1.0.0.9 overlaps",
-            ),
         ] {
             let error = read(csv).err().unwrap();
             assert!(error.contains(expected), "{error}");
