@@ -1,6 +1,7 @@
 //! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod check_config;
 mod deliver;
 mod enrich;
 mod http_source;
