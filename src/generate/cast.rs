@@ -17,7 +17,7 @@ use crate::event::EventTime;
 /// The random stream of the casting; keys use the streams below it.
 const CASTING_STREAM: u64 = u64::MAX;
 /// Beyond one attack of each kind, so many of the keys are attacked.
-const ATTACKED_SHARE: f64 = 0.12;
+const ATTACKED_SHARE: f64 = 0.15;
 /// One key in so many plays each confuser of single keys.
 const KEYS_PER_CONFUSER: u32 = 60;
 /// Confusers of single keys leave so many of the unattacked keys alone.

@@ -87,17 +87,17 @@ impl Character {
             Self::Trader => products::TRADING,
             Self::BatchUser => products::INFERENCE,
             Self::Mobile => {
-                *pick(random, &[products::MESSAGING, products::MAPS, products::PAYMENTS])
+                pick(random, &[products::MESSAGING, products::MAPS, products::PAYMENTS])
             }
-            _ => *pick(random, &products::ORDINARY),
+            _ => pick(random, &products::ORDINARY),
         }
     }
 
     pub fn user_agent(self, random: &mut Random) -> &'static str {
         match self {
-            Self::OfficeHours | Self::Quiet => *pick(random, PEOPLE_AGENTS),
-            Self::Mobile => *pick(random, PHONE_AGENTS),
-            _ => *pick(random, SERVER_AGENTS),
+            Self::OfficeHours | Self::Quiet => pick(random, PEOPLE_AGENTS),
+            Self::Mobile => pick(random, PHONE_AGENTS),
+            _ => pick(random, SERVER_AGENTS),
         }
     }
 
@@ -174,7 +174,7 @@ const fn burst(median_size: f64, sigma: f64, median_gap_seconds: f64) -> Burst {
 }
 
 fn cron(random: &mut Random) -> Rhythm {
-    let every = *pick(random, &[300.0, 600.0, 900.0, 1_800.0, 3_600.0]);
+    let every = pick(random, &[300.0, 600.0, 900.0, 1_800.0, 3_600.0]);
     let phase = (random.random::<f64>() * every).floor();
     let size = log_normal(random, 12.0, 0.7).clamp(1.0, 200.0);
     Rhythm::new(Starts::Periodic { every, phase, lateness: 2.0 }, burst(size, 0.15, 0.4))
@@ -188,7 +188,7 @@ pub(super) fn fixed(
     random: &mut Random,
 ) -> Site {
     if rotating && home.kind == NetworkKind::Residential {
-        let every = *pick(random, &[3_600, 21_600, 86_400]);
+        let every = pick(random, &[3_600, 21_600, 86_400]);
         Site::rotating(home, every, random)
     } else {
         Site::hosts(home, machines, random)
@@ -230,6 +230,7 @@ pub(super) fn mobile_site(place: &'static Place, rotating: bool, random: &mut Ra
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::super::random::stream;
     use super::*;
 

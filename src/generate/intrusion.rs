@@ -74,7 +74,7 @@ impl Intrusion {
             recipe,
             window,
             site,
-            tool: recipe.manner.foreign_agent.then(|| *pick(random, TOOLS)),
+            tool: recipe.manner.foreign_agent.then(|| pick(random, TOOLS)),
             per_second: height(recipe.pace, key.rhythm.mean_per_second()),
             next: Some(window.start),
             captured: VecDeque::new(),
@@ -146,7 +146,7 @@ impl Intrusion {
     ) -> AccessRecord {
         let manner = &self.recipe.manner;
         let route = match manner.product {
-            Some(product) => pick(random, product),
+            Some(product) => &product[random.random_range(0..product.len())],
             None => pick_weighted(random, &key.routes),
         };
         let status = match manner.statuses {

@@ -64,6 +64,8 @@ pub(super) fn build(index: u32, plan: &Plan, cast: &Cast) -> (Key, Random) {
 
 impl Key {
     fn new(index: u32, plan: &Plan, part: Part, random: &mut Random) -> Self {
+        // First of all, so that the key id does not depend on the part.
+        let environment = pick_weighted(random, &ENVIRONMENTS);
         let character = character_for(part, random);
         let home = home_for(part, character, random);
         let rotating = plan.confusers.contains(ConfuserKind::AddressRotation);
@@ -76,7 +78,6 @@ impl Key {
         if matches!(part, Part::Victim { .. }) {
             rhythm.clamp(VICTIM_RATE.0, VICTIM_RATE.1);
         }
-        let environment = pick_weighted(random, &ENVIRONMENTS);
         Self {
             index,
             registered: registration(index, plan, environment, &routes, random),
@@ -231,7 +232,7 @@ fn registration(
 
 fn character_for(part: Part, random: &mut Random) -> Character {
     match part {
-        Part::Victim { kind, .. } => *pick(random, kind.recipe().characters),
+        Part::Victim { kind, .. } => pick(random, kind.recipe().characters),
         Part::Confusing { kind: ConfuserKind::Traveller, .. } => Character::OfficeHours,
         Part::Confusing { kind: ConfuserKind::CarrierSwitch, .. } => Character::Mobile,
         Part::Confusing { .. } => Character::SteadyServer,
@@ -260,7 +261,7 @@ fn home_for(part: Part, character: Character, random: &mut Random) -> &'static P
     };
     let places = places_where(suits);
     // Every character and part has a home in the table: see the tests.
-    places[random.random_range(0..places.len())]
+    pick(random, &places)
 }
 
 fn is_other_carrier(carrier: &Place, place: &Place) -> bool {
@@ -291,11 +292,12 @@ fn signer_for(part: Part, character: Character, random: &mut Random) -> Signer {
         SigningNeed::RandomNonce => &[Hex, Uuid],
         SigningNeed::SignatureOnly => &[None],
     };
-    Signer::new(*pick(random, choices), true, true)
+    Signer::new(pick(random, choices), true, true)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::super::confusers::ConfuserKind;
     use super::super::kinds::Kind;
     use super::*;

@@ -24,6 +24,8 @@ mod rhythm;
 mod season;
 mod signing;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod weather;
 mod whereabouts;

@@ -31,8 +31,8 @@ pub(super) fn chance(random: &mut Random, probability: f64) -> bool {
     random.random::<f64>() < probability
 }
 
-pub(super) fn pick<'a, T>(random: &mut Random, items: &'a [T]) -> &'a T {
-    &items[random.random_range(0..items.len())]
+pub(super) fn pick<T: Copy>(random: &mut Random, items: &[T]) -> T {
+    items[random.random_range(0..items.len())]
 }
 
 /// One item by its weight. Weights need not add up to one; `items` must not be empty.

@@ -4,6 +4,7 @@
 mod check_config;
 mod deliver;
 mod enrich;
+mod generate;
 mod http_source;
 mod kafka_source;
 mod support;
