@@ -45,13 +45,15 @@ impl Inbox {
         Arc::clone(&self.space).try_acquire_many_owned(permits).ok()
     }
 
-    /// Where the outcome will be told.
+    /// Keeps of `space` what the records take, and returns where the outcome will be told.
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
-        space: OwnedSemaphorePermit,
+        mut space: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
+        let bytes = records.iter().map(Vec::len).sum::<usize>().max(MIN_BODY_BYTES);
+        drop(space.split(space.num_permits().saturating_sub(bytes)));
         if let Err(refused) = self.submissions.send(Submission { records, reply, space }) {
             tell(refused.0.reply, Outcome::NotTaken);
         }
@@ -104,5 +106,66 @@ impl WaitingList {
                 tell(waiting.reply, Outcome::NotTaken);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn wait(inbox: &Inbox, list: &mut WaitingList, offset: i64) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        list.push(offset, offset, reply, inbox.reserve(0).unwrap());
+        outcome
+    }
+
+    #[test]
+    fn only_those_whose_last_event_is_stored_are_answered() {
+        let (inbox, _submissions) = Inbox::new(1 << 20);
+        let mut list = WaitingList::default();
+        let [mut first, mut second] = [1, 2].map(|offset| wait(&inbox, &mut list, offset));
+        list.stored_up_to(1);
+        let stored = Outcome::Stored { first_offset: 1, last_offset: 1 };
+        assert_eq!(first.try_recv(), Ok(stored));
+        assert_eq!(second.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
+
+    #[test]
+    fn at_the_end_what_was_handed_out_stays_without_an_answer() {
+        let (inbox, _submissions) = Inbox::new(1 << 20);
+        let mut list = WaitingList::default();
+        let [mut handed_out, mut kept] = [1, 2].map(|offset| wait(&inbox, &mut list, offset));
+        list.close(Some(1));
+        assert_eq!(handed_out.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(kept.try_recv(), Ok(Outcome::NotTaken));
+    }
+
+    #[test]
+    fn space_is_free_again_when_the_events_are_stored() {
+        let (inbox, _submissions) = Inbox::new(2 * MIN_BODY_BYTES);
+        let mut list = WaitingList::default();
+        let _outcomes = [1, 2].map(|offset| wait(&inbox, &mut list, offset));
+        assert!(inbox.reserve(1).is_none());
+        list.stored_up_to(1);
+        assert!(inbox.reserve(1).is_some());
+    }
+
+    #[test]
+    fn space_beyond_what_the_records_take_is_free_at_once() {
+        let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
+        let space = inbox.reserve(10 * MIN_BODY_BYTES).unwrap();
+        let _outcome = inbox.submit(vec![vec![b' '; 2 * MIN_BODY_BYTES]], space);
+        assert!(inbox.reserve(9 * MIN_BODY_BYTES).is_none());
+        assert!(inbox.reserve(8 * MIN_BODY_BYTES).is_some());
+    }
+
+    #[test]
+    fn nothing_is_taken_after_the_end() {
+        let (inbox, submissions) = Inbox::new(1 << 20);
+        drop(submissions);
+        let mut outcome = inbox.submit(vec![], inbox.reserve(0).unwrap());
+        assert_eq!(outcome.try_recv(), Ok(Outcome::NotTaken));
     }
 }

@@ -163,3 +163,24 @@ fn store_offset(
     offsets.add_partition_offset(&partition.topic, partition.partition, next)?;
     consumer.store_offsets(&offsets)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn refusal(config: &KafkaConfig) -> String {
+        let limits = BatchLimits { records: 1, bytes: 1, interval: Duration::ZERO };
+        KafkaSource::new(config, limits).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn unusable_settings_are_named() {
+        let no_topics = KafkaConfig { topics: Vec::new(), ..KafkaConfig::default() };
+        assert_eq!(refusal(&no_topics), "source.kafka: topics must not be empty");
+        let properties = [("fetch.wiat.max.ms".to_owned(), "1".to_owned())].into();
+        let unknown = refusal(&KafkaConfig { properties, ..KafkaConfig::default() });
+        assert!(unknown.starts_with("source.kafka: properties: `fetch.wiat.max.ms`"), "{unknown}");
+    }
+}
