@@ -1,1 +1,8 @@
 //! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod http_source;
+mod kafka_source;
+mod support;
+mod topic_producer;

@@ -1,0 +1,181 @@
+//! Apache Kafka itself: one broker for all tests, started by the first that asks.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keywatch::config::KafkaConfig;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the broker until standard input ends, which it does when this process
+/// ends in whatever way; then nothing is left, neither a process nor a file.
+const KEEPER: &str = r#"
+dir=$1 keep=$2; shift 2
+setpriv --pdeathsig KILL "$@" >"$dir/broker.log" 2>&1 &
+broker=$!
+cat >/dev/null
+kill -KILL "$broker"
+wait "$broker" 2>/dev/null
+[ "$keep" = yes ] || rm -rf "$dir"
+"#;
+
+/// The broker that the tests share.
+pub fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| Broker::start(Place::new()))
+}
+
+/// A name that no other test uses.
+pub fn unique(name: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Where a broker listens and keeps its data.
+#[derive(Clone)]
+pub struct Place {
+    directory: PathBuf,
+    port: u16,
+    controller_port: u16,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        // Both are held until both are known, so that they differ.
+        let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let [port, controller_port] = listeners.map(|it| it.local_addr().unwrap().port());
+        let directory = std::env::temp_dir().join(format!("keywatch-kafka-{port}"));
+        Self { directory, port, controller_port }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Settings of a client that reads `topic`.
+    pub fn config(&self, topic: &str, group: &str) -> KafkaConfig {
+        KafkaConfig {
+            brokers: self.address(),
+            topics: vec![topic.to_owned()],
+            group_id: group.to_owned(),
+            ..KafkaConfig::default()
+        }
+    }
+}
+
+pub struct Broker {
+    pub place: Place,
+    keeper: Child,
+    /// Closing it ends the broker.
+    lifeline: Option<ChildStdin>,
+}
+
+impl Broker {
+    /// Returns when the broker answers.
+    pub fn start(place: Place) -> Self {
+        Self::spawn(place, "no")
+    }
+
+    /// As [`Self::start`], but the data outlives the broker.
+    pub fn start_and_keep_data(place: Place) -> Self {
+        Self::spawn(place, "yes")
+    }
+
+    fn spawn(place: Place, keep: &str) -> Self {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kafka");
+        install(&tools);
+        std::fs::create_dir_all(&place.directory).unwrap();
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&place.directory)
+            .arg(keep)
+            .arg(tools.join("kafka.sh"))
+            .args(["start", "--dir"])
+            .arg(&place.directory)
+            .args(["--port", &place.port.to_string()])
+            .args(["--controller-port", &place.controller_port.to_string()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lifeline = keeper.stdin.take();
+        let broker = Self { place, keeper, lifeline };
+        broker.wait_until_ready();
+        broker
+    }
+
+    fn wait_until_ready(&self) {
+        let probe: BaseConsumer = self.client().create().unwrap();
+        let deadline = Instant::now() + START_LIMIT;
+        while probe.fetch_metadata(None, Duration::from_millis(500)).is_err() {
+            if Instant::now() > deadline {
+                let log = std::fs::read_to_string(self.place.directory.join("broker.log"));
+                panic!("Kafka did not start: {}", log.unwrap_or_default());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", self.place.address());
+        client.set("log_level", "2");
+        client
+    }
+
+    pub async fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let results = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        for result in results {
+            result.unwrap();
+        }
+    }
+
+    /// Sends `payloads` to one partition, in order. Returns when the broker has them all.
+    pub fn produce<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        payloads: impl IntoIterator<Item = P>,
+    ) {
+        let producer: BaseProducer = self
+            .client()
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "20000000")
+            .set("queue.buffering.max.messages", "10000000")
+            .create()
+            .unwrap();
+        for payload in payloads {
+            let record: BaseRecord<'_, (), _> =
+                BaseRecord::to(topic).partition(partition).payload(payload.as_ref());
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(Duration::from_secs(60)).unwrap();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Fetches Kafka unless it is there: `make test` does it before, a bare `cargo test` does not.
+fn install(tools: &Path) {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let status = Command::new(tools.join("install.sh")).stdout(Stdio::null()).status();
+        assert!(status.unwrap().success(), "tools/kafka/install.sh failed (see above)");
+    });
+}

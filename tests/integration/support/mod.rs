@@ -1,0 +1,3 @@
+//! Starts the real parts.
+
+pub mod kafka;
