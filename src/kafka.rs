@@ -1,7 +1,7 @@
 //! What the Kafka consumer and the producers share: settings, logs, and what is
 //! said about the connection.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -141,11 +141,11 @@ impl ConnectionLog {
     /// Takes an error as the client context gets it, and logs it when it is news.
     pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
         if let Some(message) = self.news_of(error.rdkafka_error_code(), reason) {
-            error!(brokers = %self.brokers, reason, "{message}");
+            error!(brokers = %self.brokers, "{message}");
         }
     }
 
-    /// Records are flowing, or a broker is connected.
+    /// A broker is connected, or took a record.
     pub(crate) fn up(&self) {
         let fault = self.lock().fault.take();
         if fault.is_some() {
@@ -153,7 +153,7 @@ impl ConnectionLog {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,8 +183,8 @@ impl ConnectionLog {
             return None;
         }
         connection.fault = Some(fault);
-        let why = if fault == Fault::Unreachable { &connection.last_reason } else { reason };
-        Some(describe(fault, why))
+        let has_exact_reason = fault == Fault::Unreachable && !connection.last_reason.is_empty();
+        Some(describe(fault, if has_exact_reason { &connection.last_reason } else { reason }))
     }
 }
 

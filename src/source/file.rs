@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
@@ -209,7 +210,8 @@ pub struct FileSource {
 impl FileSource {
     pub fn new(reader: FileReader) -> Self {
         let (sender, batches) = mpsc::channel(1);
-        tokio::task::spawn_blocking(move || {
+        // Not a task of the runtime: a pipe that never ends must not hold up its shutdown.
+        thread::spawn(move || {
             for batch in reader {
                 if sender.blocking_send(batch).is_err() {
                     break;

@@ -45,13 +45,15 @@ impl Inbox {
         Arc::clone(&self.space).try_acquire_many_owned(permits).ok()
     }
 
-    /// Where the outcome will be told.
+    /// Keeps of `space` what the records take, and returns where the outcome will be told.
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
-        space: OwnedSemaphorePermit,
+        mut space: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
+        let bytes = records.iter().map(Vec::len).sum::<usize>().max(MIN_BODY_BYTES);
+        drop(space.split(space.num_permits().saturating_sub(bytes)));
         if let Err(refused) = self.submissions.send(Submission { records, reply, space }) {
             tell(refused.0.reply, Outcome::NotTaken);
         }
@@ -148,6 +150,15 @@ mod tests {
         assert!(inbox.reserve(1).is_none());
         list.stored_up_to(1);
         assert!(inbox.reserve(1).is_some());
+    }
+
+    #[test]
+    fn space_beyond_what_the_records_take_is_free_at_once() {
+        let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
+        let space = inbox.reserve(10 * MIN_BODY_BYTES).unwrap();
+        let _outcome = inbox.submit(vec![vec![b' '; 2 * MIN_BODY_BYTES]], space);
+        assert!(inbox.reserve(9 * MIN_BODY_BYTES).is_none());
+        assert!(inbox.reserve(8 * MIN_BODY_BYTES).is_some());
     }
 
     #[test]

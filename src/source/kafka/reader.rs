@@ -12,7 +12,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::assignment::Change;
 use super::context::Context;
@@ -50,7 +49,7 @@ pub(super) struct Reader {
     limits: BatchLimits,
     output: mpsc::Sender<Result<OwnedBatch, SourceError>>,
     lanes: Vec<Lane>,
-    /// Whose turn it is to hand over.
+    /// Index of the lane whose turn it is; may lie behind the last one.
     turn: usize,
 }
 
@@ -123,10 +122,13 @@ impl Reader {
     }
 
     /// Takes a turn's records from each partition, within the bound of all; returns how many.
+    /// Begins with the one whose turn it is, so that large records of another do not starve it.
     fn take_records(&mut self) -> usize {
         let mut room = self.limits.bytes.saturating_sub(self.bytes_in_the_making());
         let mut taken = 0;
-        for lane in &mut self.lanes {
+        let turn = self.turn.min(self.lanes.len());
+        let (before, from_turn) = self.lanes.split_at_mut(turn);
+        for lane in from_turn.iter_mut().chain(before) {
             let (records, bytes) = lane.take_turn(&self.limits, room);
             taken += records;
             room = room.saturating_sub(bytes);
@@ -138,22 +140,16 @@ impl Reader {
     fn hand_over(&mut self) {
         let is_crowded = self.bytes_in_the_making() >= self.limits.bytes;
         let now = Instant::now();
-        for _ in 0..self.lanes.len() {
-            self.turn = (self.turn + 1) % self.lanes.len();
-            let lane = &mut self.lanes[self.turn];
-            if lane.filling.batch.is_empty()
-                || !(is_crowded || lane.filling.is_due(&self.limits, now))
-            {
+        let (first, count) = (self.turn, self.lanes.len());
+        for index in (first..first + count).map(|index| index % count) {
+            let lane = &mut self.lanes[index];
+            let is_due = is_crowded || lane.filling.is_due(&self.limits, now);
+            if lane.filling.batch.is_empty() || !is_due {
                 continue;
             }
-            match self.output.try_reserve() {
-                Ok(slot) => slot.send(Ok(lane.take_batch())),
-                Err(TrySendError::Full(()) | TrySendError::Closed(())) => {
-                    // It stays its turn.
-                    self.turn = (self.turn + self.lanes.len() - 1) % self.lanes.len();
-                    return;
-                }
-            }
+            let Ok(slot) = self.output.try_reserve() else { return };
+            slot.send(Ok(lane.take_batch()));
+            self.turn = index + 1;
         }
     }
 }

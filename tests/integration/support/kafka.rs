@@ -54,8 +54,7 @@ impl Place {
         // Both are held until both are known, so that they differ.
         let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let [port, controller_port] = listeners.map(|it| it.local_addr().unwrap().port());
-        let directory =
-            tempfile::Builder::new().prefix("keywatch-kafka-").tempdir().unwrap().keep();
+        let directory = std::env::temp_dir().join(format!("keywatch-kafka-{port}"));
         Self { directory, port, controller_port }
     }
 
@@ -95,6 +94,7 @@ impl Broker {
     fn spawn(place: Place, keep: &str) -> Self {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kafka");
         install(&tools);
+        std::fs::create_dir_all(&place.directory).unwrap();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&place.directory)
