@@ -1,0 +1,3 @@
+//! Starting real parts.
+
+pub mod clickhouse;
