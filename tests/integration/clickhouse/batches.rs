@@ -23,19 +23,19 @@ async fn contents(store: &Store) -> Vec<Vec<String>> {
     contents
 }
 
-const USAGE_BY_MINUTE: &str = "SELECT key_id, toUnixTimestamp(minute), sum(requests), \
+pub const USAGE_BY_MINUTE: &str = "SELECT key_id, toUnixTimestamp(minute), sum(requests), \
     sum(status_2xx), sum(status_3xx), sum(status_4xx), sum(status_5xx), sum(unauthorized), \
     sum(throttled), sum(bytes_in), sum(bytes_out), uniqCombinedMerge(12)(ips), \
     uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
     FROM key_usage_minute GROUP BY key_id, minute ORDER BY key_id, minute";
-const USAGE_BY_HOUR: &str = "SELECT key_id, toUnixTimestamp(hour), sum(requests), \
+pub const USAGE_BY_HOUR: &str = "SELECT key_id, toUnixTimestamp(hour), sum(requests), \
     sum(status_2xx), sum(status_3xx), sum(status_4xx), sum(status_5xx), sum(unauthorized), \
     sum(throttled), sum(bytes_in), sum(bytes_out), uniqCombinedMerge(12)(ips), \
     uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
     FROM key_usage_hour GROUP BY key_id, hour ORDER BY key_id, hour";
 
 /// The same figures as the queries above, counted here.
-fn usage(events: &[EnrichedEvent], bucket_seconds: i64) -> Vec<String> {
+pub fn usage(events: &[EnrichedEvent], bucket_seconds: i64) -> Vec<String> {
     #[derive(Default)]
     struct Usage<'a> {
         counts: [u64; 9],

@@ -1,10 +1,13 @@
 use std::net::TcpListener;
+use std::time::Duration;
 
 use keywatch::config::{ClickHouseConfig, Secret};
 use keywatch::event::EventTime;
 use keywatch::store::{Store, StoreError};
+use tokio::sync::mpsc;
 
-use super::samples::{batch, event, partition};
+use super::batches::{USAGE_BY_HOUR, USAGE_BY_MINUTE, usage};
+use super::samples::{batch, event, partition, varied_events};
 use crate::support::clickhouse::{database, lines, start};
 
 fn free_port() -> u16 {
@@ -59,4 +62,45 @@ async fn a_batch_waits_for_the_server_and_is_stored_once() {
     let (written, _server) = tokio::join!(write, start(directory.path(), Some(port)));
     written.unwrap();
     assert_eq!(lines(&store, "SELECT count() FROM access_events").await, ["1"]);
+}
+
+/// The server dies by SIGKILL wherever it happens to be in a batch; afterwards every event is
+/// there once.
+#[tokio::test]
+async fn kills_in_the_middle_of_batches_lose_and_repeat_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = start(directory.path(), None).await;
+    let config = server.config();
+    let port = config.url.rsplit(':').next().unwrap().parse().unwrap();
+    let store = Store::new(&config);
+    store.migrate().await.unwrap();
+
+    let events = varied_events(24_000, 0, EventTime::now().plus_seconds(-20_000.0), 0.5);
+    let partition = partition(0);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let write = async {
+        for part in events.chunks(2_000) {
+            tell.send(()).unwrap();
+            store.write_batch_until_done(&batch(&partition, part)).await.unwrap();
+        }
+    };
+    let kill = async {
+        for milliseconds in [0, 10, 40] {
+            for _batch in 0..3 {
+                told.recv().await.unwrap();
+            }
+            // Only to strike in different places: the outcome must not depend on it.
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            drop(server);
+            server = start(directory.path(), Some(port)).await;
+        }
+        server
+    };
+    let ((), _server) = tokio::join!(write, kill);
+
+    let counts = "SELECT count(), uniqExact(record_offset) FROM access_events";
+    assert_eq!(lines(&store, counts).await, ["24000 24000"]);
+    assert_eq!(lines(&store, USAGE_BY_MINUTE).await, usage(&events, 60));
+    assert_eq!(lines(&store, USAGE_BY_HOUR).await, usage(&events, 3_600));
+    assert_eq!(store.batch_in_doubt(&partition).await.unwrap(), None);
 }
