@@ -4,15 +4,15 @@ SELECT
     id,
     key_id,
     severity,
-    round(risk, 1) AS risk,
+    round(latest.risk, 1) AS risk,
     action,
-    arrayStringConcat(detectors, ', ') AS detectors,
+    arrayStringConcat(latest.detectors, ', ') AS detectors,
     title,
     last_event_time
 FROM
 (
     SELECT * FROM alerts FINAL ORDER BY revision DESC LIMIT 1 BY id
-)
+) AS latest
 WHERE type != 'alert.resolved'
-ORDER BY alerts.risk DESC, id
+ORDER BY latest.risk DESC, id
 LIMIT {limit:UInt32}

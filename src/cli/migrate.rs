@@ -1,11 +1,10 @@
 //! `keywatch migrate`: brings the database to the schema of this version.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::CommandError;
-use crate::config::Config;
+use super::{CommandError, load_config};
 use crate::store::Store;
 
 #[derive(clap::Args)]
@@ -16,7 +15,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let config = args.config.as_deref().map_or_else(|| Ok(Config::default()), load)?.clickhouse;
+    let config = load_config(args.config.as_deref())?.clickhouse;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,11 +28,4 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         anstream::println!("{} is up to date", config.database);
     }
     Ok(())
-}
-
-fn load(path: &Path) -> Result<Config, CommandError> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| path.display().to_string())
-        .map_err(CommandError::Usage)?;
-    toml::from_str(&text).with_context(|| path.display().to_string()).map_err(CommandError::Usage)
 }

@@ -6,7 +6,6 @@ use std::io::{self, PipeReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
@@ -43,15 +42,15 @@ pub async fn serve(options: &ServeOptions, on_start: impl FnOnce()) -> Result<()
 
     let (lifeline, hold) = io::pipe().map_err(EmbeddedError::Spawn)?;
     let arguments = arguments(&path, options.port, &lifeline);
-    let (ended, closed) = run_in_thread(library, arguments)?;
+    let mut ended = run_in_thread(library, arguments)?;
     on_start();
     tokio::select! {
-        outcome = ended => return unasked_end(outcome),
+        outcome = &mut ended => return unasked_end(outcome),
         reason = stop_asked(options.until_stdin_closes) => reason.map_err(EmbeddedError::Spawn)?,
     }
     // The query that keeps ClickHouse alive reads the pipe, and ends with it.
     drop(hold);
-    let _ = closed.recv_timeout(CLOSE_WITHIN);
+    let _ = tokio::time::timeout(CLOSE_WITHIN, ended).await;
     drop(lifeline);
     Ok(())
 }
@@ -65,24 +64,18 @@ fn unasked_end(outcome: Outcome) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Runs ClickHouse in a thread of its own. The first channel tells its outcome, the second
-/// only that it has ended.
+/// Runs ClickHouse in a thread of its own, whose outcome is received when it ends.
 fn run_in_thread(
     library: PathBuf,
     arguments: Vec<CString>,
-) -> Result<(oneshot::Receiver<Result<(), EmbeddedError>>, Receiver<()>), EmbeddedError> {
-    let (tell_ended, ended) = oneshot::channel();
-    let (tell_closed, closed) = mpsc::channel();
+) -> Result<oneshot::Receiver<Result<(), EmbeddedError>>, EmbeddedError> {
+    let (tell, ended) = oneshot::channel();
     thread::Builder::new()
         .name("clickhouse".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let outcome = library::run(&library, arguments);
-            let _ = tell_ended.send(outcome);
-            drop(tell_closed);
-        })
+        .spawn(move || tell.send(library::run(&library, arguments)))
         .map_err(EmbeddedError::Spawn)?;
-    Ok((ended, closed))
+    Ok(ended)
 }
 
 /// Arguments of `clickhouse local`. The last query is a read of the lifeline, which returns

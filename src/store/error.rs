@@ -23,6 +23,8 @@ pub enum StoreError {
         "this database has migration {name}, which this keywatch does not know. Use the newer keywatch that wrote it"
     )]
     UnknownMigration { name: String },
+    #[error("`raw_retention_days = {days}` in [clickhouse]: give 1 to {max} days")]
+    Retention { days: u32, max: u32 },
     #[error("alert {id} cannot be written or read as JSON: {reason}")]
     AlertJson { id: String, reason: serde_json::Error },
 }

@@ -31,6 +31,10 @@ const CREATE_MIGRATIONS_TABLE: &str = "\
     (name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) \
     ENGINE = ReplacingMergeTree ORDER BY name";
 
+/// A TTL is a `DateTime`, which ends in 2106 and then begins again in 1970: rows of today with
+/// a TTL beyond are deleted at once.
+const MAX_RETENTION_DAYS: u32 = 10_000;
+
 impl Migration {
     /// SHA-256 of the file, hexadecimal.
     fn checksum(&self) -> String {
@@ -100,6 +104,9 @@ impl Store {
     async fn apply_retention(&self) -> Result<(), StoreError> {
         let doing = "setting the retention of access_events";
         let days = self.raw_retention_days;
+        if !(1..=MAX_RETENTION_DAYS).contains(&days) {
+            return Err(StoreError::Retention { days, max: MAX_RETENTION_DAYS });
+        }
         let engine: String = self
             .client
             .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = 'access_events'")

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use keywatch::alert::{Alert, Severity};
 use keywatch::config::{EmailConfig, Secret, SmtpTls, WebhookConfig};
+use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::deliver::memory::MemoryLog;
 use keywatch::deliver::{
-    Channel, DeliveryOutcome, DeliveryRow, EmailChannel, Outbox, OutboxSettings, WebhookChannel,
+    Channel, EmailChannel, Outbox, OutboxSettings, WebhookChannel,
 };
 use keywatch::event::EventTime;
 use mailparse::MailHeaderMap;

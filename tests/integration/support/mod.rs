@@ -1,5 +1,6 @@
 //! Starts the real parts.
 
+pub mod clickhouse;
 pub mod kafka;
 pub mod mailbox;
 pub mod receiver;

@@ -1,0 +1,259 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use keywatch::event::{EnrichedEvent, EventTime};
+use keywatch::store::{BatchBounds, EventRow, Store, StoreError, StoredBatch};
+
+use super::samples::{alert, batch, event, origin, partition, rejection, varied_events};
+use crate::support::clickhouse::{database, lines};
+
+/// Everything that a batch may change, as text: to compare before and after.
+async fn contents(store: &Store) -> Vec<Vec<String>> {
+    let queries = [
+        "SELECT record_offset, count() FROM access_events GROUP BY ALL ORDER BY ALL",
+        USAGE_BY_MINUTE,
+        USAGE_BY_HOUR,
+        "SELECT record_offset, reason FROM rejected_events ORDER BY ALL",
+        "SELECT id, revision FROM alerts ORDER BY ALL",
+        "SELECT partition, first_offset, last_offset, state FROM ingest_batches ORDER BY ALL",
+    ];
+    let mut contents = Vec::new();
+    for query in queries {
+        contents.push(lines(store, query).await);
+    }
+    contents
+}
+
+pub const USAGE_BY_MINUTE: &str = "SELECT key_id, toUnixTimestamp(minute), sum(requests), \
+    sum(status_2xx), sum(status_3xx), sum(status_4xx), sum(status_5xx), sum(unauthorized), \
+    sum(throttled), sum(bytes_in), sum(bytes_out), uniqCombinedMerge(12)(ips), \
+    uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
+    FROM key_usage_minute GROUP BY key_id, minute ORDER BY key_id, minute";
+pub const USAGE_BY_HOUR: &str = "SELECT key_id, toUnixTimestamp(hour), sum(requests), \
+    sum(status_2xx), sum(status_3xx), sum(status_4xx), sum(status_5xx), sum(unauthorized), \
+    sum(throttled), sum(bytes_in), sum(bytes_out), uniqCombinedMerge(12)(ips), \
+    uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
+    FROM key_usage_hour GROUP BY key_id, hour ORDER BY key_id, hour";
+
+/// The same figures as the queries above, counted here.
+pub fn usage(events: &[EnrichedEvent], bucket_seconds: i64) -> Vec<String> {
+    #[derive(Default)]
+    struct Usage<'a> {
+        counts: [u64; 9],
+        ips: BTreeSet<std::net::IpAddr>,
+        countries: BTreeSet<&'a str>,
+        asns: BTreeSet<u32>,
+        routes: BTreeSet<(&'a str, &'a str)>,
+    }
+    let mut usages: BTreeMap<(&str, i64), Usage<'_>> = BTreeMap::new();
+    for EnrichedEvent { event, origin, .. } in events {
+        let second = event.time.as_micros() / 1_000_000;
+        let bucket = second - second % bucket_seconds;
+        let usage = usages.entry((&event.key_id, bucket)).or_default();
+        let is = |condition: bool| u64::from(condition);
+        let counts = [
+            1,
+            is(event.status / 100 == 2),
+            is(event.status / 100 == 3),
+            is(event.status / 100 == 4),
+            is(event.status / 100 == 5),
+            is([401, 403].contains(&event.status)),
+            is(event.status == 429),
+            event.bytes_in.unwrap_or(0),
+            event.bytes_out.unwrap_or(0),
+        ];
+        for (sum, count) in usage.counts.iter_mut().zip(counts) {
+            *sum += count;
+        }
+        usage.ips.insert(event.client_ip);
+        usage.routes.insert((&event.method, &event.path));
+        if origin.is_located() {
+            usage.countries.insert(&origin.country);
+        }
+        if origin.asn != 0 {
+            usage.asns.insert(origin.asn);
+        }
+    }
+    let line = |((key_id, bucket), usage): ((&str, i64), Usage<'_>)| {
+        let counts = usage.counts.map(|count| count.to_string()).join(" ");
+        let distinct =
+            [usage.ips.len(), usage.countries.len(), usage.asns.len(), usage.routes.len()]
+                .map(|count| count.to_string())
+                .join(" ");
+        format!("{key_id} {bucket} {counts} {distinct}")
+    };
+    usages.into_iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn stored_events_read_back_equal() {
+    let database = database().await;
+    let now = EventTime::now();
+    let mut events = vec![event(0, now, "key-a"), event(1, now, "key-b")];
+    events[0].position.index = 3;
+    events[1].event.client_ip = "2001:db8::5".parse().unwrap();
+    events[1].event.latency_ms = None;
+    events[1].event.client_time = None;
+    events[1].event.nonce = None;
+    events[1].event.path = "/ü/'\"\\\n".into();
+    events[1].origin = origin("", 0);
+    let partition = partition(4);
+    database.store.write_batch(&batch(&partition, &events)).await.unwrap();
+
+    let client = clickhouse::Client::default()
+        .with_url(&database.config.url)
+        .with_database(&database.config.database);
+    let mut cursor = client
+        .query("SELECT ?fields FROM access_events ORDER BY record_offset")
+        .fetch::<EventRow<'_>>()
+        .unwrap();
+    for enriched in &events {
+        let stored = cursor.next().await.unwrap().unwrap();
+        assert_eq!(stored, EventRow::new(&partition, enriched));
+    }
+    assert!(cursor.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn rollups_equal_an_independent_count() {
+    let database = database().await;
+    let start = EventTime::now().plus_seconds(-30_000.0);
+    let events = varied_events(20_000, 0, start, 0.7);
+    let partition = partition(0);
+    for part in events.chunks(3_000) {
+        database.store.write_batch(&batch(&partition, part)).await.unwrap();
+    }
+    assert_eq!(lines(&database.store, USAGE_BY_MINUTE).await, usage(&events, 60));
+    assert_eq!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events, 3_600));
+}
+
+#[tokio::test]
+async fn rollups_keep_latency_quantiles() {
+    let database = database().await;
+    let now = EventTime::now();
+    let mut events: Vec<_> = (0..100).map(|i| event(i, now, "key-a")).collect();
+    for (i, enriched) in events.iter_mut().enumerate() {
+        enriched.event.latency_ms = Some(i as f32);
+    }
+    database.store.write_batch(&batch(&partition(0), &events)).await.unwrap();
+    for table in ["key_usage_minute", "key_usage_hour"] {
+        let sql = format!("SELECT quantilesTimingMerge(0.5, 0.95, 0.99)(latency_ms) FROM {table}");
+        assert_eq!(lines(&database.store, &sql).await, ["[50,95,99]"]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_written_twice_is_stored_once() {
+    let database = database().await;
+    let now = EventTime::now();
+    // Four days are four partitions of the raw table: one token must hold for all of them.
+    let events = varied_events(5_000, 100, now.plus_seconds(-3.0 * 86_400.0), 50.0);
+    let rejections = [rejection(5_100, "invalid_json")];
+    let alerts = [alert("alert-1", 1, "key-1", now)];
+    let partition = partition(0);
+    let batch = StoredBatch {
+        last_offset: 5_100,
+        rejections: &rejections,
+        alerts: &alerts,
+        ..batch(&partition, &events)
+    };
+    database.store.write_batch(&batch).await.unwrap();
+    let once = contents(&database.store).await;
+    assert_eq!(once[1], usage(&events, 60));
+
+    database.store.write_batch(&batch).await.unwrap();
+    database.store.write_batch(&batch).await.unwrap();
+    assert_eq!(contents(&database.store).await, once);
+}
+
+#[tokio::test]
+async fn equal_rows_in_different_batches_are_all_stored() {
+    let database = database().await;
+    let now = EventTime::now();
+    let events = [event(0, now, "key-a")];
+    let again = [event(1, now, "key-a")];
+    for (number, events) in [(0, &events), (1, &events), (0, &again)] {
+        database.store.write_batch(&batch(&partition(number), events)).await.unwrap();
+    }
+    assert_eq!(lines(&database.store, "SELECT sum(requests) FROM key_usage_hour").await, ["3"]);
+}
+
+/// The server may die, or an answer be lost, after the raw rows are in and before the views
+/// have theirs. Made here by taking a view away for the first write.
+#[tokio::test]
+async fn a_repeated_batch_adds_what_the_views_lack() {
+    let database = database().await;
+    let events = varied_events(1_000, 0, EventTime::now().plus_seconds(-7_200.0), 2.0);
+    let partition = partition(0);
+    let views = ["key_usage_hour_view", "key_usage_minute_view"];
+    for (view, part) in views.into_iter().zip(events.chunks(500)) {
+        let batch = batch(&partition, part);
+        execute(&database.config, &format!("DETACH TABLE {view}")).await;
+        database.store.write_batch(&batch).await.unwrap();
+        assert_ne!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events[..], 3_600));
+        execute(&database.config, &format!("ATTACH TABLE {view}")).await;
+        database.store.write_batch(&batch).await.unwrap();
+    }
+    assert_eq!(lines(&database.store, "SELECT count() FROM access_events").await, ["1000"]);
+    assert_eq!(lines(&database.store, USAGE_BY_MINUTE).await, usage(&events, 60));
+    assert_eq!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events, 3_600));
+}
+
+/// More rows than ClickHouse puts into one block unasked (1,048,449).
+#[tokio::test]
+async fn a_very_large_batch_is_one_block_a_day() {
+    let database = database().await;
+    let start = EventTime::now().plus_seconds(-86_400.0);
+    let events = varied_events(1_050_000, 0, start, 0.08);
+    let partition = partition(0);
+    let batch = batch(&partition, &events);
+    database.store.write_batch(&batch).await.unwrap();
+    let blocks_and_days = "SELECT (SELECT max(max_block_number) FROM system.parts \
+            WHERE database = currentDatabase() AND table = 'access_events'), \
+        (SELECT uniqExact(toDate(time)) FROM access_events)";
+    assert_eq!(lines(&database.store, blocks_and_days).await, ["2 2"]);
+
+    database.store.write_batch(&batch).await.unwrap();
+    let counts = "SELECT (SELECT count() FROM access_events), \
+        (SELECT sum(requests) FROM key_usage_hour)";
+    assert_eq!(lines(&database.store, counts).await, ["1050000 1050000"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_did_not_finish_is_in_doubt_until_it_does() {
+    let database = database().await;
+    let events = varied_events(100, 10, EventTime::now(), 0.001);
+    let (done, doubtful) = events.split_at(60);
+    let partition = partition(2);
+    database.store.write_batch(&batch(&partition, done)).await.unwrap();
+    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), None);
+
+    execute(&database.config, "RENAME TABLE access_events TO elsewhere").await;
+    let error = database.store.write_batch(&batch(&partition, doubtful)).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotMigrated { .. }), "{error}");
+    let bounds = BatchBounds { first_offset: 70, last_offset: 109 };
+    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), Some(bounds));
+    assert_eq!(database.store.last_stored_offset(&partition).await.unwrap(), Some(69));
+
+    execute(&database.config, "RENAME TABLE elsewhere TO access_events").await;
+    database.store.write_batch(&batch(&partition, doubtful)).await.unwrap();
+    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), None);
+    assert_eq!(database.store.last_stored_offset(&partition).await.unwrap(), Some(109));
+}
+
+#[tokio::test]
+async fn nothing_is_known_of_a_partition_never_seen() {
+    let database = database().await;
+    database
+        .store
+        .write_batch(&batch(&partition(1), &[event(0, EventTime::now(), "k")]))
+        .await
+        .unwrap();
+    assert_eq!(database.store.batch_in_doubt(&partition(9)).await.unwrap(), None);
+    assert_eq!(database.store.last_stored_offset(&partition(9)).await.unwrap(), None);
+}
+
+async fn execute(config: &keywatch::config::ClickHouseConfig, sql: &str) {
+    let client =
+        clickhouse::Client::default().with_url(&config.url).with_database(&config.database);
+    client.query(sql).execute().await.unwrap();
+}

@@ -1,0 +1,9 @@
+//! The store and the embedded server, against the real ClickHouse engine.
+
+mod alerts;
+mod batches;
+mod embedded;
+mod migrations;
+mod outages;
+mod queries;
+mod samples;

@@ -1,0 +1,70 @@
+//! One embedded ClickHouse for all tests that run at the same time, a database for each.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use keywatch::config::ClickHouseConfig;
+use keywatch::embedded::Embedded;
+use keywatch::store::Store;
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+/// The binary that becomes the ClickHouse process.
+pub fn keywatch_binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_keywatch"))
+}
+
+struct Shared {
+    // Before the directory: fields are dropped in order.
+    server: Embedded,
+    _directory: TempDir,
+}
+
+static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
+static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
+
+/// A migrated database of its own on the shared server.
+pub struct TestDatabase {
+    pub config: ClickHouseConfig,
+    pub store: Store,
+    _shared: Arc<Shared>,
+}
+
+/// Starts the server when no test is holding it.
+pub async fn database() -> TestDatabase {
+    let database = unmigrated().await;
+    database.store.migrate().await.unwrap();
+    database
+}
+
+/// The same without tables.
+pub async fn unmigrated() -> TestDatabase {
+    let shared = shared().await;
+    let number = NEXT_DATABASE.fetch_add(1, Ordering::Relaxed);
+    let config = ClickHouseConfig { database: format!("test_{number}"), ..shared.server.config() };
+    TestDatabase { store: Store::new(&config), config, _shared: shared }
+}
+
+async fn shared() -> Arc<Shared> {
+    let mut slot = SHARED.lock().await;
+    if let Some(shared) = slot.upgrade() {
+        return shared;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(directory.path(), None).await;
+    let shared = Arc::new(Shared { server, _directory: directory });
+    *slot = Arc::downgrade(&shared);
+    shared
+}
+
+/// A server of one's own, to kill and start again.
+pub async fn start(path: &Path, port: Option<u16>) -> Embedded {
+    Embedded::start_with(keywatch_binary(), path, port).await.unwrap()
+}
+
+/// All values of an answer, a line a row, values separated by spaces.
+pub async fn lines(store: &Store, sql: &str) -> Vec<String> {
+    let table = store.query_table(sql, &[]).await.unwrap();
+    table.rows.iter().map(|row| row.join(" ")).collect()
+}
