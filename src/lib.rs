@@ -15,4 +15,5 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod event;
+pub mod rate;
 pub mod source;

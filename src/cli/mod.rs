@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check_config;
+mod score_series;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ struct Cli {
 enum Command {
     /// Print the effective configuration, secrets masked
     CheckConfig(check_config::Args),
+    /// Score a `timestamp,value` CSV with the rate model alone
+    ScoreSeries(score_series::Args),
 }
 
 /// A failure with the exit code it deserves.
@@ -38,6 +41,7 @@ impl From<anyhow::Error> for CommandError {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::ScoreSeries(args) => score_series::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
