@@ -28,6 +28,7 @@ pub mod generate;
 mod kafka;
 pub mod problem;
 pub mod profile;
+pub mod rate;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use crate::store::Store;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Configuration file; without it the defaults: localhost, user default, no password
+    /// Configuration file; without it the defaults and the environment
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

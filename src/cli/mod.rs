@@ -6,6 +6,7 @@ mod clickhouse;
 mod generate;
 mod migrate;
 mod run;
+mod score_series;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
     Generate(generate::Args),
+    /// Score a series of counts with the rate model alone
+    ScoreSeries(score_series::Args),
     /// Bring the database to the schema of this version
     Migrate(migrate::Args),
     /// Print the effective configuration, secrets masked
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::ScoreSeries(args) => score_series::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),

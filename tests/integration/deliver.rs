@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 
 use keywatch::alert::{Alert, Severity};
 use keywatch::config::{EmailConfig, Secret, SmtpTls, WebhookConfig};
-use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::deliver::memory::MemoryLog;
-use keywatch::deliver::{
-    Channel, EmailChannel, Outbox, OutboxSettings, WebhookChannel,
-};
+use keywatch::deliver::{Channel, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
+use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::EventTime;
 use mailparse::MailHeaderMap;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-use keywatch::event::EventTime;
 use keywatch::deliver::DeliveryLog;
 use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
+use keywatch::event::EventTime;
 use keywatch::store::{Store, StoredBatch};
 
 use super::samples::{alert, partition};

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use keywatch::event::{EnrichedEvent, EventTime};
 use keywatch::deliver::DeliveryLog;
 use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
-use keywatch::store::{
-    ANALYST_QUERIES, Store, StoredBatch, analyst_query,
-};
+use keywatch::event::{EnrichedEvent, EventTime};
+use keywatch::store::{ANALYST_QUERIES, Store, StoredBatch, analyst_query};
 
 use super::samples::{alert, batch, event, origin, partition, rejection};
 use crate::support::clickhouse::{TestDatabase, database};
