@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::lines::LineReader;
@@ -212,7 +213,9 @@ impl FileSource {
         let (sender, batches) = mpsc::channel(1);
         // Not a task of the runtime: a pipe that never ends must not hold up its shutdown.
         thread::spawn(move || {
+            let mut names = StreamNames::default();
             for batch in reader {
+                let batch = batch.map(|batch| names.rename(batch));
                 if sender.blocking_send(batch).is_err() {
                     break;
                 }
@@ -222,12 +225,37 @@ impl FileSource {
     }
 }
 
+/// Tells a file that is read again, and resumed, from another one of the same name: a
+/// rotated log. The topic gets a fingerprint of the file's first record.
+#[derive(Default)]
+struct StreamNames {
+    path: Option<Arc<str>>,
+    topic: Option<Arc<str>>,
+}
+
+impl StreamNames {
+    fn rename(&mut self, mut batch: RawBatch) -> RawBatch {
+        let path = Arc::clone(&batch.partition.topic);
+        let begins = self.path.as_ref() != Some(&path);
+        if begins && let Some((_, record)) = batch.records().next() {
+            let fingerprint = hex::encode(&Sha256::digest(record)[..6]);
+            self.topic = Some(format!("{path}#{fingerprint}").into());
+            self.path = Some(path);
+        }
+        if let Some(topic) = &self.topic {
+            batch.partition.topic = Arc::clone(topic);
+        }
+        batch
+    }
+}
+
 impl Source for FileSource {
     async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
         self.batches.recv().await.transpose()
     }
 
-    /// Nothing to do: files are read from their start each time.
+    /// Nothing to do: files are read from their start each time, and the ledger knows
+    /// what is stored.
     async fn commit(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
         Ok(())
     }

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::lines::LineReader;
 use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
-use crate::event::PartitionId;
+use crate::event::{EventTime, PartitionId};
 
-/// One partition, topic `stdin`; the offset is the line number.
+/// One partition; the offset is the line number. The topic is `stdin-` and the second of the
+/// start, because line numbers begin again with every run.
 pub struct StdinSource {
     shared: Arc<Shared>,
 }
@@ -48,7 +49,10 @@ impl StdinSource {
     }
 
     fn from_reader(input: impl Read + Send + 'static, limits: BatchLimits) -> Self {
-        let state = State { batch: new_batch(), due: None, end: None, is_closed: false };
+        let topic = format!("stdin-{}", EventTime::now().as_micros() / 1_000_000);
+        let partition = PartitionId { topic: topic.into(), partition: 0 };
+        let state =
+            State { batch: RawBatch::new(partition), due: None, end: None, is_closed: false };
         let shared = Arc::new(Shared {
             limits,
             state: Mutex::new(state),
@@ -60,10 +64,6 @@ impl StdinSource {
         thread::spawn(move || writer.fill(BufReader::new(input)));
         Self { shared }
     }
-}
-
-fn new_batch() -> RawBatch {
-    RawBatch::new(PartitionId { topic: "stdin".into(), partition: 0 })
 }
 
 impl Shared {
@@ -114,7 +114,8 @@ impl Shared {
         if is_due && !state.batch.is_empty() {
             state.due = None;
             self.room.notify_one();
-            return Readiness::Batch(mem::replace(&mut state.batch, new_batch()));
+            let next = RawBatch::new(state.batch.partition.clone());
+            return Readiness::Batch(mem::replace(&mut state.batch, next));
         }
         match state.end.take() {
             Some(end) => {
