@@ -28,14 +28,30 @@ pub enum DetectorId {
     NewAsn,
     #[serde(rename = "replay.duplicate_nonce")]
     DuplicateNonce,
+    #[serde(rename = "replay.duplicate_signature")]
+    DuplicateSignature,
     #[serde(rename = "replay.stale_timestamp")]
     StaleTimestamp,
     #[serde(rename = "replay.out_of_order_nonce")]
     OutOfOrderNonce,
+    #[serde(rename = "replay.weak_nonce")]
+    WeakNonce,
+    #[serde(rename = "policy.ip_not_allowed")]
+    IpNotAllowed,
+    #[serde(rename = "policy.environment_mismatch")]
+    EnvironmentMismatch,
+    #[serde(rename = "scope.unexpected_endpoint")]
+    UnexpectedEndpoint,
+    #[serde(rename = "lifecycle.retired_key_use")]
+    RetiredKeyUse,
+    #[serde(rename = "lifecycle.expired_key_use")]
+    ExpiredKeyUse,
+    #[serde(rename = "lifecycle.revoked_key_use")]
+    RevokedKeyUse,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 18] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
@@ -44,8 +60,16 @@ impl DetectorId {
         Self::NewLocation,
         Self::NewAsn,
         Self::DuplicateNonce,
+        Self::DuplicateSignature,
         Self::StaleTimestamp,
         Self::OutOfOrderNonce,
+        Self::WeakNonce,
+        Self::IpNotAllowed,
+        Self::EnvironmentMismatch,
+        Self::UnexpectedEndpoint,
+        Self::RetiredKeyUse,
+        Self::ExpiredKeyUse,
+        Self::RevokedKeyUse,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -58,8 +82,16 @@ impl DetectorId {
             Self::NewLocation => "geo.new_location",
             Self::NewAsn => "network.new_asn",
             Self::DuplicateNonce => "replay.duplicate_nonce",
+            Self::DuplicateSignature => "replay.duplicate_signature",
             Self::StaleTimestamp => "replay.stale_timestamp",
             Self::OutOfOrderNonce => "replay.out_of_order_nonce",
+            Self::WeakNonce => "replay.weak_nonce",
+            Self::IpNotAllowed => "policy.ip_not_allowed",
+            Self::EnvironmentMismatch => "policy.environment_mismatch",
+            Self::UnexpectedEndpoint => "scope.unexpected_endpoint",
+            Self::RetiredKeyUse => "lifecycle.retired_key_use",
+            Self::ExpiredKeyUse => "lifecycle.expired_key_use",
+            Self::RevokedKeyUse => "lifecycle.revoked_key_use",
         }
     }
 }

@@ -137,6 +137,8 @@ pub struct Origin {
     /// Zero when unknown.
     pub asn: u32,
     pub as_name: CompactString,
+    /// The network hosts servers or VPN exits rather than people.
+    pub is_hosting: bool,
 }
 
 impl Origin {

@@ -29,6 +29,7 @@ mod kafka;
 pub mod problem;
 pub mod profile;
 pub mod rate;
+pub mod registry;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -6,6 +6,7 @@ use crate::decode::{Decoder, Rejection};
 use crate::engine::{Counters, Engine};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::registry::Registry;
 use crate::source::RawBatch;
 
 use super::AppError;
@@ -32,10 +33,11 @@ impl Core {
     /// # Errors
     /// An unusable decoder setting or a location database that cannot be read.
     pub fn new(config: &Config) -> Result<Self, AppError> {
+        let registry = config.detect.registry_file.as_deref().map(Registry::read).transpose()?;
         Ok(Self {
             decoder: Decoder::new(&config.decode)?,
             enricher: Enricher::open(&config.enrich)?,
-            engine: Engine::new(&config.detect, &config.policy),
+            engine: Engine::new(&config.detect, &config.policy, registry.unwrap_or_default()),
         })
     }
 

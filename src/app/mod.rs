@@ -28,6 +28,7 @@ use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::enrich::EnrichError;
 use crate::event::EventTime;
+use crate::registry::RegistryError;
 use crate::source::{
     FileReader, FileSource, HttpSource, KafkaSource, RawBatch, Source, SourceError, StdinSource,
 };
@@ -46,6 +47,8 @@ pub enum AppError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Enrich(#[from] EnrichError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]

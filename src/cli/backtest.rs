@@ -31,6 +31,9 @@ pub struct Args {
     /// AS databases (.mmdb or .csv), instead of the configuration's
     #[arg(long, num_args = 1.., value_name = "FILE")]
     geo_asn: Vec<PathBuf>,
+    /// The key registry, one JSON object a line, instead of the configuration's
+    #[arg(long, value_name = "K.jsonl")]
+    keys: Option<PathBuf>,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write alerts here, one JSON object a line; `-` for standard output
@@ -72,6 +75,9 @@ fn configure(args: &Args) -> Result<Config, CommandError> {
     let mut config = load_config(args.config.as_deref())?;
     if let Some(format) = &args.format {
         config.decode.format.clone_from(format);
+    }
+    if let Some(path) = &args.keys {
+        config.detect.registry_file = Some(path.clone());
     }
     if !args.geo_city.is_empty() {
         config.enrich.city_databases.clone_from(&args.geo_city);

@@ -1,5 +1,7 @@
 //! How sensitive the detectors are.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -9,6 +11,8 @@ pub struct DetectConfig {
     pub expected_false_alerts_per_week: f64,
     /// Signed client times further from the server's than this are stale.
     pub validity_window_seconds: f64,
+    /// The key registry: one JSON object a line (DESIGN 3.5). Without it no rules are judged.
+    pub registry_file: Option<PathBuf>,
     /// Profiles kept in memory at most.
     pub max_keys: usize,
 }
@@ -18,6 +22,7 @@ impl Default for DetectConfig {
         Self {
             expected_false_alerts_per_week: 5.0,
             validity_window_seconds: 60.0,
+            registry_file: None,
             max_keys: 1_000_000,
         }
     }

@@ -2,50 +2,68 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Evidence, Severity};
-use crate::detect::{Family, family};
+use crate::alert::{DetectorId, Evidence, Severity};
+use crate::detect::{Family, MAX_SURPRISE, family};
 
-/// Odds, before the evidence, that a key which gets as far as being judged is stolen.
+/// Odds, before the evidence, that what a detector judges is really out of the ordinary.
 const PRIOR_ODDS: f64 = 1e-3;
 
 /// No chain of p-values makes us surer than this.
 const MAX_CONFIDENCE: f64 = 0.99;
 
-/// Risk, 0 to 100: how surprising the evidence is, each family counted once.
-///
-/// Families are taken as independent and combined like failures: the chance that at
+/// Probability that a key is in the wrong hands, given that what the detector saw is
+/// really out of the ordinary for it. A judgement, from what else the sign may mean:
+/// errors are mostly the client's or the API's, a replayed signature is hardly anything else.
+const fn theft_given(detector: DetectorId) -> f64 {
+    match detector {
+        DetectorId::DuplicateNonce | DetectorId::DuplicateSignature => 0.92,
+        DetectorId::ImpossibleTravel => 0.85,
+        DetectorId::RevokedKeyUse | DetectorId::IpNotAllowed => 0.7,
+        DetectorId::OutOfOrderNonce | DetectorId::StaleTimestamp => 0.6,
+        DetectorId::RateSpike | DetectorId::NewLocation => 0.5,
+        DetectorId::UnexpectedEndpoint | DetectorId::NewAsn => 0.5,
+        DetectorId::AuthFailureBurst | DetectorId::WeakNonce => 0.4,
+        DetectorId::RetiredKeyUse | DetectorId::ExpiredKeyUse => 0.4,
+        DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
+        DetectorId::ErrorBurst => 0.1,
+    }
+}
+
+/// Risk, 0 to 100: how surprising the evidence is, weighted by how much it says of theft,
+/// each family counted once. Families are combined as if independent: the chance that at
 /// least one of them means what it says.
 pub fn risk(evidence: &[Evidence]) -> f64 {
-    let innocent: f64 =
-        strongest_by_family(evidence).values().map(|e| 1.0 - 0.95 * e.score / 100.0).product();
-    (100.0 * (1.0 - innocent)).clamp(0.0, 100.0)
+    let weight = |e: &Evidence| (0.5 + 0.5 * theft_given(e.detector)) * e.score / MAX_SURPRISE;
+    100.0 * at_least_one(evidence, weight)
 }
 
 /// Probability that the key is in the wrong hands, 0 to 1.
 ///
-/// Posterior odds from the upper bound that a p-value sets on the Bayes factor,
-/// `1 / (-e p ln p)` (Sellke, Bayarri and Berger 2001), the strongest evidence of each
-/// family, so that detectors which see the same sign are not counted twice.
+/// For each family, the posterior that the sign is real, from the upper bound that a
+/// p-value sets on the Bayes factor, `1 / (-e p ln p)` (Sellke, Bayarri and Berger 2001),
+/// times the probability that such a sign is theft; families are combined by noisy-or.
 pub fn confidence(evidence: &[Evidence]) -> f64 {
-    let odds: f64 = PRIOR_ODDS
-        * strongest_by_family(evidence).values().map(|e| bayes_factor(e.p_value)).product::<f64>();
-    (odds / (1.0 + odds)).min(MAX_CONFIDENCE)
+    let stolen = |e: &Evidence| {
+        let odds = PRIOR_ODDS * bayes_factor(e.p_value);
+        odds / (1.0 + odds) * theft_given(e.detector)
+    };
+    at_least_one(evidence, stolen).min(MAX_CONFIDENCE)
+}
+
+/// Noisy-or over families, each by its strongest item, so that detectors which see the same
+/// sign are not counted twice.
+fn at_least_one(evidence: &[Evidence], probability: impl Fn(&Evidence) -> f64) -> f64 {
+    let mut strongest: BTreeMap<Family, f64> = BTreeMap::new();
+    for item in evidence {
+        let best = strongest.entry(family(item.detector)).or_default();
+        *best = best.max(probability(item));
+    }
+    1.0 - strongest.values().map(|p| 1.0 - p).product::<f64>()
 }
 
 fn bayes_factor(p_value: f64) -> f64 {
     let p = p_value.clamp(1e-12, 1.0);
     if p >= (-1.0f64).exp() { 1.0 } else { -1.0 / (std::f64::consts::E * p * p.ln()) }
-}
-
-fn strongest_by_family(evidence: &[Evidence]) -> BTreeMap<Family, &Evidence> {
-    let mut strongest: BTreeMap<Family, &Evidence> = BTreeMap::new();
-    for item in evidence {
-        let best = strongest.entry(family(item.detector)).or_insert(item);
-        if item.p_value < best.p_value {
-            *best = item;
-        }
-    }
-    strongest
 }
 
 pub fn severity(risk: f64) -> Severity {
@@ -63,7 +81,6 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::alert::DetectorId;
     use crate::detect::surprise;
 
     fn evidence(detector: DetectorId, p_value: f64) -> Evidence {

@@ -22,6 +22,11 @@ const MIN_OBSERVATIONS: f64 = 6.0;
 /// Travel needs less history: it is judged by physics.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
 
+/// A new network of a kind that the key does not use is that much less ordinary, ...
+const NEW_KIND: f64 = 0.2;
+/// ... and one of the same kind that much more: carriers and clouds are changed.
+const SAME_KIND: f64 = 5.0;
+
 /// Faster than a passenger aircraft flies, with the wind behind it.
 const MAX_SPEED_KMH: f64 = 1_000.0;
 /// Shorter distances than this are within what location databases get wrong.
@@ -46,6 +51,8 @@ pub struct PlaceFinding<'a> {
     pub new_location: f64,
     pub new_asn: f64,
     pub travel: Option<Travel<'a>>,
+    /// Not one of the key's own places yet, and told already.
+    pub is_told: bool,
 }
 
 /// Two places that one holder cannot have been at.
@@ -64,13 +71,15 @@ pub fn find_place<'a>(
     enriched: &'a EnrichedEvent,
 ) -> PlaceFinding<'a> {
     let (event, origin) = (&enriched.event, &*enriched.origin);
-    let mut finding = PlaceFinding { enriched, new_location: 1.0, new_asn: 1.0, travel: None };
+    let mut finding =
+        PlaceFinding { enriched, new_location: 1.0, new_asn: 1.0, travel: None, is_told: false };
     let own = places.fleet_of(event.client_ip, origin);
     if own.is_some_and(|fleet| fleet.weight >= ESTABLISHED) {
         return finding;
     }
     let observations = places.observations();
-    if observations >= MIN_OBSERVATIONS {
+    finding.is_told = own.is_some_and(|fleet| fleet.is_told);
+    if observations >= MIN_OBSERVATIONS && !finding.is_told {
         finding.new_location = new_location(places, population, origin);
         finding.new_asn = new_asn(places, population, origin);
     }
@@ -104,7 +113,13 @@ fn new_asn(places: &PlaceProfile, population: &Population, origin: &Origin) -> f
     }
     let networks = places.distinct(|fleet| fleet.asn);
     let known = places.observations() - used;
-    new_value_probability(known, networks) * population.networks.of(&origin.asn)
+    let new = new_value_probability(known, networks) * population.networks.of(&origin.asn);
+    let own_hosting = places.observations_where(|fleet| fleet.is_hosting) / places.observations();
+    let kind = if origin.is_hosting { (1.0 - own_hosting).max(0.1) } else { own_hosting.max(0.1) };
+    // People change carriers; a key that lives with people does not move to a hoster, nor one
+    // that lives in a data centre to a telephone.
+    let weight = if kind > 0.5 { NEW_KIND } else { SAME_KIND };
+    (new * weight).min(1.0)
 }
 
 fn find_travel<'a>(

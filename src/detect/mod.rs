@@ -7,6 +7,7 @@ pub mod geo;
 pub mod outcome;
 pub mod rate;
 pub mod replay;
+pub mod rules;
 pub mod statistics;
 
 use serde_json::{Map, Value};
@@ -67,6 +68,7 @@ pub enum Family {
     Outcome,
     Place,
     Replay,
+    Policy,
 }
 
 pub const fn family(detector: DetectorId) -> Family {
@@ -78,9 +80,17 @@ pub const fn family(detector: DetectorId) -> Family {
         DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
             Family::Place
         }
-        DetectorId::DuplicateNonce | DetectorId::StaleTimestamp | DetectorId::OutOfOrderNonce => {
-            Family::Replay
-        }
+        DetectorId::DuplicateNonce
+        | DetectorId::DuplicateSignature
+        | DetectorId::StaleTimestamp
+        | DetectorId::OutOfOrderNonce
+        | DetectorId::WeakNonce => Family::Replay,
+        DetectorId::IpNotAllowed
+        | DetectorId::EnvironmentMismatch
+        | DetectorId::UnexpectedEndpoint
+        | DetectorId::RetiredKeyUse
+        | DetectorId::ExpiredKeyUse
+        | DetectorId::RevokedKeyUse => Family::Policy,
     }
 }
 
@@ -96,13 +106,14 @@ pub struct Thresholds {
     pub replay: f64,
 }
 
-/// Tests a week and key: tumbling windows of 10, 60, 600 and 3,600 seconds.
-const RATE_TESTS: f64 = 60_480.0 + 10_080.0 + 1_008.0 + 168.0;
-/// A place is new at most a few times a week for a key that moves at all.
-const PLACE_TESTS: f64 = 4.0;
+/// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
+/// but they lie within each other and most hold nothing.
+const RATE_TESTS: f64 = 20_000.0;
+/// A key that moves at all comes to this many places a week that it might not know.
+const PLACE_TESTS: f64 = 20.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
-const FAMILIES: f64 = 4.0;
+const FAMILIES: f64 = 5.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 

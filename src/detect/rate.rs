@@ -17,6 +17,8 @@ const MIN_REQUESTS: u64 = 20;
 /// A window counts as a spike only at this many times its mean, whatever its p-value:
 /// a rise of half is news to a statistician, not to a security team.
 const MIN_RATIO: f64 = 3.0;
+/// ... and this many times the highest that the key was seen to do.
+const MIN_PEAK_RATIO: f64 = 1.5;
 
 /// A lasting rise is told at this many times the usual.
 const MIN_RAMP_RATIO: f64 = 1.6;
@@ -47,7 +49,8 @@ pub fn find_spike(
                 return None;
             }
             let mut forecast = rate.forecast(which);
-            if (count as f64) < MIN_RATIO * forecast.mean {
+            let ordinary = MIN_RATIO * forecast.mean;
+            if (count as f64) < ordinary.max(MIN_PEAK_RATIO * rate.peak(which)) {
                 return None;
             }
             forecast.mean *= surge(which);

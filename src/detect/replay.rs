@@ -1,4 +1,5 @@
-//! `replay.duplicate_nonce`, `replay.stale_timestamp`, `replay.out_of_order_nonce`.
+//! `replay.duplicate_nonce`, `replay.duplicate_signature`, `replay.stale_timestamp`,
+//! `replay.out_of_order_nonce`, `replay.weak_nonce`.
 
 use std::net::IpAddr;
 
@@ -7,8 +8,8 @@ use serde_json::json;
 use super::Signal;
 use super::geo::duration;
 use crate::alert::DetectorId;
-use crate::event::{AccessEvent, EnrichedEvent, EventTime, Nonce, RecordPosition};
-use crate::profile::nonce::{Discipline, NonceProfile};
+use crate::event::{AccessEvent, EnrichedEvent, EventTime, Fingerprint, Nonce, RecordPosition};
+use crate::profile::nonce::{Discipline, NonceProfile, Repetitions, SMALL_STEP};
 use crate::profile::place::same_prefix;
 use crate::profile::{ClockProfile, Profile};
 
@@ -21,50 +22,66 @@ pub struct FirstUse {
     pub position: RecordPosition,
 }
 
-/// A client that repeats a request after a failure does so within this time.
+/// A client that repeats a request after a failure does so within this time, perhaps from
+/// another address of its network.
 const RETRY_SECONDS: f64 = 120.0;
-/// Without a visible failure (the answer was lost on its way) it does so at once.
+/// Without a visible failure (the answer was lost on its way) it does so at once, from the
+/// same address.
 const BLIND_RETRY_SECONDS: f64 = 15.0;
 
-/// Pseudo-count of repetitions that a client makes by mistake from its own network.
-const BROKEN_CLIENT: f64 = 0.05;
-/// The same from another network, where the client has never been seen to do it.
-const BROKEN_CLIENT_ELSEWHERE: f64 = 1e-9;
+/// Pseudo-count of repetitions that a client makes by mistake from the same address, ...
+const MISTAKES_HERE: f64 = 0.05;
+/// ... from a neighbouring one, ...
+const MISTAKES_NEARBY: f64 = 1e-4;
+/// ... and from another network.
+const MISTAKES_ELSEWHERE: f64 = 1e-9;
 
 /// Whether a repeated nonce is only a client that tries again.
-fn is_retry(event: &AccessEvent, first: &FirstUse) -> bool {
+pub fn is_retry(event: &AccessEvent, first: &FirstUse) -> bool {
     let gap = event.time.seconds_since(first.time).abs();
     let failed = first.status >= 500 || matches!(first.status, 408 | 425 | 429 | 499);
-    let allowed = if failed { RETRY_SECONDS } else { BLIND_RETRY_SECONDS };
-    same_prefix(event.client_ip, first.ip) && gap <= allowed
+    if failed {
+        same_prefix(event.client_ip, first.ip) && gap <= RETRY_SECONDS
+    } else {
+        event.client_ip == first.ip && gap <= BLIND_RETRY_SECONDS
+    }
 }
 
-/// `replay.duplicate_nonce`: a nonce seen before in a different request.
-pub fn duplicate_nonce(
-    profile: &Profile,
+/// What came again, in a request that is no retry.
+#[derive(Clone, Copy, Debug)]
+pub struct Repetition {
+    pub first: FirstUse,
+    pub fingerprint: Fingerprint,
+}
+
+/// `replay.duplicate_nonce`, `replay.duplicate_signature`: something that must be used once
+/// came again in a different request. `usual` is how often this key does that by mistake.
+pub fn duplicate(
+    detector: DetectorId,
+    usual: Repetitions,
     enriched: &EnrichedEvent,
-    nonce: &Nonce,
-    first: &FirstUse,
-) -> Option<Signal> {
-    let event = &enriched.event;
-    if is_retry(event, first) {
-        return None;
-    }
-    let at_home = same_prefix(event.client_ip, first.ip);
-    let mistake = if at_home { BROKEN_CLIENT } else { BROKEN_CLIENT_ELSEWHERE };
-    let (used, repeated) = profile.nonces.repetitions();
-    // Beta posterior of the share of repeated nonces; a broken client's is high.
-    let p_value = (f64::from(repeated) + mistake) / (f64::from(used) + 1.0);
+    repetition: &Repetition,
+) -> Signal {
+    let (event, first) = (&enriched.event, &repetition.first);
+    let mistakes = if event.client_ip == first.ip {
+        MISTAKES_HERE
+    } else if same_prefix(event.client_ip, first.ip) {
+        MISTAKES_NEARBY
+    } else {
+        MISTAKES_ELSEWHERE
+    };
+    // Beta posterior of the share of repetitions; a broken client's is high.
+    let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
     let gap = event.time.seconds_since(first.time);
-    let source = if at_home { "the same network".to_owned() } else { event.client_ip.to_string() };
-    Some(Signal {
-        detector: DetectorId::DuplicateNonce,
+    let what = if detector == DetectorId::DuplicateSignature { "signature" } else { "nonce" };
+    Signal {
+        detector,
         p_value: p_value.min(1.0),
         observed: Some(gap),
         expected: None,
-        headline: format!("a signed request was sent again from {source}"),
+        headline: format!("a signed request was sent again from {}", event.client_ip),
         sentence: format!(
-            "A nonce first used from {} at {} (status {}) came again from {} at {} (status {}), \
+            "A {what} first used from {} at {} (status {}) came again from {} at {} (status {}), \
              {} later.",
             first.ip,
             first.time,
@@ -84,10 +101,9 @@ pub fn duplicate_nonce(
                 "offset": enriched.position.offset, "request_id": event.request_id,
             },
             "gap_seconds": gap,
-            "nonce_fingerprint": nonce.fingerprint.to_string(),
-            "discipline": profile.nonces.discipline().as_str(),
+            "fingerprint": repetition.fingerprint.to_string(),
         }),
-    })
+    }
 }
 
 /// Clocks of honest clients settle; a skew this many deviations off is not theirs.
@@ -140,36 +156,41 @@ pub fn stale_timestamp(
     })
 }
 
-/// Requests that overlap in flight put nonces out of order by this much of the clock.
-const REORDER_SECONDS: u64 = 30;
-/// ... or by this many steps of a counter.
+/// A nonce that is a clock reading may differ by this much from its request's own time.
+const MAX_NONCE_AGE_SECONDS: f64 = 60.0;
+/// Requests that overlap in flight put a counter out of order by this many steps.
 const REORDER_STEPS: u64 = 100;
+/// Chance that an innocent client starts its nonces again, after the first time.
+const RESTART: f64 = 1e-3;
 
-/// `replay.out_of_order_nonce`: the nonce goes back for a key whose nonces always rise.
-pub fn out_of_order_nonce(
-    nonces: &NonceProfile,
-    event: &AccessEvent,
-    nonce: &Nonce,
-) -> Option<Signal> {
+/// `replay.out_of_order_nonce`: the nonce goes back for a key whose nonces always rise. A
+/// request that is itself late in the log proves nothing.
+pub fn out_of_order_nonce(profile: &Profile, event: &AccessEvent, nonce: &Nonce) -> Option<Signal> {
+    let nonces = &profile.nonces;
     let number = nonce.number?;
-    if !nonces.always_rises() || number >= nonces.highest() {
+    if !nonces.always_rises() || number >= nonces.highest() || event.time < profile.last_seen {
         return None;
     }
     let step_back = nonces.highest() - number;
     let discipline = nonces.discipline();
-    let reorder = match discipline {
-        Discipline::Time { per_second } => REORDER_SECONDS * per_second,
+    let ordinary = match discipline {
+        Discipline::Time { per_second } => {
+            let age = event.time.as_seconds() - number as f64 / per_second as f64;
+            if age.abs() <= MAX_NONCE_AGE_SECONDS {
+                return None;
+            }
+            (MAX_NONCE_AGE_SECONDS * per_second as f64) as u64
+        }
         _ => REORDER_STEPS,
     };
-    if step_back <= reorder.max(nonces.usual_step_back().saturating_mul(2)) {
+    if step_back <= ordinary.max(nonces.usual_step_back().saturating_mul(2)) {
         return None;
     }
-    let p_value = (f64::from(nonces.falls()) + 0.5) / (f64::from(nonces.rises()) + 1.0)
-        * (reorder as f64 / step_back as f64);
+    let share = (f64::from(nonces.falls()) + 0.5) / (f64::from(nonces.rises()) + 1.0);
     let rises = nonces.rises();
     Some(Signal {
         detector: DetectorId::OutOfOrderNonce,
-        p_value: (p_value * 1e-3).min(1.0),
+        p_value: (share * RESTART).min(1.0),
         observed: Some(step_back as f64),
         expected: Some(0.0),
         headline: "a nonce went backwards".to_owned(),
@@ -179,9 +200,39 @@ pub fn out_of_order_nonce(
         ),
         fields: json!({
             "steps_back": step_back,
-            "nonce_fingerprint": nonce.fingerprint.to_string(),
+            "fingerprint": nonce.fingerprint.to_string(),
             "usual_step_back": nonces.usual_step_back(),
             "discipline": discipline.as_str(),
+            "ip": event.client_ip,
+        }),
+    })
+}
+
+/// So many small steps in a row are no chance.
+const SMALL_STEPS: u32 = 3;
+
+/// `replay.weak_nonce`: a key whose nonces could not be guessed now counts in small steps.
+pub fn weak_nonce(nonces: &NonceProfile, event: &AccessEvent, nonce: &Nonce) -> Option<Signal> {
+    let run = nonces.small_steps(nonce.number?);
+    if nonces.discipline() != Discipline::Random || run < SMALL_STEPS {
+        return None;
+    }
+    let seen = nonces.repetitions().seen;
+    Some(Signal {
+        detector: DetectorId::WeakNonce,
+        p_value: (1.0 / (f64::from(seen) + 1.0)).powi(2).max(1e-9),
+        observed: Some(f64::from(run)),
+        expected: Some(0.0),
+        headline: "its nonces have become guessable".to_owned(),
+        sentence: format!(
+            "After {seen} nonces that could not be guessed, {run} in a row from {} rose by at most \
+             {SMALL_STEP}: another client, or a broken one.",
+            event.client_ip
+        ),
+        fields: json!({
+            "steps_in_a_row": run,
+            "largest_step": SMALL_STEP,
+            "discipline": nonces.discipline().as_str(),
             "ip": event.client_ip,
         }),
     })

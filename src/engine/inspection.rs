@@ -2,17 +2,19 @@
 
 use crate::alert::DetectorId;
 use crate::decide::Decider;
-use crate::detect::replay::FirstUse;
-use crate::detect::{Signal, Thresholds, geo, outcome, rate, replay};
+use crate::detect::replay::Repetition;
+use crate::detect::{Signal, Thresholds, geo, outcome, rate, replay, rules};
 use crate::event::EnrichedEvent;
 use crate::profile::outcome::Failure;
 use crate::profile::{Population, Profile, Suspicion};
+use crate::registry::RegisteredKey;
 
 use super::fleet::Fleet;
 
 /// Everything a look at one event needs; nothing in it changes.
 pub struct Inspection<'a> {
     pub profile: &'a Profile,
+    pub registered: Option<&'a RegisteredKey>,
     pub population: &'a Population,
     pub fleet: &'a Fleet,
     pub decider: &'a Decider,
@@ -23,17 +25,26 @@ pub struct Inspection<'a> {
 
 impl Inspection<'_> {
     /// The signals that tell something new, and what must not be learned.
-    pub fn run(&self, first_use: Option<FirstUse>) -> (Vec<Signal>, Suspicion) {
-        let mut signals = Vec::new();
+    pub fn run(&self, repetition: Option<&Repetition>) -> (Vec<Signal>, Suspicion) {
+        let mut signals = self.broken_rules();
         let suspicion = Suspicion {
             rate: self.inspect_rate(&mut signals),
             outcomes: self.inspect_outcomes(&mut signals),
             place: self.inspect_place(&mut signals),
-            nonce: self.inspect_nonce(first_use, &mut signals),
+            replay: self.inspect_replay(repetition, &mut signals),
             clock: self.inspect_clock(&mut signals),
         };
         signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         (signals, suspicion)
+    }
+
+    fn broken_rules(&self) -> Vec<Signal> {
+        let Some(key) = self.registered else { return Vec::new() };
+        let mut signals = rules::broken_rules(key, &self.enriched.event);
+        signals.retain(|signal| {
+            signal.p_value < self.thresholds.replay && self.is_news(signal.detector, signal.p_value)
+        });
+        signals
     }
 
     fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
@@ -89,18 +100,26 @@ impl Inspection<'_> {
         {
             signals.push(travel.into_signal(self.enriched));
         }
-        finding.new_location < threshold || finding.new_asn < threshold || travel.is_some()
+        finding.is_told
+            || finding.new_location < threshold
+            || finding.new_asn < threshold
+            || travel.is_some()
     }
 
-    fn inspect_nonce(&self, first_use: Option<FirstUse>, signals: &mut Vec<Signal>) -> bool {
-        let Some(nonce) = self.enriched.event.nonce else { return false };
-        let duplicate = first_use
-            .and_then(|first| replay::duplicate_nonce(self.profile, self.enriched, &nonce, &first));
-        let backwards =
-            replay::out_of_order_nonce(&self.profile.nonces, &self.enriched.event, &nonce);
-        let duplicate = self.push_replay(duplicate, signals);
-        let backwards = self.push_replay(backwards, signals);
-        duplicate || backwards
+    fn inspect_replay(&self, repetition: Option<&Repetition>, signals: &mut Vec<Signal>) -> bool {
+        let (profile, event) = (self.profile, &self.enriched.event);
+        let duplicate = repetition.map(|repetition| {
+            let (detector, usual) = match event.nonce {
+                Some(_) => (DetectorId::DuplicateNonce, profile.nonces.repetitions()),
+                None => (DetectorId::DuplicateSignature, profile.signatures),
+            };
+            replay::duplicate(detector, usual, self.enriched, repetition)
+        });
+        let nonce = event.nonce.as_ref();
+        let backwards = nonce.and_then(|nonce| replay::out_of_order_nonce(profile, event, nonce));
+        let weak = nonce.and_then(|nonce| replay::weak_nonce(&profile.nonces, event, nonce));
+        let found = [duplicate, backwards, weak].map(|signal| self.push_replay(signal, signals));
+        found.contains(&true)
     }
 
     fn inspect_clock(&self, signals: &mut Vec<Signal>) -> bool {

@@ -13,9 +13,10 @@ use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::{Decider, Moment};
 use crate::detect::Thresholds;
-use crate::detect::replay::FirstUse;
+use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
 use crate::profile::{Population, Profile, Recent, Suspicion};
+use crate::registry::Registry;
 
 use self::fleet::Fleet;
 use self::inspection::Inspection;
@@ -56,10 +57,12 @@ struct Progress {
 pub struct Engine {
     config: DetectConfig,
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
+    registry: Registry,
     population: Population,
     fleet: Fleet,
     requests: Recent<()>,
-    nonces: Recent<FirstUse>,
+    /// First uses of nonces and signatures.
+    used_once: Recent<FirstUse>,
     hasher: foldhash::quality::FixedState,
     progress: HashMap<PartitionId, Progress>,
     watermark: Option<EventTime>,
@@ -69,14 +72,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(detect: &DetectConfig, policy: &PolicyConfig) -> Self {
+    pub fn new(detect: &DetectConfig, policy: &PolicyConfig, registry: Registry) -> Self {
         Self {
             config: detect.clone(),
             profiles: HashMap::default(),
+            registry,
             population: Population::default(),
             fleet: Fleet::default(),
             requests: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
-            nonces: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
+            used_once: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
             progress: HashMap::new(),
             watermark: None,
@@ -129,13 +133,14 @@ impl Engine {
             self.counters.unprofiled += 1;
             return;
         }
-        let first_use = self.first_use_of_nonce(enriched, watermark);
+        let repetition = self.repetition(enriched, watermark);
         let thresholds = Thresholds::new(&self.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         profile.count(&enriched.event);
         self.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
+            registered: self.registry.get(&enriched.event.key_id),
             population: &self.population,
             fleet: &self.fleet,
             decider: &self.decider,
@@ -143,14 +148,11 @@ impl Engine {
             validity_window_seconds: self.config.validity_window_seconds,
             enriched,
         };
-        let (signals, suspicion) = inspection.run(first_use);
+        let (signals, suspicion) = inspection.run(repetition.as_ref());
         if suspicion != Suspicion::default() {
             self.decider.keep_open(&enriched.event.key_id, enriched);
         }
-        if first_use.is_some() && !suspicion.nonce {
-            profile.nonces.learn_repetition();
-        }
-        profile.learn(enriched, suspicion);
+        profile.learn(enriched, repetition.is_some(), suspicion);
         alerts.extend(self.decider.consider(enriched, signals, moment));
     }
 
@@ -179,21 +181,20 @@ impl Engine {
         self.requests.first_or_insert(identity, (), watermark).is_some()
     }
 
-    /// The earlier request with this event's nonce, if there was one.
-    fn first_use_of_nonce(
-        &mut self,
-        enriched: &EnrichedEvent,
-        watermark: EventTime,
-    ) -> Option<FirstUse> {
+    /// The earlier request with this event's nonce, or without one its signature, if there was
+    /// one and this is no retry of it.
+    fn repetition(&mut self, enriched: &EnrichedEvent, watermark: EventTime) -> Option<Repetition> {
         let event = &enriched.event;
-        let identity = self.hash((&event.key_id, event.nonce?.fingerprint));
+        let fingerprint = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature)?;
+        let identity = self.hash((&event.key_id, fingerprint));
         let this = FirstUse {
             time: event.time,
             ip: event.client_ip,
             status: event.status,
             position: enriched.position,
         };
-        self.nonces.first_or_insert(identity, this, watermark)
+        let first = self.used_once.first_or_insert(identity, this, watermark)?;
+        (!replay::is_retry(event, &first)).then_some(Repetition { first, fingerprint })
     }
 
     fn hash(&self, value: impl Hash) -> u64 {

@@ -3,6 +3,7 @@
 mod asn;
 mod cache;
 mod city;
+mod hosting;
 mod mmdb;
 mod public;
 mod ranges;
@@ -157,6 +158,7 @@ fn origin(place: Option<FoundPlace<'_>>, network: Option<AutonomousSystem>) -> O
         region: place.region,
         city: place.city,
         coordinates: place.coordinates,
+        is_hosting: hosting::is_hosting(asn, &as_name),
         asn,
         as_name,
     }

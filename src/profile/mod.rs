@@ -14,7 +14,7 @@ pub mod recent;
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
 pub use self::clock::ClockProfile;
-pub use self::nonce::NonceProfile;
+pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
 pub use self::place::PlaceProfile;
 pub use self::population::Population;
@@ -28,7 +28,7 @@ pub struct Suspicion {
     pub rate: bool,
     pub outcomes: bool,
     pub place: bool,
-    pub nonce: bool,
+    pub replay: bool,
     pub clock: bool,
 }
 
@@ -41,6 +41,7 @@ pub struct Profile {
     pub outcomes: OutcomeProfile,
     pub places: PlaceProfile,
     pub nonces: NonceProfile,
+    pub signatures: Repetitions,
     pub clock: ClockProfile,
 }
 
@@ -53,6 +54,7 @@ impl Profile {
             outcomes: OutcomeProfile::default(),
             places: PlaceProfile::default(),
             nonces: NonceProfile::default(),
+            signatures: Repetitions::default(),
             clock: ClockProfile::default(),
         }
     }
@@ -65,7 +67,9 @@ impl Profile {
     }
 
     /// Learns one event, after detection.
-    pub fn learn(&mut self, enriched: &EnrichedEvent, suspicion: Suspicion) {
+    ///
+    /// `is_repeated`: its nonce, or without one its signature, came before in another request.
+    pub fn learn(&mut self, enriched: &EnrichedEvent, is_repeated: bool, suspicion: Suspicion) {
         let event = &enriched.event;
         self.last_seen = self.last_seen.max(event.time);
         if suspicion.rate {
@@ -75,10 +79,12 @@ impl Profile {
             self.outcomes.exclude_current();
         }
         self.places.learn(enriched, suspicion.place);
-        if let Some(nonce) = event.nonce
-            && !suspicion.nonce
-        {
-            self.nonces.learn(&nonce, event.time);
+        if !suspicion.replay {
+            match event.nonce {
+                Some(nonce) => self.nonces.learn(&nonce, event.time, is_repeated),
+                None if event.signature.is_some() => self.signatures.learn(is_repeated),
+                None => {}
+            }
         }
         if let Some(client_time) = event.client_time
             && !suspicion.clock

@@ -26,18 +26,33 @@ impl Discipline {
     }
 }
 
+/// How often something that must be used once came again in another request, by mistake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Repetitions {
+    pub seen: u32,
+    pub repeated: u32,
+}
+
+impl Repetitions {
+    pub fn learn(&mut self, is_repeated: bool) {
+        self.seen = self.seen.saturating_add(1);
+        self.repeated = self.repeated.saturating_add(u32::from(is_repeated));
+    }
+}
+
 /// Counts of how nonces moved, and the highest one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NonceProfile {
-    seen: u32,
+    repetitions: Repetitions,
     numeric: u32,
     rises: u32,
     falls: u32,
-    /// Nonces that came again in another request.
-    repeated: u32,
     /// Numeric nonces that equal the request's time in a unit of 10^(3n) a second.
     near_clock: [u32; 4],
     highest: u64,
+    last: u64,
+    /// Nonces in a row that rose by a small step.
+    small_steps: u32,
     /// Largest step back that was taken as ordinary reordering.
     usual_step_back: u64,
 }
@@ -48,6 +63,9 @@ const CLOCK_UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 /// A nonce counts as a clock reading when it is this near to the request's time.
 const NEAR_CLOCK_SECONDS: f64 = 600.0;
 
+/// Steps this small can be guessed from one nonce to the next.
+pub const SMALL_STEP: u64 = 16;
+
 /// Nonces seen before a discipline is named.
 const SETTLED_AFTER: u32 = 20;
 
@@ -55,14 +73,16 @@ const SETTLED_AFTER: u32 = 20;
 const RISES_PER_FALL: u32 = 50;
 
 impl NonceProfile {
-    pub fn learn(&mut self, nonce: &Nonce, time: EventTime) {
-        self.seen = self.seen.saturating_add(1);
+    pub fn learn(&mut self, nonce: &Nonce, time: EventTime, is_repeated: bool) {
+        self.repetitions.learn(is_repeated);
         let Some(number) = nonce.number else { return };
         self.numeric = self.numeric.saturating_add(1);
         for (count, unit) in self.near_clock.iter_mut().zip(CLOCK_UNITS) {
             let seconds = number as f64 / unit as f64;
             *count += u32::from((seconds - time.as_seconds()).abs() < NEAR_CLOCK_SECONDS);
         }
+        self.small_steps = self.small_steps(number);
+        self.last = number;
         if number > self.highest {
             self.rises = self.rises.saturating_add(u32::from(self.highest > 0));
             self.highest = number;
@@ -72,21 +92,22 @@ impl NonceProfile {
         }
     }
 
-    /// Learns that a nonce came again in another request.
-    pub fn learn_repetition(&mut self) {
-        self.repeated = self.repeated.saturating_add(1);
+    pub fn repetitions(&self) -> Repetitions {
+        self.repetitions
     }
 
-    /// Nonces learned, and those of them that came again.
-    pub fn repetitions(&self) -> (u32, u32) {
-        (self.seen, self.repeated)
+    /// Nonces in a row that rose by a small step, if `number` is the next one.
+    pub fn small_steps(&self, number: u64) -> u32 {
+        let step = number.wrapping_sub(self.last);
+        if (1..=SMALL_STEP).contains(&step) { self.small_steps.saturating_add(1) } else { 0 }
     }
 
     pub fn discipline(&self) -> Discipline {
-        if self.seen < SETTLED_AFTER {
+        let seen = self.repetitions.seen;
+        if seen < SETTLED_AFTER {
             return Discipline::Unknown;
         }
-        let nearly_all = |count: u32| u64::from(count) * 20 >= u64::from(self.seen) * 19;
+        let nearly_all = |count: u32| u64::from(count) * 20 >= u64::from(seen) * 19;
         if !nearly_all(self.numeric) {
             return Discipline::Random;
         }
@@ -135,7 +156,7 @@ mod tests {
         for (number, second) in numbers {
             let nonce =
                 Nonce { fingerprint: Fingerprint(u128::from(number)), number: Some(number) };
-            profile.learn(&nonce, EventTime::from_seconds(second));
+            profile.learn(&nonce, EventTime::from_seconds(second), false);
         }
         profile
     }

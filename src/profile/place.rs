@@ -19,8 +19,8 @@ const OBSERVATION_SECONDS: f64 = 600.0;
 /// Half-life of an observation.
 const HALF_LIFE_SECONDS: f64 = 30.0 * 86_400.0;
 
-/// A suspicious place becomes known this much more slowly.
-const SUSPICIOUS_WEIGHT: f32 = 0.05;
+/// A suspicious place becomes known this much more slowly: after hours, not minutes.
+const SUSPICIOUS_WEIGHT: f32 = 0.25;
 
 /// A fleet of three observations, a little decayed, is one of the key's own places.
 pub const ESTABLISHED: f32 = 2.5;
@@ -29,6 +29,7 @@ pub const ESTABLISHED: f32 = 2.5;
 #[derive(Clone, Debug)]
 pub struct Fleet {
     pub asn: u32,
+    pub is_hosting: bool,
     pub country: CompactString,
     pub region: CompactString,
     pub city: CompactString,
@@ -38,6 +39,8 @@ pub struct Fleet {
     last_observed: EventTime,
     /// Decayed count of observations.
     pub weight: f32,
+    /// It came with an alert: whoever needs to know has been told.
+    pub is_told: bool,
 }
 
 impl Fleet {
@@ -71,6 +74,7 @@ impl PlaceProfile {
                 fleet.coordinates = origin.coordinates;
                 fleet.last_ip = event.client_ip;
                 fleet.last_seen = fleet.last_seen.max(event.time);
+                fleet.is_told |= suspicious;
                 let since = event.time.seconds_since(fleet.last_observed);
                 if since >= OBSERVATION_SECONDS {
                     let decay = (-since / HALF_LIFE_SECONDS).exp2() as f32;
@@ -78,14 +82,15 @@ impl PlaceProfile {
                     fleet.last_observed = event.time;
                 }
             }
-            None => self.admit(enriched, gain),
+            None => self.admit(enriched, gain, suspicious),
         }
     }
 
-    fn admit(&mut self, enriched: &EnrichedEvent, weight: f32) {
+    fn admit(&mut self, enriched: &EnrichedEvent, weight: f32, suspicious: bool) {
         let (event, origin) = (&enriched.event, &enriched.origin);
         let fleet = Fleet {
             asn: origin.asn,
+            is_hosting: origin.is_hosting,
             country: origin.country.clone(),
             region: origin.region.clone(),
             city: origin.city.clone(),
@@ -94,6 +99,7 @@ impl PlaceProfile {
             last_seen: event.time,
             last_observed: event.time,
             weight,
+            is_told: suspicious,
         };
         if self.fleets.len() < MAX_FLEETS {
             self.fleets.push(fleet);

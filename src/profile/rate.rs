@@ -23,14 +23,18 @@ const SEASONS: usize = 48;
 
 /// What a season learned halves in this time.
 const SEASON_HALF_LIFE_HOURS: f32 = 14.0 * 24.0;
-/// The overall rate weighs as much as this many hours of a season's own history.
+/// What is borrowed weighs as much as this many hours of a season's own history.
 const SHRINKAGE_HOURS: f32 = 1.0;
 /// The level follows the last hour or so.
 const LEVEL_HALF_LIFE_SECONDS: f32 = 3_600.0;
 /// Pseudo-count that keeps the level near 1 for rare keys.
 const LEVEL_PRIOR_EVENTS: f32 = 20.0;
-/// Weight of one window in the index of dispersion.
-const DISPERSION_WEIGHT: f32 = 0.01;
+/// How bursty a key is, is remembered with this half-life.
+const DISPERSION_HALF_LIFE_SECONDS: f32 = 3.0 * DAY as f32;
+/// Index of dispersion of a key of which nothing is known: people and jobs come in bursts.
+const PRIOR_DISPERSION: f32 = 20.0;
+/// The prior weighs as much as this many events.
+const PRIOR_EVENTS: f32 = 50.0;
 /// A key silent for longer than this is not charged with empty windows beyond it.
 const MAX_SILENCE: i64 = 14 * DAY;
 
@@ -42,6 +46,11 @@ struct Gamma {
 }
 
 impl Gamma {
+    /// Events an hour; `prior` counts like [`SHRINKAGE_HOURS`] of own history.
+    fn shrunk_to(self, prior: f32) -> f32 {
+        (self.events + SHRINKAGE_HOURS * prior) / (self.hours + SHRINKAGE_HOURS)
+    }
+
     fn add(&mut self, events: f32, hours: f32) {
         let decay = (-hours / SEASON_HALF_LIFE_HOURS).exp2();
         self.events = self.events * decay + events;
@@ -55,8 +64,22 @@ struct Window {
     index: i64,
     count: u32,
     excluded: bool,
-    /// Index of dispersion: variance over mean.
-    dispersion: f32,
+    /// Decayed sums over closed windows of the squared error and of the mean: their ratio is
+    /// the index of dispersion, variance over mean.
+    squared_error: f32,
+    mean: f32,
+    /// Highest count of a closed window, decayed.
+    peak: f32,
+    /// How the hour before this window compared with its season. Taken when the window
+    /// opens: what happens in it must not raise what is expected of it.
+    level: f32,
+}
+
+impl Window {
+    fn dispersion(&self) -> f64 {
+        let prior = PRIOR_DISPERSION * PRIOR_EVENTS;
+        f64::from((self.squared_error + prior) / (self.mean + PRIOR_EVENTS)).max(1.1)
+    }
 }
 
 /// Evidence that the rate has shifted for good: a cumulative sum (Page 1954) of the
@@ -74,6 +97,8 @@ pub struct Ramp {
     dispersion: f32,
 }
 
+/// Weight of one hour in the dispersion of hours.
+const RAMP_DISPERSION_WEIGHT: f32 = 0.02;
 /// Shift that the cumulative sum is built to find.
 const RAMP_RATIO: f32 = 2.0;
 
@@ -85,7 +110,7 @@ impl Ramp {
         let gain = (count * RAMP_RATIO.ln() - mean * (RAMP_RATIO - 1.0)) / dispersion;
         if self.evidence + gain <= 0.0 {
             let ratio = (count - mean).powi(2) / mean.max(0.5);
-            let dispersion = self.dispersion + DISPERSION_WEIGHT * 2.0 * (ratio - self.dispersion);
+            let dispersion = self.dispersion + RAMP_DISPERSION_WEIGHT * (ratio - self.dispersion);
             *self = Self { dispersion, ..Self::default() };
             return;
         }
@@ -124,7 +149,10 @@ impl RateProfile {
             index: seconds(time).div_euclid(length),
             count: 0,
             excluded: false,
-            dispersion: 2.0,
+            squared_error: 0.0,
+            mean: 0.0,
+            peak: 0.0,
+            level: 1.0,
         };
         Self {
             windows: WINDOW_SECONDS.map(window),
@@ -169,6 +197,11 @@ impl RateProfile {
         u64::from(self.windows[which].count)
     }
 
+    /// The highest count of such a window so far, decayed: what this key has been seen to do.
+    pub fn peak(&self, which: usize) -> f64 {
+        f64::from(self.windows[which].peak)
+    }
+
     /// Start of the current window, in seconds since the epoch.
     pub fn window_start(&self, which: usize) -> i64 {
         self.windows[which].index * WINDOW_SECONDS[which]
@@ -177,23 +210,32 @@ impl RateProfile {
     /// Predictive distribution of the count in the current window of this length.
     pub fn forecast(&self, which: usize) -> Forecast {
         let length = WINDOW_SECONDS[which];
-        let season = &self.seasons[season_of(self.window_start(which))];
-        let mean = self.seasonal_rate(season) * f64::from(self.level()) * length as f64;
+        let season = season_of(self.window_start(which));
+        let mean =
+            self.seasonal_rate(season) * f64::from(self.windows[which].level) * length as f64;
         let mean = mean.max(1e-3);
-        let dispersion = f64::from(self.windows[which].dispersion).max(1.1);
+        let dispersion = self.windows[which].dispersion();
         // Three sources of variance beyond Poisson: dispersion within the season, the
         // uncertainty of the rate itself, and a season of which little was seen so far.
         let rate_uncertainty = dispersion / f64::from(self.overall.events).max(0.5);
         let inverse_size =
-            (dispersion - 1.0) / mean + rate_uncertainty + season_uncertainty(season);
+            (dispersion - 1.0) / mean + rate_uncertainty + self.season_uncertainty(season);
         Forecast { mean, size: 1.0 / inverse_size }
     }
 
-    /// Events a second in this season, before the level.
-    fn seasonal_rate(&self, season: &Gamma) -> f64 {
+    /// Events a second in this season, before the level: the season's own rate, shrunk to
+    /// that of the same hour on the other kind of day, shrunk to the overall rate.
+    fn seasonal_rate(&self, season: usize) -> f64 {
         let overall = (self.overall.events + 0.1) / (self.overall.hours + 0.1);
-        let hourly = (season.events + SHRINKAGE_HOURS * overall) / (season.hours + SHRINKAGE_HOURS);
-        f64::from(hourly) / HOUR as f64
+        let same_hour = self.seasons[other_day(season)].shrunk_to(overall);
+        f64::from(self.seasons[season].shrunk_to(same_hour)) / HOUR as f64
+    }
+
+    /// Squared relative error of a season's mean: never quite sure, and unsure while the
+    /// season is new. The same hour on the other kind of day tells half as much.
+    fn season_uncertainty(&self, season: usize) -> f64 {
+        let hours = self.seasons[season].hours + 0.5 * self.seasons[other_day(season)].hours;
+        0.04 + 0.7 / (1.0 + f64::from(hours))
     }
 
     /// How the last hour compares with its season.
@@ -214,16 +256,18 @@ impl RateProfile {
                 self.learn_seasons(window.index * length, window.count, silence);
             }
         }
+        let level = self.level();
         let window = &mut self.windows[which];
+        window.level = level;
         window.index = next_index;
         window.count = 0;
         window.excluded = false;
     }
 
     fn add_to_ramp(&mut self, start: i64, count: u32, silence: i64) {
-        let season = self.seasons[season_of(start)];
-        let mean = self.seasonal_rate(&season) as f32 * HOUR as f32;
-        let uncertainty = season_uncertainty(&season) as f32;
+        let season = season_of(start);
+        let mean = self.seasonal_rate(season) as f32 * HOUR as f32;
+        let uncertainty = self.season_uncertainty(season) as f32;
         self.ramp.add(start, count as f32, mean, uncertainty);
         if silence > 0 {
             self.ramp.add(start + HOUR, 0.0, mean * silence as f32, uncertainty);
@@ -236,14 +280,16 @@ impl RateProfile {
     }
 
     fn learn_dispersion(&mut self, which: usize, silence: i64) {
-        let mean = self.forecast(which).mean;
+        let mean = self.forecast(which).mean as f32;
+        let elapsed = ((silence + 1) * WINDOW_SECONDS[which]) as f32;
+        let decay = (-elapsed / DISPERSION_HALF_LIFE_SECONDS).exp2();
         let window = &mut self.windows[which];
-        let error = f64::from(window.count) - mean;
-        let ratio = (error * error / mean.max(0.05)) as f32;
-        window.dispersion += DISPERSION_WEIGHT * (ratio - window.dispersion);
-        // An empty window's ratio is its mean.
-        let kept = (1.0 - DISPERSION_WEIGHT).powi(silence.min(10_000) as i32);
-        window.dispersion = window.dispersion * kept + (mean as f32) * (1.0 - kept);
+        let count = window.count as f32;
+        // An empty window errs by its mean.
+        let silent_error = silence as f32 * mean * mean;
+        window.squared_error = window.squared_error * decay + (count - mean).powi(2) + silent_error;
+        window.mean = window.mean * decay + mean * (silence + 1) as f32;
+        window.peak = (window.peak * decay).max(count);
     }
 
     /// Teaches the window that began at `start` and the `silence` empty ones after it.
@@ -263,7 +309,7 @@ impl RateProfile {
     fn learn_interval(&mut self, start: i64, length: i64, events: f32) {
         let season = season_of(start);
         let hours = length as f32 / HOUR as f32;
-        let expected = self.seasonal_rate(&self.seasons[season]) as f32 * length as f32;
+        let expected = self.seasonal_rate(season) as f32 * length as f32;
         let decay = (-(length as f32) / LEVEL_HALF_LIFE_SECONDS).exp2();
         self.level_observed = self.level_observed * decay + events;
         self.level_expected = self.level_expected * decay + expected;
@@ -272,10 +318,9 @@ impl RateProfile {
     }
 }
 
-/// Squared relative error of a season's mean: never quite sure, and unsure while the season
-/// is new.
-fn season_uncertainty(season: &Gamma) -> f64 {
-    0.04 + 0.7 / (1.0 + f64::from(season.hours))
+/// The same hour on a weekend for a weekday, and the reverse.
+const fn other_day(season: usize) -> usize {
+    (season + 24) % SEASONS
 }
 
 fn seconds(time: EventTime) -> i64 {

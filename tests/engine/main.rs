@@ -6,7 +6,7 @@ mod scene;
 use keywatch::alert::{AlertType, DetectorId, Severity};
 use proptest::prelude::*;
 
-use scene::{AMSTERDAM, LONDON, NEW_YORK, Place, SYDNEY, Scene};
+use scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene};
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
@@ -182,12 +182,20 @@ fn a_country_never_used_is_a_new_location() {
 }
 
 #[test]
-fn another_network_in_the_same_city_is_a_new_asn_and_not_travel() {
+fn a_hoster_in_the_same_city_is_a_new_asn_and_not_travel() {
     let mut scene = settled(30.0);
-    let other = Place { asn: 64_999, ip: "203.0.113.9", ..LONDON };
-    scene.request("key", other, 2.0 * DAY + 30.0);
+    let hoster = Place { asn: HOSTER, ip: "203.0.113.9", ..LONDON };
+    scene.request("key", hoster, 2.0 * DAY + 30.0);
     let alert = &scene.run()[0];
     assert_eq!(alert.detectors, [DetectorId::NewAsn]);
+}
+
+#[test]
+fn another_carrier_in_the_same_city_is_ordinary() {
+    let mut scene = settled(30.0);
+    let carrier = Place { asn: 64_998, ip: "203.0.113.9", ..LONDON };
+    scene.steady("key", carrier, 2.0 * DAY + 30.0, HOUR, 30.0);
+    assert_quiet(&scene);
 }
 
 #[test]

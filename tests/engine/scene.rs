@@ -9,6 +9,7 @@ use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
     RecordPosition,
 };
+use keywatch::registry::Registry;
 
 #[derive(Clone, Copy)]
 pub struct Place {
@@ -57,6 +58,9 @@ pub const SYDNEY: Place = Place {
     latitude: -33.9,
     longitude: 151.2,
 };
+
+/// The network of a hosting company.
+pub const HOSTER: u32 = 64_999;
 
 /// Monday, 2026-01-05, midnight UTC.
 const START: i64 = 1_767_571_200;
@@ -132,6 +136,7 @@ impl Scene {
             }),
             asn: place.asn,
             as_name: "Example Networks".into(),
+            is_hosting: place.asn == HOSTER,
         };
         self.requests.push((event, Arc::new(origin)));
         Request(&mut self.requests.last_mut().unwrap().0)
@@ -158,7 +163,7 @@ impl Scene {
     }
 
     pub fn engine() -> Engine {
-        Engine::new(&DetectConfig::default(), &PolicyConfig::default())
+        Engine::new(&DetectConfig::default(), &PolicyConfig::default(), Registry::default())
     }
 
     pub fn partition() -> PartitionId {

@@ -50,6 +50,7 @@ pub fn origin(country: &str, asn: u32) -> Arc<Origin> {
         coordinates: Some(Coordinates { latitude: 52.52, longitude: 13.4, accuracy_km: 20.0 }),
         asn,
         as_name: format!("Network {asn}").into(),
+        is_hosting: false,
     })
 }
 
