@@ -70,7 +70,7 @@ pub fn severity(risk: f64) -> Severity {
     match risk {
         90.0.. => Severity::Critical,
         70.0.. => Severity::High,
-        35.0.. => Severity::Medium,
+        30.0.. => Severity::Medium,
         _ => Severity::Low,
     }
 }

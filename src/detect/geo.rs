@@ -22,10 +22,12 @@ const MIN_OBSERVATIONS: f64 = 6.0;
 /// Travel needs less history: it is judged by physics.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
 
-/// A new network of a kind that the key does not use is that much less ordinary, ...
-const NEW_KIND: f64 = 0.2;
-/// ... and one of the same kind that much more: carriers and clouds are changed.
-const SAME_KIND: f64 = 5.0;
+/// Given that a key is used from a new network, the probability that it is this hoster, ...
+const RENTED: f64 = 0.004;
+/// ... that a key which lives in a data centre came to a network of people, ...
+const FROM_SERVER_TO_PEOPLE: f64 = 0.01;
+/// ... and, times its share of all keys, that it is this carrier.
+const CARRIER: f64 = 10.0;
 
 /// Faster than a passenger aircraft flies, with the wind behind it.
 const MAX_SPEED_KMH: f64 = 1_000.0;
@@ -113,13 +115,17 @@ fn new_asn(places: &PlaceProfile, population: &Population, origin: &Origin) -> f
     }
     let networks = places.distinct(|fleet| fleet.asn);
     let known = places.observations() - used;
-    let new = new_value_probability(known, networks) * population.networks.of(&origin.asn);
     let own_hosting = places.observations_where(|fleet| fleet.is_hosting) / places.observations();
-    let kind = if origin.is_hosting { (1.0 - own_hosting).max(0.1) } else { own_hosting.max(0.1) };
-    // People change carriers; a key that lives with people does not move to a hoster, nor one
-    // that lives in a data centre to a telephone.
-    let weight = if kind > 0.5 { NEW_KIND } else { SAME_KIND };
-    (new * weight).min(1.0)
+    // People change carriers, and the common ones more often. Servers stay where they are, and
+    // whoever does not want to be found rents one.
+    let which = if origin.is_hosting {
+        RENTED
+    } else if own_hosting > 0.5 {
+        FROM_SERVER_TO_PEOPLE
+    } else {
+        CARRIER * population.networks.of(&origin.asn)
+    };
+    (new_value_probability(known, networks) * which).min(1.0)
 }
 
 fn find_travel<'a>(

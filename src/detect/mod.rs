@@ -108,9 +108,9 @@ pub struct Thresholds {
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
 /// but they lie within each other and most hold nothing.
-const RATE_TESTS: f64 = 20_000.0;
+const RATE_TESTS: f64 = 40_000.0;
 /// A key that moves at all comes to this many places a week that it might not know.
-const PLACE_TESTS: f64 = 20.0;
+const PLACE_TESTS: f64 = 10.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
 const FAMILIES: f64 = 5.0;

@@ -65,12 +65,14 @@ pub fn find_spike(
 
 /// A lasting rise, if its evidence is below the threshold. A likelihood ratio of `1 / p` comes
 /// up by chance with probability at most `p` (Ville 1939).
-pub fn find_ramp(rate: &RateProfile, threshold: f64) -> Option<f64> {
+///
+/// `elsewhere` is how many times their expectation all keys are at over these hours.
+pub fn find_ramp(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<f64> {
     let ramp = rate.ramp();
     let p_value = f64::from(-ramp.evidence).exp();
-    let rises = f64::from(ramp.observed) >= MIN_RAMP_RATIO * f64::from(ramp.expected);
+    let rises = f64::from(ramp.observed) >= MIN_RAMP_RATIO * elsewhere * f64::from(ramp.expected);
     let grown = rate.history_hours() >= MIN_RAMP_HISTORY_HOURS;
-    (p_value < threshold && rises && grown).then_some(p_value)
+    (p_value < threshold && rises && grown && !ramp.is_told).then_some(p_value)
 }
 
 pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {

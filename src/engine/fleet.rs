@@ -86,6 +86,13 @@ impl Fleet {
         ((observed + PRIOR_REQUESTS) / (expected + PRIOR_REQUESTS)).max(1.0)
     }
 
+    /// How many times their expectation all keys have been at for hours, at least 1.
+    pub fn rise(&self) -> f64 {
+        let ramp = self.rate.as_ref().map(RateProfile::ramp);
+        let ratio = ramp.filter(|ramp| ramp.expected > 0.0).map(|r| r.observed / r.expected);
+        f64::from(ratio.unwrap_or(1.0)).max(1.0)
+    }
+
     /// The share of the other keys' requests that fail in this way right now.
     pub fn failing_share_elsewhere(&self, own: &OutcomeProfile, failure: Failure) -> f64 {
         let (requests, failed) = self.outcomes.current(failure);

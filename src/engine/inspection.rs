@@ -29,6 +29,7 @@ impl Inspection<'_> {
         let mut signals = self.broken_rules();
         let suspicion = Suspicion {
             rate: self.inspect_rate(&mut signals),
+            ramp: self.inspect_ramp(&mut signals),
             outcomes: self.inspect_outcomes(&mut signals),
             place: self.inspect_place(&mut signals),
             replay: self.inspect_replay(repetition, &mut signals),
@@ -49,17 +50,23 @@ impl Inspection<'_> {
 
     fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
         let (rate, time) = (&self.profile.rate, self.enriched.event.time);
-        if let Some(p_value) = rate::find_ramp(rate, self.thresholds.rate)
-            && self.is_news(DetectorId::RateSpike, p_value)
-        {
-            signals.push(rate::ramp_signal(rate, p_value));
-        }
         let surge = |which| self.fleet.surge_elsewhere(rate, which, time);
         let Some(spike) = rate::find_spike(rate, surge, self.thresholds.rate) else {
             return false;
         };
         if self.is_news(DetectorId::RateSpike, spike.p_value) {
             signals.push(spike.into_signal(rate));
+        }
+        true
+    }
+
+    fn inspect_ramp(&self, signals: &mut Vec<Signal>) -> bool {
+        let rate = &self.profile.rate;
+        let Some(p_value) = rate::find_ramp(rate, self.fleet.rise(), self.thresholds.rate) else {
+            return false;
+        };
+        if self.is_news(DetectorId::RateSpike, p_value) {
+            signals.push(rate::ramp_signal(rate, p_value));
         }
         true
     }

@@ -26,6 +26,8 @@ pub use self::recent::Recent;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion {
     pub rate: bool,
+    /// Not kept from being learned, which a lasting rise must be in the end, but told once.
+    pub ramp: bool,
     pub outcomes: bool,
     pub place: bool,
     pub replay: bool,
@@ -74,6 +76,9 @@ impl Profile {
         self.last_seen = self.last_seen.max(event.time);
         if suspicion.rate {
             self.rate.exclude_current();
+        }
+        if suspicion.ramp {
+            self.rate.tell_ramp();
         }
         if suspicion.outcomes {
             self.outcomes.exclude_current();

@@ -23,6 +23,8 @@ const SEASONS: usize = 48;
 
 /// What a season learned halves in this time.
 const SEASON_HALF_LIFE_HOURS: f32 = 14.0 * 24.0;
+/// Before this much history expectations follow what comes.
+const YOUNG_HOURS: f32 = 1.0;
 /// What is borrowed weighs as much as this many hours of a season's own history.
 const SHRINKAGE_HOURS: f32 = 1.0;
 /// The level follows the last hour or so.
@@ -70,8 +72,9 @@ struct Window {
     mean: f32,
     /// Highest count of a closed window, decayed.
     peak: f32,
-    /// How the hour before this window compared with its season. Taken when the window
-    /// opens: what happens in it must not raise what is expected of it.
+    /// Expected events a second in this season, and how the hour before compared with its
+    /// own. Taken when the window opens: what happens in it must not raise what is expected.
+    seasonal_rate: f32,
     level: f32,
 }
 
@@ -93,12 +96,18 @@ pub struct Ramp {
     pub expected: f32,
     /// Start of the first hour that counts, in seconds since the epoch.
     pub since: i64,
+    /// Whether this rise was told already.
+    pub is_told: bool,
     /// Index of dispersion of whole hours around their season.
     dispersion: f32,
+    /// Hours that were known of the present season when it began.
+    known_hours: f32,
 }
 
 /// Weight of one hour in the dispersion of hours.
 const RAMP_DISPERSION_WEIGHT: f32 = 0.02;
+/// An hour of the day that was not seen before cannot say that a rate has shifted.
+const MIN_KNOWN_HOURS: f32 = 0.45;
 /// Shift that the cumulative sum is built to find.
 const RAMP_RATIO: f32 = 2.0;
 
@@ -106,12 +115,15 @@ impl Ramp {
     /// Takes one hour; `mean` is its season's expectation, `uncertainty` the squared
     /// relative error of that.
     fn add(&mut self, start: i64, count: f32, mean: f32, uncertainty: f32) {
+        if self.known_hours < MIN_KNOWN_HOURS {
+            return;
+        }
         let dispersion = self.dispersion.max(1.0) + mean * uncertainty;
         let gain = (count * RAMP_RATIO.ln() - mean * (RAMP_RATIO - 1.0)) / dispersion;
         if self.evidence + gain <= 0.0 {
             let ratio = (count - mean).powi(2) / mean.max(0.5);
             let dispersion = self.dispersion + RAMP_DISPERSION_WEIGHT * (ratio - self.dispersion);
-            *self = Self { dispersion, ..Self::default() };
+            *self = Self { dispersion, known_hours: self.known_hours, ..Self::default() };
             return;
         }
         if self.evidence == 0.0 {
@@ -152,6 +164,7 @@ impl RateProfile {
             squared_error: 0.0,
             mean: 0.0,
             peak: 0.0,
+            seasonal_rate: 0.0,
             level: 1.0,
         };
         Self {
@@ -211,15 +224,15 @@ impl RateProfile {
     pub fn forecast(&self, which: usize) -> Forecast {
         let length = WINDOW_SECONDS[which];
         let season = season_of(self.window_start(which));
-        let mean =
-            self.seasonal_rate(season) * f64::from(self.windows[which].level) * length as f64;
-        let mean = mean.max(1e-3);
-        let dispersion = self.windows[which].dispersion();
+        let window = &self.windows[which];
+        let mean = (f64::from(window.seasonal_rate * window.level) * length as f64).max(1e-3);
+        let dispersion = window.dispersion();
         // Three sources of variance beyond Poisson: dispersion within the season, the
         // uncertainty of the rate itself, and a season of which little was seen so far.
         let rate_uncertainty = dispersion / f64::from(self.overall.events).max(0.5);
-        let inverse_size =
-            (dispersion - 1.0) / mean + rate_uncertainty + self.season_uncertainty(season);
+        let inverse_size = (dispersion - 1.0) / mean
+            + rate_uncertainty
+            + f64::from(season_uncertainty(self.known_hours(season)));
         Forecast { mean, size: 1.0 / inverse_size }
     }
 
@@ -231,11 +244,10 @@ impl RateProfile {
         f64::from(self.seasons[season].shrunk_to(same_hour)) / HOUR as f64
     }
 
-    /// Squared relative error of a season's mean: never quite sure, and unsure while the
-    /// season is new. The same hour on the other kind of day tells half as much.
-    fn season_uncertainty(&self, season: usize) -> f64 {
-        let hours = self.seasons[season].hours + 0.5 * self.seasons[other_day(season)].hours;
-        0.04 + 0.7 / (1.0 + f64::from(hours))
+    /// Hours of history that tell about a season. The same hour on the other kind of day
+    /// tells half as much.
+    fn known_hours(&self, season: usize) -> f32 {
+        self.seasons[season].hours + 0.5 * self.seasons[other_day(season)].hours
     }
 
     /// How the last hour compares with its season.
@@ -256,27 +268,42 @@ impl RateProfile {
                 self.learn_seasons(window.index * length, window.count, silence);
             }
         }
-        let level = self.level();
+        self.expect(which, next_index);
         let window = &mut self.windows[which];
-        window.level = level;
         window.index = next_index;
         window.count = 0;
         window.excluded = false;
     }
 
     fn add_to_ramp(&mut self, start: i64, count: u32, silence: i64) {
-        let season = season_of(start);
-        let mean = self.seasonal_rate(season) as f32 * HOUR as f32;
-        let uncertainty = self.season_uncertainty(season) as f32;
+        let mean = self.windows[RAMP_WINDOW].seasonal_rate * HOUR as f32;
+        let uncertainty = season_uncertainty(self.ramp.known_hours);
         self.ramp.add(start, count as f32, mean, uncertainty);
         if silence > 0 {
             self.ramp.add(start + HOUR, 0.0, mean * silence as f32, uncertainty);
         }
     }
 
+    /// Notes that the present rise was told.
+    pub fn tell_ramp(&mut self) {
+        self.ramp.is_told = true;
+    }
+
     /// Evidence of a slow, lasting rise.
     pub fn ramp(&self) -> &Ramp {
         &self.ramp
+    }
+
+    /// Sets what is expected of the window `index`, from what is known before it.
+    fn expect(&mut self, which: usize, index: i64) {
+        let season = season_of(index * WINDOW_SECONDS[which]);
+        let (seasonal_rate, level) = (self.seasonal_rate(season) as f32, self.level());
+        if which == RAMP_WINDOW {
+            self.ramp.known_hours = self.known_hours(season);
+        }
+        let window = &mut self.windows[which];
+        window.seasonal_rate = seasonal_rate;
+        window.level = level;
     }
 
     fn learn_dispersion(&mut self, which: usize, silence: i64) {
@@ -295,7 +322,14 @@ impl RateProfile {
     /// Teaches the window that began at `start` and the `silence` empty ones after it.
     fn learn_seasons(&mut self, start: i64, count: u32, silence: i64) {
         let length = WINDOW_SECONDS[SEASON_WINDOW];
+        let is_first = self.overall.hours < YOUNG_HOURS;
         self.learn_interval(start, length, count as f32);
+        if is_first {
+            // The windows that are open began when nothing was known.
+            for which in 0..WINDOW_SECONDS.len() {
+                self.expect(which, self.windows[which].index);
+            }
+        }
         let end = start + length * (silence + 1);
         let mut from = start + length;
         while from < end {
@@ -316,6 +350,12 @@ impl RateProfile {
         self.seasons[season].add(events, hours);
         self.overall.add(events, hours);
     }
+}
+
+/// Squared relative error of a season's mean: never quite sure, and unsure while the season
+/// is new.
+fn season_uncertainty(known_hours: f32) -> f32 {
+    0.04 + 0.7 / (1.0 + known_hours)
 }
 
 /// The same hour on a weekend for a weekday, and the reverse.
