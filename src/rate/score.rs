@@ -5,8 +5,6 @@ use super::ladder::Ladder;
 use super::surprise::Surprise;
 use super::{Prediction, SeasonalCount};
 
-/// Probability that a usual row lies within `lower..=upper`.
-const INTERVAL: f64 = 0.99;
 /// Part of the mean level added to expectations: see [`Ladder::push`].
 const FLOOR: f64 = 0.1;
 /// Larger values are taken as this large, so that sums stay finite.
@@ -18,6 +16,7 @@ pub struct ScoredRow {
     /// From 0, usual, to 1: 0.5 where incidents as rare as this come once in 500 rows.
     pub score: f64,
     pub expected: f64,
+    /// 99 of 100 usual rows lie from here to `upper`.
     pub lower: f64,
     pub upper: f64,
 }
@@ -48,7 +47,7 @@ impl SeriesScorer {
         let residuals = self.ladder.push(value, prediction.mean(), floor);
         let decades = self.incidents.push(self.surprise.push(residuals));
         self.season.learn(time, value);
-        let (lower, upper) = prediction.interval(INTERVAL);
+        let (lower, upper) = prediction.interval();
         ScoredRow {
             score: decades / (decades + ALERT_DECADES),
             expected: prediction.mean(),
