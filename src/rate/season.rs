@@ -12,7 +12,7 @@ const HALF_LIFE_WEEKS: f64 = 6.0;
 const HALF_LIFE_DAYS: f64 = 10.0;
 /// Values further from the expectation than this many standard deviations are
 /// learned as if they were this far, so that an attack cannot teach itself usual.
-const WINSOR_DEVIATIONS: f64 = 2.5;
+const WINSOR_DEVIATIONS: f64 = 2.0;
 /// Rows over which dispersion is learned.
 const DISPERSION_ROWS: f64 = 2000.0;
 /// Rows learned as they are, before there is a dispersion to judge them by.
