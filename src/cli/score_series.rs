@@ -125,3 +125,64 @@ fn seconds(number: f64) -> f64 {
         _ => number / 1e9,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn scored(input: &str) -> anyhow::Result<String> {
+        let mut output = Vec::new();
+        score(input.as_bytes(), "series.csv", &mut output)?;
+        Ok(String::from_utf8(output)?)
+    }
+
+    fn refusal(input: &str) -> String {
+        format!("{:#}", scored(input).unwrap_err())
+    }
+
+    #[test]
+    fn every_row_keeps_its_place_and_gains_four_figures() {
+        let output = scored("timestamp,value\n2015-02-26 21:42:53,104\n2015-02-26 21:47:53,0.5\n");
+        let output = output.unwrap();
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!(lines[0], "timestamp,value,score,expected,lower,upper");
+        assert!(lines[1].starts_with("2015-02-26 21:42:53,104,0,104,"), "{output}");
+        assert!(lines[2].starts_with("2015-02-26 21:47:53,0.5,"), "{output}");
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn the_same_moment_is_read_from_every_notation() {
+        for text in [
+            "2015-02-26 21:42:53",
+            "2015-02-26 21:42:53.000",
+            "2015-02-26T21:42:53Z",
+            "2015-02-26T22:42:53+01:00",
+            "1424986973",
+            "1424986973000",
+            "1424986973000000000",
+        ] {
+            assert_eq!(parse_time(text), Some(1_424_986_973.0), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_row_is_named_by_file_and_line() {
+        let rows = "timestamp,value\n1424986973,1\n";
+        assert!(
+            refusal(&format!("{rows}yesterday,1\n")).starts_with("series.csv:3: timestamp `yes")
+        );
+        assert!(
+            refusal(&format!("{rows}1424986974,NaN\n")).starts_with("series.csv:3: value `NaN`")
+        );
+        assert!(refusal(&format!("{rows}1424986974\n")).contains("line: 3"));
+        assert!(refusal("time,count\n").starts_with("series.csv:1: no column `timestamp`"));
+    }
+
+    #[test]
+    fn repeated_and_backward_times_are_scored_like_others() {
+        let rows = "timestamp,value\n100,1\n100,2\n50,3\n99999999,4\n";
+        assert_eq!(scored(rows).unwrap().lines().count(), 5);
+    }
+}

@@ -1,19 +1,14 @@
 //! From evidence to the return period of an incident, told once.
 
-use std::collections::VecDeque;
+use std::f64::consts::LOG10_E;
 
 /// A peak is evidence above what is left of the last peak, which halves in these rows...
-const PEAK_HALF_LIFE_ROWS: f64 = 100.0;
+const PEAK_HALF_LIFE_ROWS: f64 = 250.0;
 /// ...by at least this factor.
-const PEAK_MARGIN: f64 = 1.05;
-/// Part of the peaks that count as the tail, and the fewest.
-const TAIL_PART: f64 = 0.6;
-const TAIL_LEAST: usize = 5;
+const PEAK_MARGIN: f64 = 1.03;
 /// Mean excess assumed before there are peaks, and the peaks it weighs as.
 const PRIOR_EXCESS: f64 = 0.5;
 const PRIOR_PEAKS: f64 = 3.0;
-/// Rows of the history of peaks, so that memory is bounded.
-const HISTORY_ROWS: u64 = 32_768;
 /// Return period, in decades of rows, at which an incident opens: once in 500 rows.
 pub const ALERT_DECADES: f64 = 2.7;
 /// Within an incident only what is this many decades rarer is told again.
@@ -21,12 +16,14 @@ const ESCALATION_DECADES: f64 = 1.0;
 /// An incident ends after this many rows below the alert level.
 const QUIET_ROWS: u64 = 150;
 
-/// Peaks of the evidence and how often such peaks come.
+/// Peaks of the evidence and how often such peaks come: heights above the lowest are
+/// taken as exponential, the law that logarithms of p-values follow.
 #[derive(Clone, Debug, Default)]
 struct Peaks {
     recent: f64,
-    arrival: VecDeque<(u64, f64)>,
-    sorted: Vec<f64>,
+    count: f64,
+    total: f64,
+    lowest: f64,
 }
 
 impl Peaks {
@@ -37,36 +34,19 @@ impl Peaks {
         rises
     }
 
-    /// Decades of rows between peaks at least this high.
-    fn return_decades(&self, row: u64, peak: f64) -> f64 {
-        let peaks = self.sorted.len();
-        let tail = ((TAIL_PART * peaks as f64) as usize).max(TAIL_LEAST).min(peaks);
-        let threshold = match (peaks - tail).checked_sub(1) {
-            Some(below) => self.sorted[below],
-            None => self.sorted.first().copied().unwrap_or(0.0),
-        };
-        let count = if peak <= threshold {
-            (peaks - self.sorted.partition_point(|&other| other < peak)) as f64 + 1.0
-        } else {
-            let excesses: f64 = self.sorted[peaks - tail..].iter().map(|s| s - threshold).sum();
-            let mean = (excesses + PRIOR_PEAKS * PRIOR_EXCESS) / (tail as f64 + PRIOR_PEAKS);
-            (tail as f64 + 0.5) * (-(peak - threshold) / mean).exp()
-        };
-        let rows = row.min(HISTORY_ROWS) as f64 + 1.0;
-        (rows / count.max(f64::MIN_POSITIVE)).log10().max(0.0)
+    /// Decades of rows between peaks at least this high, in `rows` rows so far.
+    fn return_decades(&self, rows: f64, peak: f64) -> f64 {
+        let excesses = self.total - self.count * self.lowest;
+        let mean = (excesses + PRIOR_PEAKS * PRIOR_EXCESS) / (self.count + PRIOR_PEAKS);
+        let excess = (peak - self.lowest).max(0.0);
+        let decades = (rows / (self.count + 0.5)).log10() + excess / mean * LOG10_E;
+        decades.max(0.0)
     }
 
-    fn learn(&mut self, row: u64, peak: f64) {
-        while let Some(&(at, oldest)) = self.arrival.front()
-            && at + HISTORY_ROWS < row
-        {
-            self.arrival.pop_front();
-            let at = self.sorted.partition_point(|&other| other < oldest);
-            self.sorted.remove(at);
-        }
-        self.arrival.push_back((row, peak));
-        let at = self.sorted.partition_point(|&other| other <= peak);
-        self.sorted.insert(at, peak);
+    fn learn(&mut self, peak: f64) {
+        self.lowest = if self.count == 0.0 { peak } else { self.lowest.min(peak) };
+        self.count += 1.0;
+        self.total += peak;
     }
 }
 
@@ -93,8 +73,8 @@ impl Incidents {
         if !self.peaks.rises(evidence) {
             return 0.0;
         }
-        let decades = self.peaks.return_decades(row, evidence);
-        self.peaks.learn(row, evidence);
+        let decades = self.peaks.return_decades(self.row as f64, evidence);
+        self.peaks.learn(evidence);
         self.tell_once(row, decades)
     }
 

@@ -12,7 +12,7 @@ const HALF_LIFE_WEEKS: f64 = 6.0;
 const HALF_LIFE_DAYS: f64 = 10.0;
 /// Values further from the expectation than this many standard deviations are
 /// learned as if they were this far, so that an attack cannot teach itself usual.
-const WINSOR_DEVIATIONS: f64 = 2.5;
+const WINSOR_DEVIATIONS: f64 = 2.0;
 /// Rows over which dispersion is learned.
 const DISPERSION_ROWS: f64 = 2000.0;
 /// Rows learned as they are, before there is a dispersion to judge them by.
@@ -22,7 +22,7 @@ const QUIET_FLOOR: f64 = 0.1;
 /// Keeps divisions finite for a series that is zero throughout; far below any count.
 const TINY: f64 = 1e-12;
 
-/// A mean with the weight behind it.
+/// A mean with the weight behind it, small since there are 192 a series.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
     sum: f32,
@@ -57,6 +57,7 @@ pub struct SeasonalCount {
     step: f64,
 }
 
+/// The overall mean: long sums want the precision.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean64 {
     sum: f64,
@@ -149,7 +150,7 @@ impl SeasonalCount {
     }
 
     /// The variance a dispersion of one would give.
-    pub(super) fn scale(&self, expected: f64) -> f64 {
+    fn scale(&self, expected: f64) -> f64 {
         expected.abs().max(QUIET_FLOOR * self.level().abs()) + TINY
     }
 

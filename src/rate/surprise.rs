@@ -7,8 +7,8 @@ use super::ladder::WINDOWS;
 const LONG_ROWS: usize = 32_768;
 /// Rows of the short memory, some days of five-minute rows: what was wild a month
 /// ago and calm since is news when it is wild again.
-const SHORT_ROWS: usize = 1200;
-const SHORT_WEIGHT: f64 = 1.0 / 3.0;
+const SHORT_ROWS: usize = 1500;
+const SHORT_WEIGHT: f64 = 0.2;
 /// Rows before anything is called surprising.
 const LEAST_ROWS: usize = 100;
 
