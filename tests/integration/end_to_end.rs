@@ -34,7 +34,7 @@ fn usage_query(bucket: &str) -> String {
 }
 
 /// A topic with `traffic` in it.
-async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
+pub async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
     let topic = unique("access");
     broker.create_topic(&topic, PARTITIONS).await;
     for partition in 0..PARTITIONS {
@@ -43,7 +43,7 @@ async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
     topic
 }
 
-fn kafka_settings(topic: &str, more: &str) -> String {
+pub fn kafka_settings(topic: &str, more: &str) -> String {
     let brokers = broker().place.address();
     format!(
         "[source]\nkind = \"kafka\"\nbatch_records = 2_000\n\
@@ -52,18 +52,18 @@ fn kafka_settings(topic: &str, more: &str) -> String {
     )
 }
 
-async fn count(store: &Store, table: &str) -> usize {
+pub async fn count(store: &Store, table: &str) -> usize {
     // Before the service has migrated there is no table.
     let answer = store.query_table(&format!("SELECT count() FROM {table}"), &[]).await;
     answer.map_or(0, |table| table.rows[0][0].parse().unwrap())
 }
 
-async fn wait_for_rows(store: &Store, table: &str, rows: usize) {
+pub async fn wait_for_rows(store: &Store, table: &str, rows: usize) {
     eventually(&format!("{rows} rows in {table}"), async || count(store, table).await >= rows).await;
 }
 
 /// Raw rows, minutes and hours are what was sent, and the ledger has no gap, overlap or doubt.
-async fn assert_exact(store: &Store, traffic: &Traffic) {
+pub async fn assert_exact(store: &Store, traffic: &Traffic) {
     eventually("every batch is done", async || {
         let completeness = analyst_query("completeness").unwrap();
         store.query_table(completeness.sql, &[]).await.unwrap().rows.is_empty()

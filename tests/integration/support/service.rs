@@ -45,6 +45,11 @@ pub fn run(settings: &str, stdin: Stdio) -> Output {
     child.unwrap().wait_with_output().unwrap()
 }
 
+/// Settings of a service that reads files and ends.
+pub fn file_settings(paths: &[&Path]) -> String {
+    format!("[source]\nkind = \"file\"\nbatch_records = 500\n[source.file]\npaths = {paths:?}\n")
+}
+
 /// The last line on standard error: what a person reads when it fails.
 pub fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
@@ -106,6 +111,16 @@ impl Service {
         self.get("/readyz").0 == 200
     }
 
+    /// Waits until `/readyz` names what is waited for; meanwhile the process counts as alive.
+    pub async fn wait_until_it_waits_for(&self, part: &str) {
+        eventually(&format!("waits for {part}"), async || {
+            let (status, body) = self.get("/readyz");
+            status == 503 && body.contains(&format!("\"{part}\""))
+        })
+        .await;
+        assert_eq!(self.get("/healthz").0, 200);
+    }
+
     /// The sum of a metric over its labels.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").1;
@@ -117,11 +132,20 @@ impl Service {
         values.map(|value| value.parse::<f64>().unwrap()).sum()
     }
 
+    /// Waits until it ends by itself, as it does at the end of a file.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        self.wait_for_end(DEADLINE)
+    }
+
     /// SIGTERM; panics when it does not end within its bound (and a little for slow machines).
     pub fn terminate(mut self) -> (ExitStatus, String) {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(SHUTDOWN_SECONDS + 5);
+        self.wait_for_end(Duration::from_secs(SHUTDOWN_SECONDS + 5))
+    }
+
+    fn wait_for_end(&mut self, within: Duration) -> (ExitStatus, String) {
+        let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return (status, self.log());

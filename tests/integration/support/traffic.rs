@@ -1,10 +1,11 @@
 //! A log to send through the service, and an independent account of what is in it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use keywatch::event::EventTime;
-use keywatch::generate::{ConfuserKind, Generator, PLACES, Place, Plan, Selection};
+use keywatch::generate::{ConfuserKind, Generator, JsonLines, PLACES, Place, Plan, Selection};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -49,7 +50,7 @@ impl Traffic {
         let end = EventTime::now().plus_seconds(-300.0);
         let (london, sydney) = (place("London"), place("Sydney"));
         let steady = (0..600).flat_map(|n| {
-            let time = end.plus_seconds(f64::from(n - 600) * 20.0);
+            let time = end.plus_seconds(f64::from(n) * 20.0 - 12_000.0);
             [REPLAYED_KEY, TRAVELLING_KEY].map(|key| signed(key, n, time, london))
         });
         self.events.extend(steady);
@@ -75,6 +76,18 @@ impl Traffic {
         }
         self.events.sort_by_cached_key(time);
         self
+    }
+
+    /// The two attacked keys alone.
+    pub fn attacks() -> Self {
+        Self { events: Vec::new() }.with_attacks()
+    }
+
+    /// A JSON object a line; the extension decides the compression.
+    pub fn write(&self, path: &Path) {
+        let mut lines = JsonLines::create(path).unwrap();
+        self.events.iter().for_each(|event| lines.write(event).unwrap());
+        lines.finish().unwrap();
     }
 
     /// The payloads of one partition: all requests of a key are in the same one.
@@ -138,7 +151,7 @@ pub fn undecodable() -> Vec<Vec<u8>> {
         format!(r#"{{"time": "2026-03-01T12:00:00Z", "api_key": "sk_live_{SECRET_WORD}"#).into(),
         format!("sk_live_{SECRET_WORD} is no JSON").into(),
         [br#"{"api_key": "sk_live_"#, SECRET_WORD.as_bytes(), b"\xff\xfe\"}"].concat(),
-        serde_json::to_vec(&good).unwrap().repeat(5_000),
+        serde_json::to_vec(&good).unwrap().repeat(30_000),
     ];
     let mut with = |field: &str, value: Value| {
         let mut bad = good.clone();
