@@ -119,6 +119,7 @@ enum Fault {
 
 #[derive(Debug, Default)]
 struct Connection {
+    was_up: bool,
     fault: Option<Fault>,
     /// Why the last broker went away: the sum "all are down" does not tell.
     last_reason: String,
@@ -147,9 +148,22 @@ impl ConnectionLog {
 
     /// A broker is connected, or took a record.
     pub(crate) fn up(&self) {
-        let fault = self.lock().fault.take();
-        if fault.is_some() {
+        let mut connection = self.lock();
+        connection.was_up = true;
+        if connection.fault.take().is_some() {
             info!(brokers = %self.brokers, "Kafka is reachable again");
+        }
+    }
+
+    /// What is wrong at present, in a few words; the log has the details.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let connection = self.lock();
+        match connection.fault {
+            Some(Fault::Unreachable) => Some("no Kafka broker can be reached".into()),
+            Some(Fault::Credentials) => Some("Kafka refuses the credentials".into()),
+            Some(Fault::Encryption) => Some("no encrypted connection to Kafka".into()),
+            None if connection.was_up => None,
+            None => Some("not connected to Kafka yet".into()),
         }
     }
 
@@ -216,12 +230,15 @@ mod tests {
     #[test]
     fn an_outage_is_said_once_with_its_reason_and_again_after_recovery() {
         let log = log();
+        assert_eq!(log.trouble().unwrap(), "not connected to Kafka yet");
         let refused = "127.0.0.1:9: Connection refused";
         assert_eq!(log.news_of(Some(RDKafkaErrorCode::BrokerTransportFailure), refused), None);
         let down = || log.news_of(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert!(down().unwrap().ends_with(refused));
         assert_eq!(down(), None);
+        assert_eq!(log.trouble().unwrap(), "no Kafka broker can be reached");
         log.up();
+        assert_eq!(log.trouble(), None);
         assert!(down().is_some());
     }
 

@@ -10,7 +10,7 @@
 //! between them is short, so that a slow store slows reading down and memory stays flat.
 
 mod core;
-mod resume;
+mod intake;
 mod writer;
 
 use std::future::Future;
@@ -19,8 +19,10 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{Config, SourceKind};
 use crate::decode::DecodeError;
@@ -36,6 +38,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
 
 pub use self::core::{Core, Processed};
+use self::intake::Intake;
 use self::writer::{Stored, Writer};
 
 /// Batches between scoring and storing.
@@ -94,7 +97,6 @@ pub async fn run(
         SourceKind::Stdin => run_from(StdinSource::new(limits), config, health, shutdown).await,
         SourceKind::Http => {
             let source = HttpSource::bind(&config.source.http, limits).await?;
-            info!(address = %source.local_address(), "taking events at POST /v1/events");
             run_from(source, config, health, shutdown).await
         }
     }
@@ -112,102 +114,124 @@ pub async fn run_from<S: Source>(
 ) -> Result<Summary, AppError> {
     let core = Core::new(config)?;
     let store = Arc::new(Store::new(&config.clickhouse));
-    let ready = async {
-        store.wait_until_ready().await?;
-        store.migrate().await
-    };
+    let vitals = Vitals { health: health.clone(), store: Arc::clone(&store) };
     tokio::select! {
         () = shutdown.cancelled() => return Ok(Summary::default()),
-        outcome = keep_beating(health, ready) => { outcome?; }
+        outcome = vitals.keep_beating(prepare(&store)) => outcome?,
     }
-    health.ready(Part::ClickHouse);
     let outbox = deliver::start(config, &store)?;
     let (processed, queue) = mpsc::channel(QUEUED_BATCHES);
     let (stored, done) = mpsc::channel(QUEUED_BATCHES);
     let writer = Writer::new(config, Arc::clone(&store), outbox, stored)?;
     let writer = tokio::spawn(writer.run(queue));
-    let mut pipeline = Pipeline { source, core, store, processed, done, health: health.clone() };
+    let intake = Intake::new(source, store);
+    let mut pipeline = Pipeline { intake, core, processed, done, vitals };
 
-    let outcome = pipeline.turn_until(shutdown).await;
+    let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
+    let outcome = pipeline.turn_until(shutdown, reload).await;
     let within = Duration::from_secs(config.service.shutdown_seconds);
     let finished = pipeline.finish(writer, within).await?;
     outcome?;
     Ok(finished)
 }
 
-/// Waiting for a server is not hanging.
-async fn keep_beating<T>(health: &Health, work: impl Future<Output = T>) -> T {
-    let mut ticks = tokio::time::interval(Duration::from_secs(5));
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            outcome = &mut work => return outcome,
-            _ = ticks.tick() => health.beat(),
+/// Waits for ClickHouse and brings its tables up to date.
+async fn prepare(store: &Store) -> Result<(), StoreError> {
+    store.wait_until_ready().await?;
+    store.until_available(|| store.migrate()).await?;
+    Ok(())
+}
+
+/// How often health is looked at.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// What `/healthz` and `/readyz` are told.
+struct Vitals {
+    health: Health,
+    store: Arc<Store>,
+}
+
+impl Vitals {
+    /// Waiting for a server is not hanging.
+    async fn keep_beating<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut pulse = interval(PULSE);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                _ = pulse.tick() => {
+                    self.health.beat();
+                    if let Some(reason) = self.store.trouble() {
+                        self.health.waiting(Part::ClickHouse, reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, source_trouble: Option<String>) {
+        self.health.beat();
+        let parts = [(Part::Source, source_trouble), (Part::ClickHouse, self.store.trouble())];
+        for (part, trouble) in parts {
+            match trouble {
+                Some(reason) => self.health.waiting(part, reason),
+                None => self.health.ready(part),
+            }
         }
     }
 }
 
 /// The reading and scoring half.
 struct Pipeline<S> {
-    source: S,
+    intake: Intake<S>,
     core: Core,
-    store: Arc<Store>,
     processed: mpsc::Sender<Processed>,
     done: mpsc::Receiver<Stored>,
-    health: Health,
-}
-
-/// What a turn of the pipeline waits for.
-enum Turn<'a> {
-    Batch(mpsc::Permit<'a, Processed>, RawBatch),
-    Stored(Stored),
-    Idle,
-    SourceEnded,
-    WriterEnded,
+    vitals: Vitals,
 }
 
 impl<S: Source> Pipeline<S> {
-    async fn turn_until(&mut self, shutdown: &CancellationToken) -> Result<(), AppError> {
-        let mut resume = resume::Resume::default();
-        self.health.ready(Part::Source);
+    /// Turns until `shutdown`, the end of the source, or the end of the writer, which tells
+    /// its reason itself. Every wait is one of these branches, so that none hides another.
+    async fn turn_until(
+        &mut self,
+        shutdown: &CancellationToken,
+        reload: Duration,
+    ) -> Result<(), AppError> {
+        let mut pulse = interval(PULSE);
+        let mut reloads = interval(reload);
+        for timer in [&mut pulse, &mut reloads] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         loop {
-            self.health.beat();
-            let turn = tokio::select! {
+            tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                stored = self.done.recv() => stored.map_or(Turn::WriterEnded, Turn::Stored),
-                turn = next_batch(&mut self.source, &self.processed) => turn?,
-                () = tokio::time::sleep(Duration::from_secs(5)) => Turn::Idle,
-            };
-            match turn {
-                Turn::Batch(permit, batch) => {
-                    let mut batches = resume.cut(&self.store, batch).await?.into_iter();
-                    if let Some(first) = batches.next() {
-                        permit.send(process(&mut self.core, &first));
+                _ = pulse.tick() => self.vitals.report(self.intake.source.trouble()),
+                _ = reloads.tick() => self.core.reload_databases(),
+                stored = self.done.recv() => match stored {
+                    Some(Stored { partition, last_offset }) => {
+                        self.intake.source.commit(&partition, last_offset).await?;
                     }
-                    for batch in batches {
-                        let processed = process(&mut self.core, &batch);
-                        if self.processed.send(processed).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                }
-                Turn::Stored(stored) => {
-                    self.source.commit(&stored.partition, stored.last_offset).await?;
-                }
-                Turn::Idle => self.core.reload_databases(),
-                Turn::SourceEnded | Turn::WriterEnded => return Ok(()),
+                    None => return Ok(()),
+                },
+                next = next_batch(&mut self.intake, &self.processed) => match next? {
+                    Some((place, batch)) => place.send(process(&mut self.core, &batch)),
+                    None => return Ok(()),
+                },
             }
         }
     }
 
-    /// Lets the writer store what is under way, commits it, leaves the source.
+    /// Lets the writer store what is under way, commits it, leaves the source: all `within`
+    /// the bound, of which storing may take half.
     async fn finish(
         self,
-        writer: tokio::task::JoinHandle<Result<(Outbox, Summary), StoreError>>,
+        writer: JoinHandle<Result<(Outbox, Summary), StoreError>>,
         within: Duration,
     ) -> Result<Summary, AppError> {
-        let Self { mut source, processed, mut done, .. } = self;
+        let deadline = Instant::now() + within;
+        let Self { intake: Intake { mut source, .. }, processed, mut done, .. } = self;
         drop(processed);
         let abort = writer.abort_handle();
         let drain = async {
@@ -216,16 +240,20 @@ impl<S: Source> Pipeline<S> {
             }
             Ok::<_, AppError>(writer.await??)
         };
-        let Ok(drained) = tokio::time::timeout(within, drain).await else {
-            abort.abort();
-            warn!("not everything could be stored in time; it is read again at the next start");
-            source.close(within).await?;
-            return Ok(Summary::default());
+        let drained = tokio::time::timeout(within / 2, drain).await;
+        abort.abort();
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let closed = source.close(rest);
+        let (outbox, summary) = match drained {
+            Ok(drained) => drained?,
+            Err(_) => {
+                warn!("not everything could be stored in time; it is read again at the next start");
+                (Outbox::default(), Summary::default())
+            }
         };
-        let (outbox, summary) = drained?;
-        source.close(within).await?;
-        for remaining in outbox.shutdown(within).await {
-            info!(?remaining, "alerts left to deliver at the next start");
+        let (closed, _) = tokio::join!(closed, outbox.shutdown(rest));
+        if let Err(error) = closed {
+            warn!(%error, "left the source without an orderly end");
         }
         Ok(summary)
     }
@@ -233,12 +261,11 @@ impl<S: Source> Pipeline<S> {
 
 /// A place in the queue first, so that a batch is only taken when it can be passed on.
 async fn next_batch<'a, S: Source>(
-    source: &mut S,
+    intake: &mut Intake<S>,
     processed: &'a mpsc::Sender<Processed>,
-) -> Result<Turn<'a>, AppError> {
-    let Ok(permit) = processed.reserve().await else { return Ok(Turn::WriterEnded) };
-    let batch = source.next().await?;
-    Ok(batch.map_or(Turn::SourceEnded, |batch| Turn::Batch(permit, batch)))
+) -> Result<Option<(mpsc::Permit<'a, Processed>, RawBatch)>, AppError> {
+    let Ok(place) = processed.reserve().await else { return Ok(None) };
+    Ok(intake.next().await?.map(|batch| (place, batch)))
 }
 
 /// Scoring takes the thread for milliseconds: the runtime is told.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -15,6 +16,9 @@ use crate::store::{Store, StoreError, StoredBatch};
 
 use super::core::Processed;
 use super::{AppError, Summary};
+
+/// A flood of garbage must not wait for one acknowledgement after the other.
+const DEAD_LETTERS_ON_THE_WAY: usize = 1_000;
 
 /// Everything of a partition up to this offset is safe.
 #[derive(Clone, Debug)]
@@ -101,12 +105,14 @@ impl Writer {
     /// A failure here loses nothing: `rejected_events` has the rejection already.
     async fn send_dead_letters(&self, processed: &Processed) {
         let Some(producer) = &self.dead_letters else { return };
-        for rejection in &processed.rejections {
+        let send = async |rejection: &Rejection| {
             let headers = headers(&processed.partition, rejection);
-            let headers: Vec<(&str, &str)> =
-                headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
-            let payload = rejection.masked_payload.as_bytes();
-            if let Err(error) = producer.send(None, payload, &headers).await {
+            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+            producer.send(None, rejection.masked_payload.as_bytes(), &headers).await
+        };
+        let mut sent = stream::iter(&processed.rejections).map(send).buffered(DEAD_LETTERS_ON_THE_WAY);
+        while let Some(outcome) = sent.next().await {
+            if let Err(error) = outcome {
                 warn!(%error, "dead letters not sent; they are in rejected_events");
                 return;
             }

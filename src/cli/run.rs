@@ -36,18 +36,14 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
     let shutdown = CancellationToken::new();
     let listener =
         telemetry::ops::bind(config.service.listen).await.map_err(|error| anyhow!(error))?;
-    let stop = shutdown.clone();
-    let ops = telemetry::ops::serve(listener, metrics, health.clone(), async move {
-        stop.cancelled().await;
-    });
-    let ops = tokio::spawn(ops);
+    let address = listener.local_addr().context("service.listen")?;
+    // The endpoints answer until the end, and have nothing to lose then.
+    let forever = std::future::pending();
+    tokio::spawn(telemetry::ops::serve(listener, metrics, health.clone(), forever));
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    info!(listen = %config.service.listen, "metrics and health");
+    info!(%address, "answering /metrics, /healthz and /readyz");
 
     let outcome = app::run(config, &health, &shutdown).await;
-    shutdown.cancel();
-    // The endpoints have nothing to lose.
-    let _ = ops.await;
     Ok(outcome.map_err(|error| anyhow!(error))?)
 }
 

@@ -25,6 +25,8 @@ pub use self::stdin::StdinSource;
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     pub partition: PartitionId,
+    /// Changes when the partition may have been read by somebody else meanwhile.
+    pub ownership: u64,
     /// All payloads, one after the other.
     bytes: Vec<u8>,
     records: Vec<(i64, Range<usize>)>,
@@ -32,7 +34,7 @@ pub struct RawBatch {
 
 impl RawBatch {
     pub fn new(partition: PartitionId) -> Self {
-        Self { partition, bytes: Vec::new(), records: Vec::new() }
+        Self { partition, ownership: 0, bytes: Vec::new(), records: Vec::new() }
     }
 
     /// Appends a record. Offsets must rise; gaps (compaction, transactions) are allowed.
@@ -94,6 +96,11 @@ impl From<&SourceConfig> for BatchLimits {
 pub trait Source: Send {
     /// The next batch, or `None` when the source has ended. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Result<Option<RawBatch>, SourceError>> + Send;
+
+    /// What stands between this source and its records, for operators; `None` when nothing does.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Says that everything of `partition` up to and including `last_offset` is stored.
     fn commit(

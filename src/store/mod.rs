@@ -8,6 +8,7 @@ mod query;
 mod rows;
 mod write;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -27,6 +28,8 @@ pub struct Store {
     url: String,
     database: String,
     raw_retention_days: u32,
+    /// Why an operation is being repeated.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Store {
@@ -43,7 +46,17 @@ impl Store {
             url: config.url.clone(),
             database: config.database.clone(),
             raw_retention_days: config.raw_retention_days,
+            trouble: Arc::default(),
         }
+    }
+
+    /// What an operation waits for at present; `None` when the last one succeeded.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Waits for as long as the server is down, and logs what it waits for. Cancel safe.
@@ -77,7 +90,7 @@ impl Store {
     }
 
     /// Repeats `operation` with growing pauses until it succeeds or fails for good.
-    async fn until_available<T, F, Fut>(&self, operation: F) -> Result<T, StoreError>
+    pub(crate) async fn until_available<T, F, Fut>(&self, operation: F) -> Result<T, StoreError>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
@@ -87,14 +100,17 @@ impl Store {
             .with_max_delay(Duration::from_secs(10))
             .with_jitter()
             .without_max_times();
-        operation
+        let outcome = operation
             .retry(pauses)
             .when(StoreError::is_retryable)
             .notify(|error, pause| {
+                self.set_trouble(Some(error.to_string()));
                 metrics::counter!("keywatch_store_retries_total").increment(1);
                 tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "waiting for ClickHouse");
             })
-            .await
+            .await;
+        self.set_trouble(None);
+        outcome
     }
 
     fn error(&self, doing: &str, error: &clickhouse::error::Error) -> StoreError {

@@ -1,7 +1,5 @@
 //! Alerts reach a real SMTP server and a real HTTP receiver, whatever those do.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +10,10 @@ use keywatch::deliver::{Channel, EmailChannel, Outbox, OutboxSettings, WebhookCh
 use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::EventTime;
 use mailparse::MailHeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::mailbox::{Certificate, Mailbox};
-use crate::support::receiver::{Answer, Receiver};
+use crate::support::receiver::{Answer, Receiver, verified};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PASSWORD: &str = "correct horse battery staple";
@@ -270,23 +268,6 @@ fn webhook(url: &str) -> WebhookChannel {
         timeout_seconds: 1,
     };
     WebhookChannel::new(&config).unwrap()
-}
-
-/// Asks the reference implementation; `None` when it refuses.
-fn verified(secret: &str, headers: &Value, body: &str) -> Option<Value> {
-    let script =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/support/verify_webhook.mjs");
-    let mut node = Command::new("node")
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("node starts");
-    let input = json!({ "secret": secret, "headers": headers, "body": body });
-    node.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-    let output = node.wait_with_output().unwrap();
-    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 
 #[tokio::test]

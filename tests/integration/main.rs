@@ -1,10 +1,13 @@
 //! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backtest_cli;
 mod check_config;
 mod clickhouse;
 mod deliver;
+mod end_to_end;
 mod enrich;
+mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;

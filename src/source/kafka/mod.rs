@@ -107,7 +107,7 @@ fn subscribe(
 impl Source for KafkaSource {
     async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
         loop {
-            let Some(OwnedBatch { batch, ownership }) = self.batches.recv().await.transpose()?
+            let Some(OwnedBatch { mut batch, ownership }) = self.batches.recv().await.transpose()?
             else {
                 return Ok(None);
             };
@@ -116,9 +116,14 @@ impl Source for KafkaSource {
             });
             if is_ours {
                 count_batch(&batch);
+                batch.ownership = ownership;
                 return Ok(Some(batch));
             }
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.consumer.upgrade()?.context().connection.trouble()
     }
 
     async fn commit(

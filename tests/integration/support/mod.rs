@@ -1,6 +1,9 @@
 //! Starts the real parts.
 
 pub mod clickhouse;
+pub mod geo;
 pub mod kafka;
 pub mod mailbox;
 pub mod receiver;
+pub mod service;
+pub mod traffic;

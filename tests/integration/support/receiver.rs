@@ -1,6 +1,8 @@
 //! A webhook receiver for one test: answers as told, keeps what it got.
 
 use std::collections::VecDeque;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -29,6 +32,13 @@ pub struct Received {
 impl Received {
     pub fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
+    }
+
+    /// The payload, when the reference implementation accepts the signature.
+    pub fn verified(&self, secret: &str) -> Option<Value> {
+        let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+        let headers = names.map(|name| (name, self.header(name))).into_iter().collect();
+        verified(secret, &headers, str::from_utf8(&self.body).unwrap())
     }
 }
 
@@ -93,4 +103,21 @@ async fn receive(
         Answer::Hang => std::future::pending().await,
     };
     (StatusCode::from_u16(status).unwrap(), headers)
+}
+
+/// Asks the reference implementation; `None` when it refuses.
+pub fn verified(secret: &str, headers: &Value, body: &str) -> Option<Value> {
+    let script =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/support/verify_webhook.mjs");
+    let mut node = Command::new("node")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("node starts");
+    let input = json!({ "secret": secret, "headers": headers, "body": body });
+    node.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
