@@ -65,14 +65,15 @@ impl Journal {
         self.lock().iter().filter(is_news).cloned().collect()
     }
 
-    /// By kind of attack, those that had begun at `now`.
+    /// By kind of attack, those that had begun at `now`. An attack is found by any alert on
+    /// its key while it lasts: which sign gave it away is told, and does not matter here.
     pub(super) fn found(&self, now: EventTime) -> BTreeMap<&str, Found> {
         let sightings = self.sightings();
         let mut kinds: BTreeMap<&str, Found> = BTreeMap::new();
         for label in self.labels().iter().filter(|label| label.start <= now) {
             let found = kinds.entry(&label.kind).or_default();
             found.attacks += 1;
-            let first = sightings.iter().find(|sighting| label.is_found_by(&sighting.alert));
+            let first = sightings.iter().find(|sighting| label.covers(&sighting.alert));
             if let Some(Sighting { alert, at }) = first {
                 found.seconds.push(seconds_after(*at, label.start));
                 found.detectors.extend(alert.detectors.first().map(|first| first.as_str()));

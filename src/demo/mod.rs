@@ -128,7 +128,11 @@ async fn show(
 ) -> Result<(), DemoError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
     let listener = telemetry::ops::bind(address).await?;
-    screen.say("Starting ClickHouse, a mailbox and a webhook receiver on this machine ...");
+    screen.say(&format!(
+        "Keywatch demo: {} API keys, {:.0} requests/s for {:.0} s, and attacks on some of the keys.\n\
+         Starting ClickHouse, a mailbox and a webhook receiver on this machine ...",
+        traffic::KEYS, options.rate, options.seconds
+    ));
     let parts = tokio::select! {
         parts = Parts::start(options, screen) => parts?,
         () = shutdown.cancelled() => return Ok(()),
@@ -147,12 +151,13 @@ async fn show(
     let terminal = Terminal::new(screen.clone(), journal.clone());
     let outbox = |store: &Arc<Store>| start_outbox(&config, store, terminal, &live_since);
     let (health, metrics) = (Health::default(), telemetry::metrics::install()?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let endpoints = telemetry::ops::serve(listener, metrics, health.clone(), stopped);
+    let _stop = stop.drop_guard();
+    tokio::spawn(endpoints);
     screen.learning();
-    tokio::select! {
-        outcome = app::run_from(source, &config, &health, shutdown, outbox) => { outcome?; }
-        // The endpoints end with the service.
-        _ = telemetry::ops::serve(listener, metrics, health.clone(), std::future::pending()) => {}
-    }
+    app::run_from(source, &config, &health, shutdown, outbox).await?;
     screen.clear();
 
     let store = Store::new(&config.clickhouse);

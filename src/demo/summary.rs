@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError, analyst_query};
 
 const QUESTIONS: [&str; 3] = ["open_alerts", "top_keys", "shared_addresses"];
 const ROWS: &str = "6";
+/// Columns of the answers that a terminal has no room for.
+const LEFT_OUT: [&str; 2] = ["id", "last_event_time"];
 
 /// Everything the summary is made of.
 pub(super) struct Results<'a> {
@@ -33,8 +35,8 @@ impl Results<'_> {
         let stored = count(store, "SELECT count() FROM access_events").await?;
         let sightings = self.journal.sightings();
         self.say(&heading("What went through"));
-        self.say(&facts(&self.volume(now, &stored)));
-        self.say(&facts(&self.deliveries(&sightings)));
+        let volume = self.volume(now, &stored);
+        self.say(&facts(volume.into_iter().chain(self.deliveries(&sightings))));
         self.print_attacks(now);
         self.print_detectors(&sightings);
         self.print_answers(store).await
@@ -80,7 +82,7 @@ impl Results<'_> {
             self.journal.false_incidents()
         )));
         if attacks > 0 {
-            let header = ["attack", "seen first by", "made", "found", "median s", "worst s"];
+            let header = ["attack", "given away by", "made", "found", "median s", "worst s"];
             self.say(&columns(&header, found.iter().map(attack_row).collect(), 2));
         }
     }
@@ -105,7 +107,7 @@ impl Results<'_> {
         for query in QUESTIONS.into_iter().filter_map(analyst_query) {
             let table = store.query_table(query.sql, &[("limit", ROWS)]).await?;
             self.say(&heading(&format!("{} (sql/queries/{}.sql)", query.question(), query.name)));
-            self.say(&answer(&table));
+            self.say(&answer(&table, &LEFT_OUT));
         }
         Ok(())
     }

@@ -17,32 +17,39 @@ pub(super) fn heading(text: &str) -> String {
 }
 
 /// Two columns without a header.
-pub(super) fn facts(rows: &[(&str, String)]) -> String {
+pub(super) fn facts(rows: impl Iterator<Item = (&'static str, String)>) -> String {
     let mut table = plain();
-    table.add_rows(rows.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]));
+    table.add_rows(rows.map(|(name, value)| vec![name.to_owned(), value]));
     indented(&table)
 }
 
 /// Columns after the first `text` ones hold numbers.
 pub(super) fn columns(header: &[&str], rows: Vec<Vec<String>>, text: usize) -> String {
     let mut table = plain();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec()).add_rows(rows);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.to_vec()).add_rows(rows);
     for column in table.column_iter_mut().skip(text) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     indented(&table)
 }
 
-/// The answer to an analyst's query.
-pub(super) fn answer(answer: &Table) -> String {
+/// The answer to an analyst's query, without the columns `left_out`.
+pub(super) fn answer(answer: &Table, left_out: &[&str]) -> String {
     if answer.rows.is_empty() {
         return "  (no rows)".into();
     }
+    let shown = |row: &[String]| -> Vec<String> {
+        let cells = answer.columns.iter().zip(row);
+        cells
+            .filter(|(column, _)| !left_out.contains(&column.as_str()))
+            .map(|(_, cell)| cell.clone())
+            .collect()
+    };
     let mut table = plain();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_header(answer.columns.clone())
-        .add_rows(answer.rows.clone());
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_header(shown(&answer.columns))
+        .add_rows(answer.rows.iter().map(|row| shown(row)));
     indented(&table)
 }
 
@@ -55,5 +62,5 @@ fn plain() -> TextTable {
 }
 
 fn indented(table: &TextTable) -> String {
-    table.lines().map(|line| format!(" {}", line.trim_end())).collect::<Vec<_>>().join("\n")
+    table.lines().map(|line| format!("  {}", line.trim_end())).collect::<Vec<_>>().join("\n")
 }

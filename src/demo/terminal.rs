@@ -71,20 +71,23 @@ impl Channel for Terminal {
 }
 
 fn lines(alert: &Alert, seconds: f64, is_worse: bool, truth: &str) -> String {
-    let (colour, dim) = (style(alert.severity), Style::new().dimmed());
+    let (colour, bold, dim) = (style(alert.severity), Style::new().bold(), Style::new().dimmed());
     let severity = alert.severity.as_str().to_uppercase();
-    let detectors: Vec<_> = alert.detectors.iter().map(|detector| detector.as_str()).collect();
     let worse = if is_worse { "now worse: " } else { "" };
-    let (action, detectors) = (action(alert), detectors.join(", "));
+    // Without the key, which stands above it.
+    let headline = alert.title.split_once(": ").map_or(&*alert.title, |(_, headline)| headline);
+    let detectors: Vec<_> = alert.detectors.iter().map(|detector| detector.as_str()).collect();
     format!(
-        "{} {colour}{severity:<8}{colour:#}  {worse}{}\n\
-         {:INDENT$}{action}, risk {:.0} of 100, by {detectors}\n\
-         {:INDENT$}{dim}{truth}{dim:#}",
+        "{} {colour}{severity:<8}{colour:#}  {worse}{bold}{}{bold:#}: {}, risk {:.0} of 100\n\
+         {:INDENT$}{headline}\n\
+         {:INDENT$}{dim}by {}; {truth}{dim:#}",
         moment(seconds),
-        alert.title,
-        "",
+        alert.key_id.as_deref().unwrap_or("the fleet"),
+        action(alert),
         alert.risk,
-        ""
+        "",
+        "",
+        detectors.join(", ")
     )
 }
 
@@ -115,7 +118,10 @@ mod tests {
         let plain = anstream::adapter::strip_str(&text).to_string();
         let parts: Vec<_> = plain.lines().collect();
         assert!(parts[0].starts_with(" +12.3 s "), "{plain}");
-        assert!(parts[0].contains(&alert.title) && parts[1].contains(alert.detectors[0].as_str()));
+        assert!(parts[0].contains(alert.key_id.as_deref().unwrap_or_default()), "{plain}");
+        assert!(parts[0].contains(action(&alert).as_str()), "{plain}");
+        assert!(alert.title.ends_with(parts[1].trim_start()), "{plain}");
+        assert!(parts[2].contains(alert.detectors[0].as_str()), "{plain}");
         assert!(parts[0].contains(&alert.severity.as_str().to_uppercase()));
         assert!(parts[2].ends_with("begun 0.5 s before"));
     }

@@ -11,26 +11,27 @@ use crate::event::EventTime;
 use crate::generate::{AttackKind, ConfuserKind, GeneratedEvent, Generator, Kind, Plan, Selection};
 
 const SETTLED_KEYS: u32 = 200;
-const SETTLED_PER_SECOND: f64 = 2.5;
+const SETTLED_PER_SECOND: f64 = 1.5;
 const HISTORY_SECONDS: f64 = 2.0 * 86_400.0;
 
 const BUSY_KEYS: u32 = 100;
-/// The busy keys' history, as far as it does not hold up the demo.
-const BUSY_HISTORY_SECONDS: f64 = 300.0;
+pub(super) const KEYS: u32 = SETTLED_KEYS + BUSY_KEYS;
+/// The busy keys' history: as little as does not hold up the demo, and at least so much
+/// that they do not all look like a rush when it goes live.
+const BUSY_HISTORY_SECONDS: (f64, f64) = (120.0, 300.0);
 const BUSY_HISTORY_EVENTS: f64 = 60_000.0;
 
 /// The live part's first attack comes after this long ...
 const CALM_SECONDS: f64 = 3.0;
 /// ... and attacks take at most this share of it, so that many can be seen from the start.
-const LONGEST_ATTACK_SHARE: f64 = 0.45;
+const LONGEST_ATTACK_SHARE: f64 = 0.6;
 
 const SETTLED_SEED: u64 = 7;
 const BUSY_SEED: u64 = 8;
 
 /// Attacks that show within seconds and that a detector exists for.
-const ATTACKS: [AttackKind; 12] = [
+const ATTACKS: [AttackKind; 11] = [
     AttackKind::RateSpike,
-    AttackKind::ErrorBurst,
     AttackKind::ThrottledBurst,
     AttackKind::ImpossibleTravel,
     AttackKind::NewLocation,
@@ -110,7 +111,8 @@ fn busy_plan(present: EventTime, seconds: f64, rate: f64) -> Option<Plan> {
     if wanted < 1.0 {
         return None;
     }
-    let history = BUSY_HISTORY_SECONDS.min(BUSY_HISTORY_EVENTS / rate);
+    let (shortest, longest) = BUSY_HISTORY_SECONDS;
+    let history = (BUSY_HISTORY_EVENTS / rate).clamp(shortest, longest);
     let mut plan = Plan::new(BUSY_KEYS, history + seconds, BUSY_SEED);
     plan.start = present.plus_seconds(-history);
     plan.attacks = Selection::none();
@@ -149,7 +151,7 @@ mod tests {
             last = event.arrival;
             history += 1;
         }
-        assert!((200_000..900_000).contains(&history), "{history}");
+        assert!((150_000..500_000).contains(&history), "{history}");
         let end = PRESENT.plus_seconds(1e6);
         let live: Vec<_> = std::iter::from_fn(|| traffic.next_before(end)).collect();
         let ordinary = live.iter().filter(|event| event.label.is_none()).count() as f64;

@@ -4,6 +4,7 @@
 mod check_config;
 mod clickhouse;
 mod deliver;
+mod demo;
 mod enrich;
 mod generate;
 mod http_source;
