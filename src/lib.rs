@@ -13,12 +13,14 @@
 pub mod alert;
 pub mod app;
 pub mod backtest;
+mod cache;
 pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod decode;
 pub mod deliver;
 pub mod delivery;
+pub mod demo;
 pub mod detect;
 pub mod embedded;
 pub mod engine;

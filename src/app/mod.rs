@@ -85,24 +85,28 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<Summary, AppError> {
     let limits = (&config.source).into();
+    let outbox = |store: &Arc<Store>| deliver::start(config, store);
     match config.source.kind {
         SourceKind::Kafka => {
-            run_from(KafkaSource::new(&config.source.kafka, limits)?, config, health, shutdown)
-                .await
+            let source = KafkaSource::new(&config.source.kafka, limits)?;
+            run_from(source, config, health, shutdown, outbox).await
         }
         SourceKind::File => {
             let reader = FileReader::open(config.source.file.paths.clone(), limits)?;
-            run_from(FileSource::new(reader), config, health, shutdown).await
+            run_from(FileSource::new(reader), config, health, shutdown, outbox).await
         }
-        SourceKind::Stdin => run_from(StdinSource::new(limits), config, health, shutdown).await,
+        SourceKind::Stdin => {
+            run_from(StdinSource::new(limits), config, health, shutdown, outbox).await
+        }
         SourceKind::Http => {
             let source = HttpSource::bind(&config.source.http, limits).await?;
-            run_from(source, config, health, shutdown).await
+            run_from(source, config, health, shutdown, outbox).await
         }
     }
 }
 
-/// The same with a source of the caller's.
+/// The same with a source and channels of the caller's. `outbox` is called when the
+/// store is ready.
 ///
 /// # Errors
 /// As [`run`].
@@ -111,6 +115,7 @@ pub async fn run_from<S: Source>(
     config: &Config,
     health: &Health,
     shutdown: &CancellationToken,
+    outbox: impl FnOnce(&Arc<Store>) -> Result<Outbox, ChannelError>,
 ) -> Result<Summary, AppError> {
     let core = Core::new(config)?;
     let store = Arc::new(Store::new(&config.clickhouse));
@@ -119,7 +124,7 @@ pub async fn run_from<S: Source>(
         () = shutdown.cancelled() => return Ok(Summary::default()),
         outcome = vitals.keep_beating(prepare(&store)) => outcome?,
     }
-    let outbox = deliver::start(config, &store)?;
+    let outbox = outbox(&store)?;
     let (processed, queue) = mpsc::channel(QUEUED_BATCHES);
     let (stored, done) = mpsc::channel(QUEUED_BATCHES);
     let writer = Writer::new(config, Arc::clone(&store), outbox, stored)?;

@@ -3,6 +3,7 @@
 mod backtest;
 mod check_config;
 mod clickhouse;
+mod demo;
 mod generate;
 mod migrate;
 mod run;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run the service: read logs, score them, store them, deliver alerts
     Run(run::Args),
+    /// See it work: a simulated fleet with attacks in it, on this machine
+    Demo(demo::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
@@ -65,6 +68,7 @@ impl From<ConfigError> for CommandError {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use libloading::Library;
 
 use super::EmbeddedError;
+use crate::cache;
 
 /// Place below the cache root (`KEYWATCH_CACHE`), where `make setup` puts it.
 const PLACE_IN_CACHE: &str = "node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
@@ -22,16 +23,9 @@ type QueryCommandLine = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut c_
 pub(super) fn find() -> Result<PathBuf, EmbeddedError> {
     let path = match env::var_os("KEYWATCH_LIBCHDB") {
         Some(path) => PathBuf::from(path),
-        None => cache_root().ok_or(EmbeddedError::NoCacheDirectory)?.join(PLACE_IN_CACHE),
+        None => cache::root().ok_or(EmbeddedError::NoCacheDirectory)?.join(PLACE_IN_CACHE),
     };
     if path.is_file() { Ok(path) } else { Err(EmbeddedError::LibraryMissing { path }) }
-}
-
-fn cache_root() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("KEYWATCH_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("keywatch")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/keywatch")))
 }
 
 /// Runs `clickhouse local` with `arguments` inside this process, until its queries have ended.

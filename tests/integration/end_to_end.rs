@@ -10,6 +10,7 @@ use rdkafka::message::Headers;
 use serde_json::Value;
 
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::geo;
 use crate::support::kafka::{Broker, broker, unique};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::Receiver;
@@ -17,7 +18,6 @@ use crate::support::service::{Service, eventually, settings};
 use crate::support::traffic::{
     PARTITIONS, REPLAYED_KEY, SECRET_WORD, TRAVELLING_KEY, Traffic, undecodable,
 };
-use crate::support::geo;
 
 const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -59,7 +59,8 @@ pub async fn count(store: &Store, table: &str) -> usize {
 }
 
 pub async fn wait_for_rows(store: &Store, table: &str, rows: usize) {
-    eventually(&format!("{rows} rows in {table}"), async || count(store, table).await >= rows).await;
+    eventually(&format!("{rows} rows in {table}"), async || count(store, table).await >= rows)
+        .await;
 }
 
 /// Raw rows, minutes and hours are what was sent, and the ledger has no gap, overlap or doubt.
@@ -234,7 +235,11 @@ fn check_mails(mailbox: &Mailbox) {
     let mails = mailbox.mails();
     for (key, _) in EXPECTED {
         let told = mails.iter().any(|mail| mail.text.contains(key) && mail.html.contains(key));
-        assert!(told, "{key} in no mail: {:?}", mails.iter().map(|m| &m.subject).collect::<Vec<_>>());
+        assert!(
+            told,
+            "{key} in no mail: {:?}",
+            mails.iter().map(|m| &m.subject).collect::<Vec<_>>()
+        );
     }
 }
 

