@@ -33,7 +33,7 @@ const fn theft_given(detector: DetectorId) -> f64 {
 /// each family counted once. Families are combined as if independent: the chance that at
 /// least one of them means what it says.
 pub fn risk(evidence: &[Evidence]) -> f64 {
-    let weight = |e: &Evidence| (0.5 + 0.5 * theft_given(e.detector)) * e.score / MAX_SURPRISE;
+    let weight = |e: &Evidence| (0.3 + 0.7 * theft_given(e.detector)) * e.score / MAX_SURPRISE;
     100.0 * at_least_one(evidence, weight)
 }
 
@@ -68,9 +68,9 @@ fn bayes_factor(p_value: f64) -> f64 {
 
 pub fn severity(risk: f64) -> Severity {
     match risk {
-        90.0.. => Severity::Critical,
-        70.0.. => Severity::High,
-        30.0.. => Severity::Medium,
+        80.0.. => Severity::Critical,
+        50.0.. => Severity::High,
+        25.0.. => Severity::Medium,
         _ => Severity::Low,
     }
 }

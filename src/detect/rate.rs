@@ -20,11 +20,10 @@ const MIN_RATIO: f64 = 3.0;
 /// ... and this many times the highest that the key was seen to do.
 const MIN_PEAK_RATIO: f64 = 1.5;
 
+/// Hours follow one another more closely than the sum assumes: it must be that much surer.
+const UNMODELLED: f64 = 1e-10;
 /// A lasting rise is told at this many times the usual.
-const MIN_RAMP_RATIO: f64 = 1.6;
-/// Hours of the day must have been seen before a rise can be called lasting.
-const MIN_RAMP_HISTORY_HOURS: f64 = 26.0;
-
+const MIN_RAMP_RATIO: f64 = 2.0;
 /// The most surprising window, if any is below the threshold.
 #[derive(Clone, Copy, Debug)]
 pub struct Spike {
@@ -71,8 +70,8 @@ pub fn find_ramp(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<f
     let ramp = rate.ramp();
     let p_value = f64::from(-ramp.evidence).exp();
     let rises = f64::from(ramp.observed) >= MIN_RAMP_RATIO * elsewhere * f64::from(ramp.expected);
-    let grown = rate.history_hours() >= MIN_RAMP_HISTORY_HOURS;
-    (p_value < threshold && rises && grown && !ramp.is_told).then_some(p_value)
+    let sure = p_value < threshold * UNMODELLED;
+    (sure && rises && !ramp.is_told).then_some(p_value)
 }
 
 pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {

@@ -10,7 +10,7 @@ use crate::registry::{KeyStatus, RegisteredKey};
 
 /// Chance that a rule is broken innocently (a stale registry, a forgotten machine) when the
 /// API let the request pass, ...
-const BROKEN_INNOCENTLY: f64 = 1e-6;
+const BROKEN_INNOCENTLY: f64 = 1e-7;
 /// ... and when it refused it: the rule is enforced, and someone only tried.
 const TRIED_INNOCENTLY: f64 = 1e-2;
 

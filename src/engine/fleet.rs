@@ -6,6 +6,8 @@ use crate::profile::Profile;
 use crate::profile::outcome::{Failure, OutcomeProfile};
 use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
 
+/// A key that is new rises from nothing; that is no surge.
+const MIN_HISTORY_HOURS: f64 = 0.5;
 /// A key surges when its minute holds this many times what is expected ...
 const SURGE_RATIO: f64 = 3.0;
 /// ... and at least this many requests.
@@ -68,6 +70,9 @@ impl Fleet {
         let count = own.current_count(MINUTE);
         // A key is counted once, by the request with which it becomes active or surges.
         self.current.active += u32::from(count == 1);
+        if own.history_hours() < MIN_HISTORY_HOURS {
+            return;
+        }
         let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
         self.current.surging += u32::from(count == surge as u64);
     }

@@ -11,6 +11,10 @@ use crate::registry::RegisteredKey;
 
 use super::fleet::Fleet;
 
+/// People travel: a new country alone must be that much less likely than a new network or
+/// an impossible journey.
+const ALONE: f64 = 0.3;
+
 /// Everything a look at one event needs; nothing in it changes.
 pub struct Inspection<'a> {
     pub profile: &'a Profile,
@@ -93,9 +97,8 @@ impl Inspection<'_> {
         let places = &self.profile.places;
         let finding = geo::find_place(places, self.population, self.enriched);
         let threshold = self.thresholds.place;
-        if finding.new_location < threshold
-            && self.is_news(DetectorId::NewLocation, finding.new_location)
-        {
+        let new_location = finding.new_location < threshold * ALONE;
+        if new_location && self.is_news(DetectorId::NewLocation, finding.new_location) {
             signals.push(finding.location_signal(places));
         }
         if finding.new_asn < threshold && self.is_news(DetectorId::NewAsn, finding.new_asn) {
@@ -107,10 +110,7 @@ impl Inspection<'_> {
         {
             signals.push(travel.into_signal(self.enriched));
         }
-        finding.is_told
-            || finding.new_location < threshold
-            || finding.new_asn < threshold
-            || travel.is_some()
+        finding.is_told || new_location || finding.new_asn < threshold || travel.is_some()
     }
 
     fn inspect_replay(&self, repetition: Option<&Repetition>, signals: &mut Vec<Signal>) -> bool {

@@ -100,30 +100,31 @@ pub struct Ramp {
     pub is_told: bool,
     /// Index of dispersion of whole hours around their season.
     dispersion: f32,
-    /// Hours that were known of the present season when it began.
-    known_hours: f32,
+    /// Hours and events that were known of the present season when it began.
+    known: Gamma,
 }
 
 /// Weight of one hour in the dispersion of hours.
 const RAMP_DISPERSION_WEIGHT: f32 = 0.02;
-/// An hour of the day that was not seen before cannot say that a rate has shifted.
-const MIN_KNOWN_HOURS: f32 = 0.45;
+/// An hour of the day that was not seen on several days cannot say that a rate has shifted.
+const MIN_KNOWN_HOURS: f32 = 2.5;
 /// Shift that the cumulative sum is built to find.
 const RAMP_RATIO: f32 = 2.0;
 
 impl Ramp {
-    /// Takes one hour; `mean` is its season's expectation, `uncertainty` the squared
-    /// relative error of that.
-    fn add(&mut self, start: i64, count: f32, mean: f32, uncertainty: f32) {
-        if self.known_hours < MIN_KNOWN_HOURS {
+    /// Takes one hour; `mean` is its season's expectation.
+    fn add(&mut self, start: i64, count: f32, mean: f32) {
+        if self.known.hours < MIN_KNOWN_HOURS {
             return;
         }
-        let dispersion = self.dispersion.max(1.0) + mean * uncertainty;
+        let noise = self.dispersion.max(1.0);
+        let uncertainty = season_uncertainty(self.known.hours) + noise / (self.known.events + 1.0);
+        let dispersion = noise + mean * uncertainty;
         let gain = (count * RAMP_RATIO.ln() - mean * (RAMP_RATIO - 1.0)) / dispersion;
         if self.evidence + gain <= 0.0 {
             let ratio = (count - mean).powi(2) / mean.max(0.5);
             let dispersion = self.dispersion + RAMP_DISPERSION_WEIGHT * (ratio - self.dispersion);
-            *self = Self { dispersion, known_hours: self.known_hours, ..Self::default() };
+            *self = Self { dispersion, known: self.known, ..Self::default() };
             return;
         }
         if self.evidence == 0.0 {
@@ -232,7 +233,7 @@ impl RateProfile {
         let rate_uncertainty = dispersion / f64::from(self.overall.events).max(0.5);
         let inverse_size = (dispersion - 1.0) / mean
             + rate_uncertainty
-            + f64::from(season_uncertainty(self.known_hours(season)));
+            + f64::from(season_uncertainty(self.known(season).hours));
         Forecast { mean, size: 1.0 / inverse_size }
     }
 
@@ -244,10 +245,11 @@ impl RateProfile {
         f64::from(self.seasons[season].shrunk_to(same_hour)) / HOUR as f64
     }
 
-    /// Hours of history that tell about a season. The same hour on the other kind of day
-    /// tells half as much.
-    fn known_hours(&self, season: usize) -> f32 {
-        self.seasons[season].hours + 0.5 * self.seasons[other_day(season)].hours
+    /// History that tells about a season. The same hour on the other kind of day tells half
+    /// as much.
+    fn known(&self, season: usize) -> Gamma {
+        let (own, other) = (self.seasons[season], self.seasons[other_day(season)]);
+        Gamma { events: own.events + 0.5 * other.events, hours: own.hours + 0.5 * other.hours }
     }
 
     /// How the last hour compares with its season.
@@ -277,10 +279,9 @@ impl RateProfile {
 
     fn add_to_ramp(&mut self, start: i64, count: u32, silence: i64) {
         let mean = self.windows[RAMP_WINDOW].seasonal_rate * HOUR as f32;
-        let uncertainty = season_uncertainty(self.ramp.known_hours);
-        self.ramp.add(start, count as f32, mean, uncertainty);
+        self.ramp.add(start, count as f32, mean);
         if silence > 0 {
-            self.ramp.add(start + HOUR, 0.0, mean * silence as f32, uncertainty);
+            self.ramp.add(start + HOUR, 0.0, mean * silence as f32);
         }
     }
 
@@ -299,7 +300,7 @@ impl RateProfile {
         let season = season_of(index * WINDOW_SECONDS[which]);
         let (seasonal_rate, level) = (self.seasonal_rate(season) as f32, self.level());
         if which == RAMP_WINDOW {
-            self.ramp.known_hours = self.known_hours(season);
+            self.ramp.known = self.known(season);
         }
         let window = &mut self.windows[which];
         window.seasonal_rate = seasonal_rate;

@@ -50,6 +50,7 @@ fn a_slow_ramp_is_found_though_no_window_spikes() {
         every *= 0.93;
         scene.steady("key", LONDON, 4.0 * DAY + f64::from(hour) * HOUR, HOUR, every);
     }
+    scene.steady("key", LONDON, 5.0 * DAY, 12.0 * HOUR, every);
     let alerts = scene.run();
     assert!(!alerts.is_empty());
     assert_eq!(alerts[0].detectors, [DetectorId::RateSpike]);

@@ -86,8 +86,11 @@ fn assert_same(what: &str, found: &[String], expected: &[String]) {
     assert_eq!(found.len(), expected.len(), "{what}");
 }
 
+/// Payload and headers.
+type Message = (Vec<u8>, Vec<(String, String)>);
+
 /// All messages of a topic with one partition that is not written any more.
-fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<(Vec<u8>, Vec<(String, String)>)> {
+fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<Message> {
     let mut client = broker.client();
     client.set("group.id", unique("reader")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = client.create().unwrap();
