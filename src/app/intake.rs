@@ -150,12 +150,8 @@ mod tests {
 
     #[test]
     fn a_batch_in_doubt_is_cut_to_its_old_bounds() {
-        let doubt = || Mark {
-            ownership: 0,
-            stored_to: Some(10),
-            doubt: Some((11, 20)),
-            held: None,
-        };
+        let doubt =
+            || Mark { ownership: 0, stored_to: Some(10), doubt: Some((11, 20)), held: None };
         assert_eq!(bounds(&doubt().cut(batch(11..=30))), [(11, 20), (21, 30)]);
         let mut mark = doubt();
         assert!(mark.cut(batch(9..=14)).is_empty());

@@ -14,8 +14,8 @@ use crate::deliver::kafka::{TopicError, TopicProducer};
 use crate::event::{EventTime, PartitionId};
 use crate::store::{Store, StoreError, StoredBatch};
 
-use super::core::Processed;
 use super::Summary;
+use super::core::Processed;
 
 /// A flood of garbage must not wait for one acknowledgement after the other.
 const DEAD_LETTERS_ON_THE_WAY: usize = 1_000;
@@ -102,7 +102,8 @@ impl Writer {
             let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
             producer.send(None, rejection.masked_payload.as_bytes(), &headers).await
         };
-        let mut sent = stream::iter(&processed.rejections).map(send).buffered(DEAD_LETTERS_ON_THE_WAY);
+        let mut sent =
+            stream::iter(&processed.rejections).map(send).buffered(DEAD_LETTERS_ON_THE_WAY);
         while let Some(outcome) = sent.next().await {
             if let Err(error) = outcome {
                 warn!(%error, "dead letters not sent; they are in rejected_events");

@@ -58,13 +58,7 @@ pub const METRICS: &[Metric] = &[
         &["topic", "partition"],
         "Records of a Kafka partition that are not stored yet",
     ),
-    row(
-        Kind::Counter,
-        "keywatch_events_total",
-        Unit::Count,
-        &[],
-        "Events decoded and scored",
-    ),
+    row(Kind::Counter, "keywatch_events_total", Unit::Count, &[], "Events decoded and scored"),
     row(
         Kind::Counter,
         "keywatch_rejections_total",

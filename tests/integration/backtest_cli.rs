@@ -121,7 +121,8 @@ fn garbage_is_counted_and_shown_by_line_without_secrets() {
 fn what_cannot_be_read_is_named_with_its_place() {
     let desk = Desk::new();
     desk.write("log.jsonl", "");
-    let label = r#"{"key_id":"k","kind":"x","start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:00:00Z"}"#;
+    let label =
+        r#"{"key_id":"k","kind":"x","start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:00:00Z"}"#;
     desk.write("labels.jsonl", format!("{label}\n{{\"kind\": 7}}\n"));
     Traffic::attacks().write(&desk.path("cut.jsonl.gz"));
     let whole = fs::read(desk.path("cut.jsonl.gz")).unwrap();

@@ -10,6 +10,7 @@ use rdkafka::message::Headers;
 use serde_json::Value;
 
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::geo;
 use crate::support::kafka::{Broker, broker, unique};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::Receiver;
@@ -17,7 +18,6 @@ use crate::support::service::{Service, eventually, settings};
 use crate::support::traffic::{
     PARTITIONS, REPLAYED_KEY, SECRET_WORD, TRAVELLING_KEY, Traffic, undecodable,
 };
-use crate::support::geo;
 
 const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -37,10 +37,14 @@ fn usage_query(bucket: &str) -> String {
 pub async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
     let topic = unique("access");
     broker.create_topic(&topic, PARTITIONS).await;
-    for partition in 0..PARTITIONS {
-        broker.produce(&topic, partition, traffic.of_partition(partition));
-    }
+    produce(broker, &topic, traffic);
     topic
+}
+
+fn produce(broker: &Broker, topic: &str, traffic: &Traffic) {
+    for partition in 0..PARTITIONS {
+        broker.produce(topic, partition, traffic.of_partition(partition));
+    }
 }
 
 pub fn kafka_settings(topic: &str, more: &str) -> String {
@@ -59,7 +63,8 @@ pub async fn count(store: &Store, table: &str) -> usize {
 }
 
 pub async fn wait_for_rows(store: &Store, table: &str, rows: usize) {
-    eventually(&format!("{rows} rows in {table}"), async || count(store, table).await >= rows).await;
+    eventually(&format!("{rows} rows in {table}"), async || count(store, table).await >= rows)
+        .await;
 }
 
 /// Raw rows, minutes and hours are what was sent, and the ledger has no gap, overlap or doubt.
@@ -154,8 +159,8 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     let broker = broker();
     let traffic = Traffic::generated(200, 4.0, 3.0, 11).with_attacks().with_raw_keys(300);
     assert!(traffic.events.len() > 40_000, "{}", traffic.events.len());
-    let topic = topic_of(broker, &traffic).await;
-    let bad = undecodable();
+    let (topic, bad) = (unique("access"), undecodable());
+    broker.create_topic(&topic, PARTITIONS).await;
     broker.produce(&topic, 1, &bad);
     let (alerts, dead_letters) = (unique("alerts"), unique("rejected"));
     broker.create_topic(&alerts, 1).await;
@@ -175,7 +180,13 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     let service = Service::start(&(settings(&database.config) + &source + &geo + &outward));
 
     let store = &database.store;
-    wait_for_rows(store, "access_events", traffic.events.len()).await;
+    // A quarter of an hour at a time, as if it were live: no partition runs far ahead.
+    let mut sent = 0;
+    for slice in traffic.events.chunks(traffic.events.len() / 16) {
+        produce(broker, &topic, &Traffic { events: slice.to_vec() });
+        sent += slice.len();
+        wait_for_rows(store, "access_events", sent).await;
+    }
     wait_for_rows(store, "rejected_events", bad.len()).await;
     assert_exact(store, &traffic).await;
     assert_eq!(count(store, "rejected_events").await, bad.len());
@@ -234,7 +245,11 @@ fn check_mails(mailbox: &Mailbox) {
     let mails = mailbox.mails();
     for (key, _) in EXPECTED {
         let told = mails.iter().any(|mail| mail.text.contains(key) && mail.html.contains(key));
-        assert!(told, "{key} in no mail: {:?}", mails.iter().map(|m| &m.subject).collect::<Vec<_>>());
+        assert!(
+            told,
+            "{key} in no mail: {:?}",
+            mails.iter().map(|m| &m.subject).collect::<Vec<_>>()
+        );
     }
 }
 

@@ -107,7 +107,8 @@ fn subscribe(
 impl Source for KafkaSource {
     async fn next(&mut self) -> Result<Option<RawBatch>, SourceError> {
         loop {
-            let Some(OwnedBatch { mut batch, ownership }) = self.batches.recv().await.transpose()?
+            let Some(OwnedBatch { mut batch, ownership }) =
+                self.batches.recv().await.transpose()?
             else {
                 return Ok(None);
             };
