@@ -117,7 +117,9 @@ pub async fn run_from<S: Source>(
     shutdown: &CancellationToken,
     outbox: impl FnOnce(&Arc<Store>) -> Result<Outbox, ChannelError>,
 ) -> Result<Summary, AppError> {
+    // Whatever is wrong with the configuration is said before anything is waited for.
     let core = Core::new(config)?;
+    let dead_letters = writer::dead_letter_producer(&config.source.kafka)?;
     let store = Arc::new(Store::new(&config.clickhouse));
     let vitals = Vitals { health: health.clone(), store: Arc::clone(&store) };
     tokio::select! {
@@ -127,7 +129,7 @@ pub async fn run_from<S: Source>(
     let outbox = outbox(&store)?;
     let (processed, queue) = mpsc::channel(QUEUED_BATCHES);
     let (stored, done) = mpsc::channel(QUEUED_BATCHES);
-    let writer = Writer::new(config, Arc::clone(&store), outbox, stored)?;
+    let writer = Writer::new(Arc::clone(&store), outbox, dead_letters, stored);
     let writer = tokio::spawn(writer.run(queue));
     let intake = Intake::new(source, store);
     let mut pipeline = Pipeline { intake, core, processed, done, vitals };

@@ -7,15 +7,15 @@ use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::KafkaConfig;
 use crate::decode::Rejection;
 use crate::deliver::Outbox;
-use crate::deliver::kafka::TopicProducer;
+use crate::deliver::kafka::{TopicError, TopicProducer};
 use crate::event::{EventTime, PartitionId};
 use crate::store::{Store, StoreError, StoredBatch};
 
+use super::Summary;
 use super::core::Processed;
-use super::{AppError, Summary};
 
 /// A flood of garbage must not wait for one acknowledgement after the other.
 const DEAD_LETTERS_ON_THE_WAY: usize = 1_000;
@@ -36,21 +36,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// # Errors
-    /// A dead letter topic that cannot be produced to with this configuration.
     pub fn new(
-        config: &Config,
         store: Arc<Store>,
         outbox: Outbox,
+        dead_letters: Option<TopicProducer>,
         stored: mpsc::Sender<Stored>,
-    ) -> Result<Self, AppError> {
-        let kafka = &config.source.kafka;
-        let dead_letters = kafka
-            .dead_letter_topic
-            .as_ref()
-            .map(|topic| TopicProducer::new(kafka, topic))
-            .transpose()?;
-        Ok(Self { store, outbox, dead_letters, stored, summary: Summary::default() })
+    ) -> Self {
+        Self { store, outbox, dead_letters, stored, summary: Summary::default() }
     }
 
     /// Stores batches in order until the queue ends.
@@ -119,6 +111,13 @@ impl Writer {
             }
         }
     }
+}
+
+/// # Errors
+/// A topic that cannot be produced to with this configuration. Brokers are not contacted yet.
+pub fn dead_letter_producer(config: &KafkaConfig) -> Result<Option<TopicProducer>, TopicError> {
+    let topic = config.dead_letter_topic.as_ref();
+    topic.map(|topic| TopicProducer::new(config, topic)).transpose()
 }
 
 fn headers(partition: &PartitionId, rejection: &Rejection) -> [(&'static str, String); 5] {
