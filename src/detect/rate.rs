@@ -21,7 +21,9 @@ const MIN_RATIO: f64 = 3.0;
 const MIN_PEAK_RATIO: f64 = 1.5;
 
 /// Hours follow one another more closely than the sum assumes: it must be that much surer.
-const UNMODELLED: f64 = 1e-10;
+const UNMODELLED: f64 = 1e-4;
+/// However far the sum goes, a lasting rise may be good business: it is told, as a mild sign.
+const INNOCENT_RISE: f64 = 1e-3;
 /// A lasting rise is told at this many times the usual.
 const MIN_RAMP_RATIO: f64 = 2.0;
 /// The most surprising window, if any is below the threshold.
@@ -71,7 +73,7 @@ pub fn find_ramp(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<f
     let p_value = f64::from(-ramp.evidence).exp();
     let rises = f64::from(ramp.observed) >= MIN_RAMP_RATIO * elsewhere * f64::from(ramp.expected);
     let sure = p_value < threshold * UNMODELLED;
-    (sure && rises && !ramp.is_told).then_some(p_value)
+    (sure && rises && !ramp.is_told).then_some(p_value.max(INNOCENT_RISE))
 }
 
 pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {

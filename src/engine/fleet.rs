@@ -91,11 +91,13 @@ impl Fleet {
         ((observed + PRIOR_REQUESTS) / (expected + PRIOR_REQUESTS)).max(1.0)
     }
 
-    /// How many times their expectation all keys have been at for hours, at least 1.
-    pub fn rise(&self) -> f64 {
-        let ramp = self.rate.as_ref().map(RateProfile::ramp);
-        let ratio = ramp.filter(|ramp| ramp.expected > 0.0).map(|r| r.observed / r.expected);
-        f64::from(ratio.unwrap_or(1.0)).max(1.0)
+    /// How many times their expectation the other keys have been at for hours, at least 1.
+    pub fn rise_elsewhere(&self, own: &RateProfile) -> f64 {
+        let Some(fleet) = self.rate.as_ref().map(RateProfile::ramp) else { return 1.0 };
+        let without_own = |all: f32, own: f32| f64::from((all - own).max(0.0)) + PRIOR_REQUESTS;
+        let observed = without_own(fleet.observed, own.ramp().observed);
+        let expected = without_own(fleet.expected, own.ramp().expected);
+        (observed / expected).max(1.0)
     }
 
     /// The share of the other keys' requests that fail in this way right now.

@@ -66,7 +66,9 @@ impl Inspection<'_> {
 
     fn inspect_ramp(&self, signals: &mut Vec<Signal>) -> bool {
         let rate = &self.profile.rate;
-        let Some(p_value) = rate::find_ramp(rate, self.fleet.rise(), self.thresholds.rate) else {
+        let Some(p_value) =
+            rate::find_ramp(rate, self.fleet.rise_elsewhere(rate), self.thresholds.rate)
+        else {
             return false;
         };
         if self.is_news(DetectorId::RateSpike, p_value) {
