@@ -91,10 +91,10 @@ fn assert_same(what: &str, found: &[String], expected: &[String]) {
 }
 
 /// Payload and headers.
-type Message = (Vec<u8>, Vec<(String, String)>);
+type KafkaMessage = (Vec<u8>, Vec<(String, String)>);
 
 /// All messages of a topic with one partition that is not written any more.
-fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<Message> {
+fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<KafkaMessage> {
     let mut client = broker.client();
     client.set("group.id", unique("reader")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = client.create().unwrap();
