@@ -90,8 +90,13 @@ fn assert_same(what: &str, found: &[String], expected: &[String]) {
     assert_eq!(found.len(), expected.len(), "{what}");
 }
 
+struct Sent {
+    payload: String,
+    headers: Vec<(String, String)>,
+}
+
 /// All messages of a topic with one partition that is not written any more.
-fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<(Vec<u8>, Vec<(String, String)>)> {
+fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<Sent> {
     let mut client = broker.client();
     client.set("group.id", unique("reader")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = client.create().unwrap();
@@ -106,7 +111,8 @@ fn messages(broker: &Broker, topic: &str, wanted: usize) -> Vec<(Vec<u8>, Vec<(S
             let value = String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned();
             (header.key.to_owned(), value)
         });
-        messages.push((message.payload().unwrap_or_default().to_vec(), headers.collect()));
+        let payload = String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned();
+        messages.push(Sent { payload, headers: headers.collect() });
     }
     messages
 }
@@ -203,15 +209,15 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     check_webhooks(&receiver);
     let on_topic: Vec<Value> = messages(broker, &alerts, stored.len())
         .iter()
-        .map(|(payload, _)| serde_json::from_slice(payload).unwrap())
+        .map(|sent| serde_json::from_str(&sent.payload).unwrap())
         .collect();
     assert!(has_expected(&on_topic));
 
     let dead = messages(broker, &dead_letters, bad.len());
     let reasons: Vec<&str> = dead
         .iter()
-        .map(|(_, headers)| {
-            let reason = headers.iter().find(|(name, _)| name == "keywatch-reason");
+        .map(|sent| {
+            let reason = sent.headers.iter().find(|(name, _)| name == "keywatch-reason");
             reason.map(|(_, reason)| reason.as_str()).unwrap()
         })
         .collect();
@@ -225,9 +231,7 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     let mails = mailbox.mails().into_iter().flat_map(|mail| [mail.raw, mail.text, mail.html]);
     let calls = receiver.received();
     let calls = calls.iter().map(|call| String::from_utf8_lossy(&call.body).into_owned());
-    let dead = dead.into_iter().flat_map(|(payload, headers)| {
-        [String::from_utf8_lossy(&payload).into_owned(), format!("{headers:?}")]
-    });
+    let dead = dead.iter().map(|sent| format!("{} {:?}", sent.payload, sent.headers));
     assert_no_secret("ClickHouse", &dump(store).await, &secrets);
     assert_no_secret("log", &log, &secrets);
     assert_no_secret("mail", &mails.collect::<Vec<_>>().join("\n"), &secrets);
