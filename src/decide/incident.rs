@@ -53,8 +53,8 @@ impl Incident {
     }
 
     /// Adds signals; a detector's stronger signal replaces its weaker one.
-    pub fn add(&mut self, enriched: &EnrichedEvent, signals: Vec<Signal>) {
-        self.touch(enriched);
+    pub fn add(&mut self, enriched: &EnrichedEvent, signals: Vec<Signal>, partition: &PartitionId) {
+        self.touch(enriched, partition);
         self.detected_event_time = enriched.event.time;
         for signal in signals {
             let known = self.evidence.iter().position(|e| e.detector == signal.detector);
@@ -74,7 +74,13 @@ impl Incident {
     }
 
     /// Notes that the unusual behaviour was seen in this event too.
-    pub fn touch(&mut self, enriched: &EnrichedEvent) {
+    pub fn touch(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) {
+        if self.partition != *partition {
+            // The positions of an alert name one partition: the one that spoke last.
+            self.partition = partition.clone();
+            self.first_offset = enriched.position.offset;
+            self.last_offset = enriched.position.offset;
+        }
         self.last_event_time = self.last_event_time.max(enriched.event.time);
         self.first_event_time = self.first_event_time.min(enriched.event.time);
         self.last_offset = self.last_offset.max(enriched.position.offset);
@@ -90,6 +96,10 @@ impl Incident {
 
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+
+    pub fn partition(&self) -> &PartitionId {
+        &self.partition
     }
 
     pub fn key_id(&self) -> &KeyId {

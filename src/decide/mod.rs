@@ -34,13 +34,12 @@ pub struct Moment<'a> {
 pub struct Decider {
     policy: Policy,
     open: HashMap<KeyId, Incident>,
-    /// Open incidents by the event time at which they close if nothing more happens.
-    closing: BTreeSet<(EventTime, KeyId)>,
+    closing: Closing,
 }
 
 impl Decider {
     pub fn new(config: &PolicyConfig) -> Self {
-        Self { policy: Policy::new(config), open: HashMap::new(), closing: BTreeSet::new() }
+        Self { policy: Policy::new(config), open: HashMap::new(), closing: Closing::default() }
     }
 
     /// The p-value that `detector` must beat to tell anything new about this key.
@@ -54,16 +53,13 @@ impl Decider {
     }
 
     /// Notes that the unusual behaviour goes on, so that the incident stays open.
-    pub fn keep_open(&mut self, key_id: &KeyId, enriched: &EnrichedEvent) {
-        if let Some(incident) = self.open.get_mut(key_id) {
-            let before = incident.closes_at(self.policy.quiet_close_seconds());
-            incident.touch(enriched);
-            let after = incident.closes_at(self.policy.quiet_close_seconds());
-            if before != after {
-                self.closing.remove(&(before, key_id.clone()));
-                self.closing.insert((after, key_id.clone()));
-            }
-        }
+    pub fn keep_open(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) {
+        let key_id = &enriched.event.key_id;
+        let quiet = self.policy.quiet_close_seconds();
+        let Some(incident) = self.open.get_mut(key_id) else { return };
+        self.closing.remove(incident, quiet);
+        incident.touch(enriched, partition);
+        self.closing.insert(incident, quiet);
     }
 
     /// Takes one event's signals; returns the alerts they cause.
@@ -77,16 +73,15 @@ impl Decider {
             return Vec::new();
         }
         let key_id = &enriched.event.key_id;
+        let quiet = self.policy.quiet_close_seconds();
         let is_new = !self.open.contains_key(key_id);
         let incident = self
             .open
             .entry(key_id.clone())
             .or_insert_with(|| Incident::open(enriched, signals[0].detector, moment.partition));
-        let before = incident.closes_at(self.policy.quiet_close_seconds());
-        self.closing.remove(&(before, key_id.clone()));
-        incident.add(enriched, signals);
-        let after = incident.closes_at(self.policy.quiet_close_seconds());
-        self.closing.insert((after, key_id.clone()));
+        self.closing.remove(incident, quiet);
+        incident.add(enriched, signals, moment.partition);
+        self.closing.insert(incident, quiet);
 
         let alert_type = if is_new { AlertType::Opened } else { AlertType::Updated };
         let verdict = self.policy.judge(incident);
@@ -103,21 +98,65 @@ impl Decider {
         alerts
     }
 
-    /// Closes the incidents that have been quiet long enough at `watermark`.
+    /// Closes the incidents of the moment's partition that have been quiet long enough at
+    /// `watermark`, its event time.
     pub fn close_quiet(&mut self, watermark: EventTime, moment: Moment<'_>) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        while let Some((deadline, key_id)) = self.closing.first() {
-            if *deadline > watermark {
-                break;
-            }
-            let key_id = key_id.clone();
-            self.closing.pop_first();
-            if let Some(mut incident) = self.open.remove(&key_id) {
-                let verdict = self.policy.judge(&incident);
-                alerts.push(incident.revise(AlertType::Resolved, &verdict, &self.policy, moment));
-            }
+        while let Some(key_id) = self.closing.pop_due(moment.partition, watermark) {
+            alerts.extend(self.resolve(&key_id, moment));
         }
         alerts
+    }
+
+    /// Closes the incident of `key_id` if it was quiet long enough at `time`: its partition may
+    /// be one that says no more, like a file that has ended.
+    pub fn close_stale(
+        &mut self,
+        key_id: &KeyId,
+        time: EventTime,
+        moment: Moment<'_>,
+    ) -> Vec<Alert> {
+        let quiet = self.policy.quiet_close_seconds();
+        match self.open.get(key_id) {
+            Some(incident) if incident.closes_at(quiet) < time => {
+                self.closing.remove(incident, quiet);
+                self.resolve(key_id, moment).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn resolve(&mut self, key_id: &KeyId, moment: Moment<'_>) -> Option<Alert> {
+        let mut incident = self.open.remove(key_id)?;
+        let verdict = self.policy.judge(&incident);
+        Some(incident.revise(AlertType::Resolved, &verdict, &self.policy, moment))
+    }
+}
+
+/// Open incidents by partition and by the event time at which they close if nothing more
+/// happens.
+#[derive(Debug, Default)]
+struct Closing(HashMap<PartitionId, BTreeSet<(EventTime, KeyId)>>);
+
+impl Closing {
+    fn insert(&mut self, incident: &Incident, quiet_seconds: f64) {
+        let entry = (incident.closes_at(quiet_seconds), incident.key_id().clone());
+        self.0.entry(incident.partition().clone()).or_default().insert(entry);
+    }
+
+    fn remove(&mut self, incident: &Incident, quiet_seconds: f64) {
+        if let Some(entries) = self.0.get_mut(incident.partition()) {
+            entries.remove(&(incident.closes_at(quiet_seconds), incident.key_id().clone()));
+        }
+    }
+
+    fn pop_due(&mut self, partition: &PartitionId, watermark: EventTime) -> Option<KeyId> {
+        let entries = self.0.get_mut(partition)?;
+        let (deadline, _) = entries.first()?;
+        if *deadline > watermark {
+            return None;
+        }
+        entries.pop_first().map(|(_, key_id)| key_id)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod fleet;
 mod inspection;
+mod log;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -14,25 +15,15 @@ use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::{Decider, Moment};
 use crate::detect::Thresholds;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
 use crate::profile::{Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
-use self::fleet::Fleet;
 use self::inspection::Inspection;
+use self::log::Log;
 
-/// How long requests and nonces are remembered exactly, in seconds of event time.
-const MEMORY_SECONDS: f64 = 3_600.0;
-/// ... and at most this many of each.
+/// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 const MEMORY_ENTRIES: usize = 2_000_000;
-
-/// One event moves the watermark by at most this much, so that a single wrong clock
-/// cannot push it away.
-const WATERMARK_STEP_SECONDS: f64 = 3_600.0;
-/// An event further than this from the watermark is an outlier ...
-const OUTLIER_SECONDS: f64 = 7.0 * 86_400.0;
-/// ... until so many in a row agree that the log has a gap.
-const AGREEING_OUTLIERS: u32 = 3;
 
 /// What happened to the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,27 +37,17 @@ pub struct Counters {
     pub unprofiled: u64,
 }
 
-/// Where a partition's log has come to.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    position: RecordPosition,
-    time: EventTime,
-}
-
 /// All state between events.
 pub struct Engine {
     config: DetectConfig,
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
     registry: Registry,
     population: Population,
-    fleet: Fleet,
     requests: Recent<()>,
     /// First uses of nonces and signatures.
     used_once: Recent<FirstUse>,
     hasher: foldhash::quality::FixedState,
-    progress: HashMap<PartitionId, Progress>,
-    watermark: Option<EventTime>,
-    outliers_in_a_row: u32,
+    logs: HashMap<PartitionId, Log>,
     decider: Decider,
     counters: Counters,
 }
@@ -78,13 +59,10 @@ impl Engine {
             profiles: HashMap::default(),
             registry,
             population: Population::default(),
-            fleet: Fleet::default(),
-            requests: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
-            used_once: Recent::new(MEMORY_SECONDS, MEMORY_ENTRIES),
+            requests: Recent::new(MEMORY_ENTRIES),
+            used_once: Recent::new(MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
-            progress: HashMap::new(),
-            watermark: None,
-            outliers_in_a_row: 0,
+            logs: HashMap::new(),
             decider: Decider::new(policy),
             counters: Counters::default(),
         }
@@ -108,24 +86,32 @@ impl Engine {
     ) -> Vec<Alert> {
         let moment = Moment { partition, now };
         let mut alerts = Vec::new();
+        let mut log = self.logs.remove(partition).unwrap_or_default();
         for enriched in events {
-            self.step(enriched, moment, &mut alerts);
+            self.step(&mut log, enriched, moment, &mut alerts);
         }
+        self.logs.insert(partition.clone(), log);
         alerts
     }
 
-    fn step(&mut self, enriched: &EnrichedEvent, moment: Moment<'_>, alerts: &mut Vec<Alert>) {
+    fn step(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        alerts: &mut Vec<Alert>,
+    ) {
         self.counters.events += 1;
-        if self.is_redelivery(enriched, moment.partition) {
+        if log.is_redelivery(enriched) {
             self.counters.redelivered += 1;
             return;
         }
-        let Some(watermark) = self.advance_watermark(enriched.event.time) else {
+        let Some(watermark) = log.advance(enriched.event.time) else {
             self.counters.set_aside += 1;
             return;
         };
         alerts.extend(self.decider.close_quiet(watermark, moment));
-        if self.is_repeated_request(enriched, watermark) {
+        if self.is_repeated_request(enriched) {
             self.counters.redelivered += 1;
             return;
         }
@@ -133,16 +119,18 @@ impl Engine {
             self.counters.unprofiled += 1;
             return;
         }
-        let repetition = self.repetition(enriched, watermark);
+        let event = &enriched.event;
+        alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment));
+        let repetition = self.repetition(enriched);
         let thresholds = Thresholds::new(&self.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         profile.count(&enriched.event);
-        self.fleet.count(profile, &enriched.event);
+        log.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
             registered: self.registry.get(&enriched.event.key_id),
             population: &self.population,
-            fleet: &self.fleet,
+            fleet: &log.fleet,
             decider: &self.decider,
             thresholds,
             validity_window_seconds: self.config.validity_window_seconds,
@@ -150,40 +138,24 @@ impl Engine {
         };
         let (signals, suspicion) = inspection.run(repetition.as_ref());
         if suspicion != Suspicion::default() {
-            self.decider.keep_open(&enriched.event.key_id, enriched);
+            self.decider.keep_open(enriched, moment.partition);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
         alerts.extend(self.decider.consider(enriched, signals, moment));
     }
 
-    /// A record that was handled before: at or before the last position of its partition,
-    /// and no newer. (Offsets that begin again come with newer times.)
-    fn is_redelivery(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) -> bool {
-        let (time, position) = (enriched.event.time, enriched.position);
-        let Some(last) = self.progress.get_mut(partition) else {
-            self.progress.insert(partition.clone(), Progress { position, time });
-            return false;
-        };
-        if position <= last.position && time <= last.time {
-            return true;
-        }
-        last.position = position;
-        last.time = last.time.max(time);
-        false
-    }
-
     /// The same request in another record: same id, same time. A replayed request has an
     /// id and a time of its own.
-    fn is_repeated_request(&mut self, enriched: &EnrichedEvent, watermark: EventTime) -> bool {
+    fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
         let Some(request_id) = &event.request_id else { return false };
         let identity = self.hash((&event.key_id, request_id, event.time));
-        self.requests.first_or_insert(identity, (), watermark).is_some()
+        self.requests.first_or_insert(identity, ()).is_some()
     }
 
     /// The earlier request with this event's nonce, or without one its signature, if there was
     /// one and this is no retry of it.
-    fn repetition(&mut self, enriched: &EnrichedEvent, watermark: EventTime) -> Option<Repetition> {
+    fn repetition(&mut self, enriched: &EnrichedEvent) -> Option<Repetition> {
         let event = &enriched.event;
         let fingerprint = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature)?;
         let identity = self.hash((&event.key_id, fingerprint));
@@ -193,33 +165,12 @@ impl Engine {
             status: event.status,
             position: enriched.position,
         };
-        let first = self.used_once.first_or_insert(identity, this, watermark)?;
+        let first = self.used_once.first_or_insert(identity, this)?;
         (!replay::is_retry(event, &first)).then_some(Repetition { first, fingerprint })
     }
 
     fn hash(&self, value: impl Hash) -> u64 {
         self.hasher.hash_one(value)
-    }
-
-    /// Moves the watermark towards `time` and returns it; `None` for an event that stands
-    /// alone in the future and must not be learned.
-    fn advance_watermark(&mut self, time: EventTime) -> Option<EventTime> {
-        let watermark = *self.watermark.get_or_insert(time);
-        let ahead = time.seconds_since(watermark);
-        if ahead.abs() > OUTLIER_SECONDS {
-            self.outliers_in_a_row += 1;
-            if self.outliers_in_a_row >= AGREEING_OUTLIERS {
-                self.outliers_in_a_row = 0;
-                self.watermark = Some(time);
-                return self.watermark;
-            }
-            return (ahead < 0.0).then_some(watermark);
-        }
-        self.outliers_in_a_row = 0;
-        if ahead > 0.0 {
-            self.watermark = Some(watermark.plus_seconds(ahead.min(WATERMARK_STEP_SECONDS)));
-        }
-        self.watermark
     }
 
     /// Whether the event's key has, or now gets, a profile. Keys that the API itself

@@ -4,6 +4,7 @@
 mod scene;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
+use keywatch::event::PartitionId;
 use proptest::prelude::*;
 
 use scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene};
@@ -330,6 +331,26 @@ fn a_gap_of_a_month_is_crossed() {
     let (alerts, counters) = scene.run_counted();
     assert!(alerts.is_empty());
     assert_eq!(counters.set_aside, 2);
+}
+
+#[test]
+fn partitions_that_are_hours_apart_are_judged_each_by_its_own_time() {
+    let mut engine = Scene::engine();
+    let partition = |number| PartitionId { topic: "log".into(), partition: number };
+    let logs: Vec<_> = (0..3)
+        .map(|number| {
+            let mut scene = Scene::new();
+            scene.steady(&format!("key-{number}"), LONDON, 0.0, 2.0 * DAY, 20.0);
+            (partition(number), scene.events())
+        })
+        .collect();
+    // A backlog: the first partition is read to its end before the others begin.
+    for (partition, events) in &logs {
+        for batch in events.chunks(1_000) {
+            assert!(engine.process(partition, batch, None).is_empty());
+        }
+    }
+    assert_eq!(engine.counters().redelivered + engine.counters().set_aside, 0);
 }
 
 /// A scene with every kind of finding in it.
