@@ -24,7 +24,9 @@ Examples:
     keywatch generate --keys 50 --hours 6 --seed 1 \\
       --attacks nonce_replay,delayed_replay --confusers none --out -
   A load of 5,000 requests a second:
-    keywatch generate --keys 10000 --hours 0.5 --seed 3 --rate 5000 --attacks none --out load.jsonl";
+    keywatch generate --keys 10000 --hours 0.5 --seed 3 --rate 5000 --attacks none --out load.jsonl
+  The same as it happens, into another program:
+    keywatch generate --live --keys 200 --hours 720 --out - | keywatch run -c stdin.toml";
 
 /// The progress bar moves after so many events.
 const PROGRESS_STEP: u64 = 10_000;
@@ -53,6 +55,9 @@ pub struct Args {
     /// Event time of the beginning, RFC 3339
     #[arg(long, value_name = "TIME", default_value = "2026-01-05T00:00:00Z")]
     start: Timestamp,
+    /// Begin now, and write each event when its time comes
+    #[arg(long, conflicts_with = "start")]
+    live: bool,
     /// Where the events go: JSON lines, compressed when it ends in .gz or .zst, `-` for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -75,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(path) = &args.keys_out {
         write_lines(path, generator.registry())?;
     }
-    let events = write_events(&args.out, &plan, &mut generator)?;
+    let events = write_events(&args.out, &plan, &mut generator, args.live)?;
     let seconds = began.elapsed().as_secs_f64();
     let attacks = attack_summary(&labels, generator.unplaced());
     anstream::eprintln!("{events} events of {} keys in {seconds:.1} s; {attacks}", plan.keys);
@@ -101,7 +106,11 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
         )));
     }
     let mut plan = Plan::new(args.keys, args.hours * 3_600.0, args.seed);
-    plan.start = EventTime::from_micros(args.start.as_microsecond());
+    plan.start = if args.live {
+        EventTime::now()
+    } else {
+        EventTime::from_micros(args.start.as_microsecond())
+    };
     plan.attacks = args.attacks.clone();
     plan.confusers = args.confusers.clone();
     plan.requests_per_second = args.rate;
@@ -118,12 +127,20 @@ fn write_lines<T: serde::Serialize>(
 }
 
 /// Returns how many events were written. A reader that closed the pipe has seen enough.
-fn write_events(path: &Path, plan: &Plan, generator: &mut Generator) -> anyhow::Result<u64> {
+fn write_events(
+    path: &Path,
+    plan: &Plan,
+    generator: &mut Generator,
+    live: bool,
+) -> anyhow::Result<u64> {
     let mut lines = create(path)?;
     let bar = progress_bar();
     let mut count = 0;
     let write_all = || -> io::Result<()> {
         for GeneratedEvent { arrival, record, .. } in generator {
+            if live {
+                wait_for(arrival, &mut lines)?;
+            }
             lines.write(&record)?;
             count += 1;
             if count % PROGRESS_STEP == 0 {
@@ -140,6 +157,16 @@ fn write_events(path: &Path, plan: &Plan, generator: &mut Generator) -> anyhow::
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(count),
         written => written.map(|()| count).with_context(|| cannot_write(path)),
     }
+}
+
+/// Sleeps until `arrival`; what was written is handed on before.
+fn wait_for(arrival: EventTime, lines: &mut JsonLines) -> io::Result<()> {
+    let ahead = arrival.seconds_since(EventTime::now());
+    if ahead > 0.0 {
+        lines.flush()?;
+        std::thread::sleep(Duration::from_secs_f64(ahead));
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> anyhow::Result<JsonLines> {

@@ -46,6 +46,11 @@ impl JsonLines {
         self.output.write_all(b"\n")
     }
 
+    /// Hands on what is buffered.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+
     /// Writes what is buffered and ends the compressed stream. A file that was
     /// not finished is not complete.
     pub fn finish(self) -> io::Result<()> {

@@ -183,13 +183,9 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     let service = Service::start(&(settings(&database.config) + &source + &geo + &outward));
 
     let store = &database.store;
-    // A quarter of an hour at a time, as if it were live: no partition runs far ahead.
-    let mut sent = 0;
-    for slice in traffic.events.chunks(traffic.events.len() / 16) {
-        produce(broker, &topic, &Traffic { events: slice.to_vec() });
-        sent += slice.len();
-        wait_for_rows(store, "access_events", sent).await;
-    }
+    // All at once, a backlog: partitions are read hours apart.
+    produce(broker, &topic, &traffic);
+    wait_for_rows(store, "access_events", traffic.events.len()).await;
     wait_for_rows(store, "rejected_events", bad.len()).await;
     assert_exact(store, &traffic).await;
     assert_eq!(count(store, "rejected_events").await, bad.len());

@@ -198,11 +198,15 @@ async fn a_repeated_batch_adds_what_the_views_lack() {
     assert_eq!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events, 3_600));
 }
 
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// More rows than ClickHouse puts into one block unasked (1,048,449).
 #[tokio::test]
 async fn a_very_large_batch_is_one_block_a_day() {
     let database = database().await;
-    let start = EventTime::now().plus_seconds(-86_400.0);
+    // From noon to noon, two days ago: over one midnight, whatever the time is now.
+    let today = EventTime::now().as_micros().div_euclid(DAY_MICROS) * DAY_MICROS;
+    let start = EventTime::from_micros(today - DAY_MICROS * 3 / 2);
     let events = varied_events(1_050_000, 0, start, 0.08);
     let partition = partition(0);
     let batch = batch(&partition, &events);
