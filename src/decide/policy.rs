@@ -67,8 +67,8 @@ impl Policy {
     pub fn judge(&self, incident: &Incident) -> Verdict {
         let evidence = incident.evidence();
         let (risk, confidence) = (risk::risk(evidence), risk::confidence(evidence));
-        let severity = risk::severity(risk);
         let cheapest = cheapest_action(confidence);
+        let severity = risk::severity(risk).max(least_severity(cheapest));
         let exempt = self.is_exempt(incident);
         let (action, restraint) = if exempt && cheapest > Action::Notify {
             (Action::Notify, Some("the key or its tenant is exempt by policy"))
@@ -104,6 +104,16 @@ impl Policy {
     fn is_exempt(&self, incident: &Incident) -> bool {
         self.exempt_keys.contains(incident.key_id().as_str())
             || incident.tenant().is_some_and(|tenant| self.exempt_tenants.contains(tenant))
+    }
+}
+
+/// What stops a customer is never a small matter.
+fn least_severity(action: Action) -> Severity {
+    match action {
+        Action::Observe | Action::Notify => Severity::Low,
+        Action::Throttle => Severity::Medium,
+        Action::Suspend => Severity::High,
+        Action::Revoke => Severity::Critical,
     }
 }
 
