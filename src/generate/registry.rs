@@ -5,16 +5,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::event::{EventTime, KeyId};
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyStatus {
-    #[default]
-    Active,
-    Retired,
-    Suspended,
-    Revoked,
-}
+pub use crate::registry::KeyStatus;
 
 /// What is registered about a key at the end of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
