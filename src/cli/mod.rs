@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod alerts;
 mod backtest;
 mod check_config;
 mod clickhouse;
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Args),
     /// See it work: a simulated fleet with attacks in it, on this machine
     Demo(demo::Args),
+    /// Show the alerts that are stored
+    Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),

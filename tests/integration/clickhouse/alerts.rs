@@ -92,3 +92,46 @@ async fn recording_an_attempt_twice_counts_once() {
     let sql = "SELECT count() FROM deliveries FINAL";
     assert_eq!(lines(&database.store, sql).await, ["1"]);
 }
+
+#[tokio::test]
+async fn the_command_line_lists_open_alerts_and_shows_every_revision() {
+    let database = database().await;
+    let now = EventTime::now();
+    let alerts = [alert("a", 1, "key-a", now.plus_seconds(-30.0)), alert("a", 2, "key-a", now)];
+    let partition = partition(0);
+    let batch = StoredBatch {
+        partition: &partition,
+        first_offset: 0,
+        last_offset: 9,
+        events: &[],
+        rejections: &[],
+        alerts: &alerts,
+    };
+    database.store.write_batch(&batch).await.unwrap();
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"))
+            .arg("alerts")
+            .args(arguments)
+            .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
+            .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+
+    let (code, listed, _) = run(&["list"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(lines[0].starts_with("id\tkey_id\t") && lines[1].starts_with("a\tkey-a\t"), "{listed}");
+
+    let (_, shown, _) = run(&["show", "a"]);
+    let shown: Vec<serde_json::Value> =
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(shown, alerts.map(|alert| serde_json::to_value(alert).unwrap()));
+
+    let (code, _, error) = run(&["show", "nothing"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("no alert has the id nothing"), "{error}");
+}
