@@ -192,7 +192,7 @@ pub struct Evidence {
     pub observed: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<f64>,
-    /// The fields that DESIGN section 1 names for the detector.
+    /// What a person would check, by detector: places, times, addresses, counts.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }

@@ -26,7 +26,7 @@ pub struct Signal {
     pub headline: String,
     /// A whole sentence with the numbers.
     pub sentence: String,
-    /// A JSON object: the evidence of DESIGN section 1.
+    /// A JSON object: what a person would check, by detector (places, times, addresses).
     pub fields: Value,
 }
 

@@ -1,4 +1,4 @@
-//! What a detector ought to find: DESIGN 3.4.
+//! What a detector ought to find, as `keywatch backtest --labels` reads it.
 
 use std::net::IpAddr;
 

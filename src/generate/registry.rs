@@ -1,4 +1,4 @@
-//! Rows of the key registry: DESIGN 3.5.
+//! Rows of the key registry, as [`crate::registry`] reads them.
 
 use compact_str::CompactString;
 use ipnet::IpNet;
