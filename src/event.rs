@@ -117,6 +117,16 @@ pub struct PartitionId {
     pub partition: i32,
 }
 
+/// The part of the per-key state that a batch belongs to. All events of a key meet in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ShardId {
+    /// Of logs that are not partitioned by key: one state for everything that is read.
+    #[default]
+    Shared,
+    /// Of logs that are: the number of the partition, the same for all topics.
+    Partition(i32),
+}
+
 /// Where one event stands in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordPosition {

@@ -47,7 +47,7 @@ impl Core {
         let bound = now.unwrap_or(EventTime::from_micros(i64::MAX));
         let decoded = self.decoder.decode(batch, bound);
         let events = self.enricher.enrich(decoded.events);
-        let alerts = self.engine.process(&decoded.partition, &events, now);
+        let alerts = self.engine.process(batch.shard, &decoded.partition, &events, now);
         Processed {
             partition: decoded.partition,
             first_offset: decoded.first_offset,

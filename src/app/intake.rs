@@ -98,11 +98,10 @@ impl Mark {
     /// Cuts a batch into those that are to be stored, in order.
     fn cut(&mut self, batch: RawBatch) -> Vec<RawBatch> {
         let stored_to = self.stored_to.unwrap_or(i64::MIN);
-        let partition = batch.partition.clone();
         if self.doubt.is_none() && batch.offsets().is_some_and(|(first, _)| first > stored_to) {
             return vec![batch];
         }
-        let empty = || RawBatch::new(partition.clone());
+        let empty = || batch.emptied();
         let mut before = empty();
         let mut within = self.held.take().unwrap_or_else(empty);
         let mut after = empty();

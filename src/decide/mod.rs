@@ -7,12 +7,11 @@ pub mod risk;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::alert::{Alert, AlertPosition, AlertType, DetectorId};
-use crate::config::PolicyConfig;
 use crate::detect::{MAX_SURPRISE, Signal};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
 
 use self::incident::Incident;
-use self::policy::Policy;
+pub use self::policy::Policy;
 
 /// Version of the shipped models, named in every alert.
 pub const MODEL_VERSION: &str = "builtin-1";
@@ -29,19 +28,14 @@ pub struct Moment<'a> {
     pub now: Option<EventTime>,
 }
 
-/// All open incidents.
-#[derive(Debug)]
+/// All open incidents of a shard.
+#[derive(Debug, Default)]
 pub struct Decider {
-    policy: Policy,
     open: HashMap<KeyId, Incident>,
     closing: Closing,
 }
 
 impl Decider {
-    pub fn new(config: &PolicyConfig) -> Self {
-        Self { policy: Policy::new(config), open: HashMap::new(), closing: Closing::default() }
-    }
-
     /// The p-value that `detector` must beat to tell anything new about this key.
     pub fn news_below(&self, key_id: &KeyId, detector: DetectorId) -> f64 {
         let known = self.open.get(key_id).and_then(|incident| incident.score_of(detector));
@@ -53,9 +47,14 @@ impl Decider {
     }
 
     /// Notes that the unusual behaviour goes on, so that the incident stays open.
-    pub fn keep_open(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) {
+    pub fn keep_open(
+        &mut self,
+        enriched: &EnrichedEvent,
+        partition: &PartitionId,
+        policy: &Policy,
+    ) {
         let key_id = &enriched.event.key_id;
-        let quiet = self.policy.quiet_close_seconds();
+        let quiet = policy.quiet_close_seconds();
         let Some(incident) = self.open.get_mut(key_id) else { return };
         self.closing.remove(incident, quiet);
         incident.touch(enriched, partition);
@@ -68,12 +67,13 @@ impl Decider {
         enriched: &EnrichedEvent,
         signals: Vec<Signal>,
         moment: Moment<'_>,
+        policy: &mut Policy,
     ) -> Vec<Alert> {
         if signals.is_empty() {
             return Vec::new();
         }
         let key_id = &enriched.event.key_id;
-        let quiet = self.policy.quiet_close_seconds();
+        let quiet = policy.quiet_close_seconds();
         let is_new = !self.open.contains_key(key_id);
         let incident = self
             .open
@@ -84,26 +84,26 @@ impl Decider {
         self.closing.insert(incident, quiet);
 
         let alert_type = if is_new { AlertType::Opened } else { AlertType::Updated };
-        let verdict = self.policy.judge(incident);
-        let mut alerts = vec![incident.revise(alert_type, &verdict, &self.policy, moment)];
-        if self.policy.requests_revocation(incident, &verdict, enriched.event.time) {
+        let verdict = policy.judge(incident);
+        let mut alerts = vec![incident.revise(alert_type, &verdict, policy, moment)];
+        if policy.requests_revocation(incident, &verdict, enriched.event.time) {
             incident.mark_revocation_requested();
-            alerts.push(incident.revise(
-                AlertType::RevocationRequested,
-                &verdict,
-                &self.policy,
-                moment,
-            ));
+            alerts.push(incident.revise(AlertType::RevocationRequested, &verdict, policy, moment));
         }
         alerts
     }
 
     /// Closes the incidents of the moment's partition that have been quiet long enough at
     /// `watermark`, its event time.
-    pub fn close_quiet(&mut self, watermark: EventTime, moment: Moment<'_>) -> Vec<Alert> {
+    pub fn close_quiet(
+        &mut self,
+        watermark: EventTime,
+        moment: Moment<'_>,
+        policy: &Policy,
+    ) -> Vec<Alert> {
         let mut alerts = Vec::new();
         while let Some(key_id) = self.closing.pop_due(moment.partition, watermark) {
-            alerts.extend(self.resolve(&key_id, moment));
+            alerts.extend(self.resolve(&key_id, moment, policy));
         }
         alerts
     }
@@ -115,21 +115,22 @@ impl Decider {
         key_id: &KeyId,
         time: EventTime,
         moment: Moment<'_>,
+        policy: &Policy,
     ) -> Vec<Alert> {
-        let quiet = self.policy.quiet_close_seconds();
+        let quiet = policy.quiet_close_seconds();
         match self.open.get(key_id) {
             Some(incident) if incident.closes_at(quiet) < time => {
                 self.closing.remove(incident, quiet);
-                self.resolve(key_id, moment).into_iter().collect()
+                self.resolve(key_id, moment, policy).into_iter().collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn resolve(&mut self, key_id: &KeyId, moment: Moment<'_>) -> Option<Alert> {
+    fn resolve(&mut self, key_id: &KeyId, moment: Moment<'_>, policy: &Policy) -> Option<Alert> {
         let mut incident = self.open.remove(key_id)?;
-        let verdict = self.policy.judge(&incident);
-        Some(incident.revise(AlertType::Resolved, &verdict, &self.policy, moment))
+        let verdict = policy.judge(&incident);
+        Some(incident.revise(AlertType::Resolved, &verdict, policy, moment))
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use metrics::counter;
 
 use crate::config::SourceConfig;
-use crate::event::PartitionId;
+use crate::event::{PartitionId, ShardId};
 
 pub use self::file::{FileProgress, FileReader, FileSource};
 pub use self::http::HttpSource;
@@ -25,6 +25,7 @@ pub use self::stdin::StdinSource;
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     pub partition: PartitionId,
+    pub shard: ShardId,
     /// Changes when the partition may have been read by somebody else meanwhile.
     pub ownership: u64,
     /// All payloads, one after the other.
@@ -34,7 +35,18 @@ pub struct RawBatch {
 
 impl RawBatch {
     pub fn new(partition: PartitionId) -> Self {
-        Self { partition, ownership: 0, bytes: Vec::new(), records: Vec::new() }
+        Self {
+            partition,
+            shard: ShardId::Shared,
+            ownership: 0,
+            bytes: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Without records, of the same partition as this one.
+    pub fn emptied(&self) -> Self {
+        Self { shard: self.shard, ownership: self.ownership, ..Self::new(self.partition.clone()) }
     }
 
     /// Appends a record. Offsets must rise; gaps (compaction, transactions) are allowed.

@@ -4,7 +4,7 @@
 mod scene;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
-use keywatch::event::PartitionId;
+use keywatch::event::{PartitionId, ShardId};
 use proptest::prelude::*;
 
 use scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene};
@@ -244,8 +244,8 @@ fn a_partition_read_again_changes_nothing() {
     let events = scene.events();
     let mut engine = Scene::engine();
     let partition = Scene::partition();
-    engine.process(&partition, &events, None);
-    engine.process(&partition, &events, None);
+    engine.process(ShardId::Shared, &partition, &events, None);
+    engine.process(ShardId::Shared, &partition, &events, None);
     assert_eq!(engine.counters().redelivered, events.len() as u64);
 }
 
@@ -318,7 +318,7 @@ fn one_event_in_the_year_2100_changes_nothing() {
     let wrong = events.iter().position(|e| e.event.nonce.is_some()).unwrap();
     events[wrong].event.time = scene.at(74.0 * 365.0 * DAY);
     let mut engine = Scene::engine();
-    assert!(engine.process(&Scene::partition(), &events, None).is_empty());
+    assert!(engine.process(ShardId::Shared, &Scene::partition(), &events, None).is_empty());
     assert_eq!(engine.counters().set_aside, 1);
     assert_eq!(engine.counters().redelivered, 0);
     assert_quiet(&quiet);
@@ -347,7 +347,7 @@ fn partitions_that_are_hours_apart_are_judged_each_by_its_own_time() {
     // A backlog: the first partition is read to its end before the others begin.
     for (partition, events) in &logs {
         for batch in events.chunks(1_000) {
-            assert!(engine.process(partition, batch, None).is_empty());
+            assert!(engine.process(ShardId::Shared, partition, batch, None).is_empty());
         }
     }
     assert_eq!(engine.counters().redelivered + engine.counters().set_aside, 0);

@@ -7,7 +7,7 @@ use keywatch::config::{DetectConfig, PolicyConfig};
 use keywatch::engine::{Counters, Engine};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
-    RecordPosition,
+    RecordPosition, ShardId,
 };
 use keywatch::registry::Registry;
 
@@ -176,7 +176,7 @@ impl Scene {
 
     pub fn run_counted(&self) -> (Vec<Alert>, Counters) {
         let mut engine = Self::engine();
-        let alerts = engine.process(&Self::partition(), &self.events(), None);
+        let alerts = engine.process(ShardId::Shared, &Self::partition(), &self.events(), None);
         (alerts, engine.counters())
     }
 
@@ -191,7 +191,7 @@ impl Scene {
                 break;
             }
             let (batch, after) = rest.split_at((*cut).min(rest.len()));
-            alerts.extend(engine.process(&Self::partition(), batch, None));
+            alerts.extend(engine.process(ShardId::Shared, &Self::partition(), batch, None));
             rest = after;
         }
         alerts

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::assignment::Change;
 use super::context::Context;
-use crate::event::PartitionId;
+use crate::event::{PartitionId, ShardId};
 use crate::source::{BatchLimits, RawBatch, SourceError};
 
 /// How long the thread sleeps in the consumer's queue when there are no records
@@ -188,11 +188,20 @@ impl Lane {
     }
 }
 
+/// A producer that sets a record's key partitions by it: by the API key, says the README.
+fn shard_of(message: &BorrowedMessage<'_>) -> ShardId {
+    match message.key() {
+        Some(_) => ShardId::Partition(message.partition()),
+        None => ShardId::Shared,
+    }
+}
+
 impl Filling {
     /// A record without a payload (a tombstone) is added empty: decode rejects it by name.
     fn push(&mut self, message: &BorrowedMessage<'_>, interval: Duration) {
         if self.batch.is_empty() {
             self.due = Instant::now() + interval;
+            self.batch.shard = shard_of(message);
         }
         self.batch.push(message.offset(), message.payload().unwrap_or_default());
     }
