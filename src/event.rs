@@ -53,16 +53,25 @@ impl fmt::Display for EventTime {
     }
 }
 
+/// Text where people read it, microseconds elsewhere.
 impl Serialize for EventTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for EventTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let timestamp = Timestamp::deserialize(deserializer)?;
-        Ok(Self(timestamp.as_microsecond()))
+        if deserializer.is_human_readable() {
+            let timestamp = Timestamp::deserialize(deserializer)?;
+            Ok(Self(timestamp.as_microsecond()))
+        } else {
+            i64::deserialize(deserializer).map(Self)
+        }
     }
 }
 
@@ -111,7 +120,7 @@ pub struct AccessEvent {
 }
 
 /// One ordered stream of records: a Kafka partition, a file, a push endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionId {
     pub topic: Arc<str>,
     pub partition: i32,
@@ -128,7 +137,7 @@ pub enum ShardId {
 }
 
 /// Where one event stands in its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecordPosition {
     /// Kafka offset, or the line number (from 1) in a file.
     pub offset: i64,
@@ -158,7 +167,7 @@ impl Origin {
 }
 
 /// WGS 84 degrees, with the radius in kilometres within which the client is likely to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Coordinates {
     pub latitude: f64,
     pub longitude: f64,

@@ -1,5 +1,6 @@
 //! An open incident of one key: its evidence so far, and how it is told.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::policy::{Policy, Verdict};
@@ -8,7 +9,7 @@ use crate::alert::{Action, Alert, AlertType, DetectorId, Evidence};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Incident {
     id: String,
     key_id: KeyId,
@@ -17,6 +18,7 @@ pub struct Incident {
     revision: u32,
     /// Strongest first, one for each detector.
     findings: Vec<Finding>,
+    #[serde(with = "super::as_json")]
     evidence: Vec<Evidence>,
     first_offset: i64,
     last_offset: i64,
@@ -26,7 +28,7 @@ pub struct Incident {
     revocation_requested: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Finding {
     headline: String,
     sentence: String,

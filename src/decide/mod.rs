@@ -1,10 +1,13 @@
 //! Signals to incidents to alerts: one open incident a key, a risk, a confidence, an action.
 
+mod as_json;
 mod incident;
 pub mod policy;
 pub mod risk;
 
 use std::collections::{BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertPosition, AlertType, DetectorId};
 use crate::detect::{MAX_SURPRISE, Signal};
@@ -29,13 +32,23 @@ pub struct Moment<'a> {
 }
 
 /// All open incidents of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Decider {
     open: HashMap<KeyId, Incident>,
+    /// Follows from `open` and the policy.
+    #[serde(skip)]
     closing: Closing,
 }
 
 impl Decider {
+    /// Works out again when the open incidents close, after they were read from a snapshot.
+    pub fn set_closing_times(&mut self, policy: &Policy) {
+        self.closing = Closing::default();
+        for incident in self.open.values() {
+            self.closing.insert(incident, policy.quiet_close_seconds());
+        }
+    }
+
     /// The p-value that `detector` must beat to tell anything new about this key.
     pub fn news_below(&self, key_id: &KeyId, detector: DetectorId) -> f64 {
         let known = self.open.get(key_id).and_then(|incident| incident.score_of(detector));

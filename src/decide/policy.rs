@@ -101,6 +101,21 @@ impl Policy {
         true
     }
 
+    /// Counts requests of a shard that was restored: the budget holds across processes.
+    pub fn remember_revocations(&mut self, times: impl IntoIterator<Item = EventTime>) {
+        self.revocations.extend(times);
+        self.revocations.make_contiguous().sort_unstable();
+    }
+
+    /// No longer counts requests of a shard that has left this process.
+    pub fn forget_revocations(&mut self, times: impl IntoIterator<Item = EventTime>) {
+        for time in times {
+            if let Ok(place) = self.revocations.binary_search(&time) {
+                self.revocations.remove(place);
+            }
+        }
+    }
+
     fn is_exempt(&self, incident: &Incident) -> bool {
         self.exempt_keys.contains(incident.key_id().as_str())
             || incident.tenant().is_some_and(|tenant| self.exempt_tenants.contains(tenant))

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Signal;
@@ -14,7 +15,7 @@ use crate::profile::place::same_prefix;
 use crate::profile::{ClockProfile, Profile};
 
 /// The first request that carried a nonce.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct FirstUse {
     pub time: EventTime,
     pub ip: IpAddr,

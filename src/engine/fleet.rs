@@ -1,6 +1,8 @@
 //! What all keys do together, so that an outage and the rush after it, or a holiday, is
 //! the fleet's and not four hundred stolen keys'.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::outcome::{Failure, OutcomeProfile};
@@ -25,7 +27,7 @@ const PRIOR_REQUESTS: f64 = 25.0;
 const MINUTE: usize = 1;
 
 /// All keys as one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Fleet {
     rate: Option<RateProfile>,
     outcomes: OutcomeProfile,
@@ -35,7 +37,7 @@ pub struct Fleet {
 }
 
 /// Keys seen in one minute.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Census {
     active: u32,
     surging: u32,

@@ -1,5 +1,7 @@
 //! How far one partition's log has come, by position and by event time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{EnrichedEvent, EventTime, RecordPosition};
 
 use super::fleet::Fleet;
@@ -14,7 +16,7 @@ const AGREEING_OUTLIERS: u32 = 3;
 
 /// One partition. Partitions may be hours apart, when a backlog is read: each has its own
 /// time, and its own picture of what all keys do at that time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     /// Last position, and the latest event time up to it.
     last: Option<(RecordPosition, EventTime)>,
@@ -24,6 +26,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// The last offset that came.
+    pub fn position(&self) -> Option<i64> {
+        self.last.map(|(position, _)| position.offset)
+    }
+
     /// Takes note of the next record. True for one that was handled before: at or before the
     /// last position, and no newer. (Offsets that begin again come with newer times.)
     pub fn is_redelivery(&mut self, enriched: &EnrichedEvent) -> bool {

@@ -6,7 +6,9 @@
 mod fleet;
 mod inspection;
 mod log;
+mod restore;
 mod shard;
+pub mod snapshot;
 
 use std::collections::HashMap;
 
@@ -16,7 +18,9 @@ use crate::decide::Policy;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
 use crate::registry::Registry;
 
+pub use self::restore::Restoration;
 use self::shard::{Shard, Shared};
+use self::snapshot::{Chunk, Cut, Extent, SnapshotError};
 
 /// What happened to the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +61,69 @@ impl Engine {
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.shards.values().map(Shard::keys).sum()
+    }
+
+    /// Shards that have state, in order, with the number of events since their last cut.
+    pub fn shards(&self) -> Vec<(ShardId, u64)> {
+        let shard = |(id, shard): (&ShardId, &Shard)| (*id, shard.unsaved_events());
+        let mut shards: Vec<_> = self.shards.iter().map(shard).collect();
+        shards.sort_unstable();
+        shards
+    }
+
+    pub fn has_shard(&self, shard: ShardId) -> bool {
+        self.shards.contains_key(&shard)
+    }
+
+    /// The last offset of `partition` that the state of `shard` includes.
+    pub fn position(&self, shard: ShardId, partition: &PartitionId) -> Option<i64> {
+        self.shards.get(&shard)?.position(partition)
+    }
+
+    /// Begins a round of `shard`, giving up one in progress; `None` for a shard without state.
+    ///
+    /// # Errors
+    /// A state that cannot be encoded.
+    pub fn cut(&mut self, shard: ShardId, extent: Extent) -> Result<Option<Cut>, SnapshotError> {
+        self.shards.get_mut(&shard).map(|shard| shard.cut(extent)).transpose()
+    }
+
+    /// About `count` more profiles of the round in progress; `None` when it has all.
+    ///
+    /// # Errors
+    /// A profile that cannot be encoded: the round must be given up.
+    pub fn take_slice(
+        &mut self,
+        shard: ShardId,
+        count: usize,
+    ) -> Result<Option<Chunk>, SnapshotError> {
+        match self.shards.get_mut(&shard) {
+            Some(shard) => shard.take_slice(count),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts a restored state in the place of what `shard` has.
+    ///
+    /// # Errors
+    /// A restoration that lacks parts; the shard is as before.
+    pub fn install(
+        &mut self,
+        shard: ShardId,
+        restoration: Restoration,
+    ) -> Result<(), SnapshotError> {
+        let restored = restoration.into_shard(&mut self.policy)?;
+        if let Some(replaced) = self.shards.insert(shard, restored) {
+            self.policy.forget_revocations(replaced.revocations);
+        }
+        Ok(())
+    }
+
+    /// Forgets a shard that has left this process.
+    pub fn forget(&mut self, shard: ShardId) {
+        if let Some(shard) = self.shards.remove(&shard) {
+            self.policy.forget_revocations(shard.revocations);
+        }
     }
 
     /// Folds one partition's next events into the shard they belong to. `now` is the wall

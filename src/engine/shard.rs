@@ -1,23 +1,31 @@
 //! The state of all keys that share a partition, and the fold over their events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
-use crate::alert::Alert;
+use serde::Serialize;
+
+use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Policy};
 use crate::detect::Thresholds;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId};
 use crate::profile::{Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
 use super::inspection::Inspection;
 use super::log::Log;
+use super::snapshot::{
+    Changes, Chunk, ChunkKind, Cut, Entries, Extent, Kept, Profiles, SnapshotError,
+};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
-const MEMORY_ENTRIES: usize = 2_000_000;
+pub(super) const MEMORY_ENTRIES: usize = 2_000_000;
+
+/// Revocations count in the budget for this long.
+const HOUR_SECONDS: f64 = 3_600.0;
 
 /// What all shards of a process share.
 pub struct Shared<'a> {
@@ -38,14 +46,17 @@ impl Shared<'_> {
 /// Everything remembered of the keys of one shard. Nothing in it depends on other shards, so
 /// that it can move to another process with its partition.
 pub struct Shard {
-    profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
-    population: Population,
-    requests: Recent<()>,
+    pub(super) profiles: Profiles,
+    pub(super) population: Population,
+    pub(super) requests: Recent<()>,
     /// First uses of nonces and signatures.
-    used_once: Recent<FirstUse>,
-    hasher: foldhash::quality::FixedState,
-    logs: HashMap<PartitionId, Log>,
-    decider: Decider,
+    pub(super) used_once: Recent<FirstUse>,
+    pub(super) hasher: foldhash::quality::FixedState,
+    pub(super) logs: HashMap<PartitionId, Log>,
+    pub(super) decider: Decider,
+    /// Event times of the revocations requested for these keys in the last hour.
+    pub(super) revocations: VecDeque<EventTime>,
+    pub(super) changes: Changes,
 }
 
 impl Default for Shard {
@@ -58,6 +69,8 @@ impl Default for Shard {
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            revocations: VecDeque::new(),
+            changes: Changes::default(),
         }
     }
 }
@@ -65,6 +78,56 @@ impl Default for Shard {
 impl Shard {
     pub fn keys(&self) -> usize {
         self.profiles.len()
+    }
+
+    /// Events since the last cut.
+    pub fn unsaved_events(&self) -> u64 {
+        self.changes.events
+    }
+
+    /// The last offset of `partition` that this state includes.
+    pub fn position(&self, partition: &PartitionId) -> Option<i64> {
+        self.logs.get(partition)?.position()
+    }
+
+    /// Begins a round, and gives up one that is in progress: the state as it is now, with the
+    /// profiles to follow by [`Self::take_slice`].
+    pub fn cut(&mut self, extent: Extent) -> Result<Cut, SnapshotError> {
+        if extent == Extent::All {
+            self.requests.save_all_again();
+            self.used_once.save_all_again();
+        }
+        let mut chunks = vec![self.rest()?];
+        chunks.extend(unsaved(&mut self.requests, ChunkKind::Requests)?);
+        chunks.extend(unsaved(&mut self.used_once, ChunkKind::UsedOnce)?);
+        let mut positions: Vec<_> = self
+            .logs
+            .iter()
+            .filter_map(|(partition, log)| Some((partition.clone(), log.position()?)))
+            .collect();
+        positions.sort_unstable();
+        Ok(Cut { positions, profiles: self.changes.cut(&mut self.profiles, extent), chunks })
+    }
+
+    fn rest(&mut self) -> Result<Chunk, SnapshotError> {
+        let newest = self.revocations.iter().max().copied();
+        self.revocations
+            .retain(|time| newest.is_some_and(|newest| newest.seconds_since(*time) < HOUR_SECONDS));
+        let mut rest = Entries::default();
+        rest.push(&(
+            &self.logs,
+            &self.population,
+            &self.decider,
+            &self.revocations,
+            self.requests.lengths(),
+            self.used_once.lengths(),
+        ))?;
+        Ok(rest.into_chunk(ChunkKind::Rest))
+    }
+
+    /// About `count` more profiles of the round in progress; `None` when it has all.
+    pub fn take_slice(&mut self, count: usize) -> Result<Option<Chunk>, SnapshotError> {
+        self.changes.take_slice(&mut self.profiles, count)
     }
 
     /// Folds one partition's next events.
@@ -82,6 +145,7 @@ impl Shard {
             self.step(&mut log, enriched, moment, shared, &mut alerts);
         }
         self.logs.insert(partition.clone(), log);
+        self.changes.events += events.len() as u64;
         alerts
     }
 
@@ -115,7 +179,9 @@ impl Shard {
         alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
         let repetition = self.repetition(enriched);
         let thresholds = Thresholds::new(shared.config, self.profiles.len());
-        let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
+        let Some(kept) = self.profiles.get_mut(&enriched.event.key_id) else { return };
+        self.changes.note(&enriched.event.key_id, kept);
+        let profile = &mut *kept.profile;
         profile.count(&enriched.event);
         log.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
@@ -133,7 +199,11 @@ impl Shard {
             self.decider.keep_open(enriched, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
-        alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
+        let news = self.decider.consider(enriched, signals, moment, shared.policy);
+        if news.iter().any(|alert| alert.alert_type == AlertType::RevocationRequested) {
+            self.revocations.push_back(event.time);
+        }
+        alerts.extend(news);
     }
 
     /// The same request in another record: same id, same time. A replayed request has an
@@ -175,10 +245,20 @@ impl Shard {
         if matches!(event.status, 401 | 403) || !shared.has_room() {
             return false;
         }
-        self.profiles.insert(event.key_id.clone(), Profile::new(event.time));
+        self.profiles.insert(event.key_id.clone(), Kept::new(Profile::new(event.time)));
         self.population.countries.add(&enriched.origin.country);
         self.population.networks.add(&enriched.origin.asn);
         shared.keys += 1;
         true
     }
+}
+
+/// What was remembered since the last cut.
+fn unsaved<V: Copy + Serialize>(
+    memory: &mut Recent<V>,
+    kind: ChunkKind,
+) -> Result<Option<Chunk>, SnapshotError> {
+    let mut entries = Entries::default();
+    memory.take_unsaved().try_for_each(|entry| entries.push(&entry))?;
+    Ok((!entries.is_empty()).then(|| entries.into_chunk(kind)))
 }

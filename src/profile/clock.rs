@@ -1,10 +1,12 @@
 //! How far a key's signed client times stand from the server's clock.
 
+use serde::{Deserialize, Serialize};
+
 /// Exponentially weighted mean and deviation of the skew, in seconds.
 ///
 /// Skew is server time less client time: positive when the request arrived after
 /// it was signed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ClockProfile {
     mean: f32,
     deviation: f32,

@@ -10,6 +10,9 @@ pub mod place;
 pub mod population;
 pub mod rate;
 pub mod recent;
+mod sparse;
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
@@ -35,7 +38,7 @@ pub struct Suspicion {
 }
 
 /// One key's history, of bounded size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Profile {
     pub first_seen: EventTime,
     pub last_seen: EventTime,

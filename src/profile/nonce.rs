@@ -1,5 +1,7 @@
 //! How a key makes its nonces: always rising (a counter, a clock) or not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{EventTime, Nonce};
 
 /// The way a key's nonces go.
@@ -27,7 +29,7 @@ impl Discipline {
 }
 
 /// How often something that must be used once came again in another request, by mistake.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Repetitions {
     pub seen: u32,
     pub repeated: u32,
@@ -41,7 +43,7 @@ impl Repetitions {
 }
 
 /// Counts of how nonces moved, and the highest one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct NonceProfile {
     repetitions: Repetitions,
     numeric: u32,

@@ -1,5 +1,7 @@
 //! How often a key's requests fail, are refused or are throttled.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::EventTime;
 
 /// Ways in which a request can end badly, each with a baseline of its own.
@@ -33,7 +35,7 @@ pub const WINDOW_SECONDS: i64 = 60;
 const SETTLED_WEIGHT: f32 = 2e-4;
 
 /// Baseline shares of each failure, and the counts of the current minute.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct OutcomeProfile {
     window: i64,
     requests: u32,

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Coordinates, EnrichedEvent, EventTime, Origin};
 
@@ -26,7 +27,7 @@ const SUSPICIOUS_WEIGHT: f32 = 0.25;
 pub const ESTABLISHED: f32 = 2.5;
 
 /// One network in one region, as this key uses it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fleet {
     pub asn: u32,
     pub is_hosting: bool,
@@ -50,7 +51,7 @@ impl Fleet {
 }
 
 /// All fleets of one key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PlaceProfile {
     fleets: Vec<Fleet>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
 /// Pseudo-observations that an unseen value gets.
 const UNSEEN: f64 = 0.5;
@@ -12,7 +13,8 @@ const UNSEEN: f64 = 0.5;
 const PRIOR_TOTAL: f64 = 50.0;
 
 /// Shares of a categorical value, with an allowance for values not seen yet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Hash + Eq"))]
 pub struct Shares<T> {
     counts: HashMap<T, u64>,
     total: u64,
@@ -43,7 +45,7 @@ impl<T: Hash + Eq + Clone> Shares<T> {
 }
 
 /// What all keys together look like.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Population {
     pub countries: Shares<CompactString>,
     pub networks: Shares<u32>,

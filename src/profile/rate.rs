@@ -7,6 +7,8 @@
 //! bursts are ordinary for the key that has them. The predictive of a window's count
 //! is then negative binomial (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.6).
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::EventTime;
 
 /// Window lengths in seconds, shortest first.
@@ -41,7 +43,7 @@ const PRIOR_EVENTS: f32 = 50.0;
 const MAX_SILENCE: i64 = 14 * DAY;
 
 /// Decayed counts and the hours in which they were made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Gamma {
     events: f32,
     hours: f32,
@@ -61,7 +63,7 @@ impl Gamma {
 }
 
 /// One tumbling window and how its counts vary.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Window {
     index: i64,
     count: u32,
@@ -87,7 +89,7 @@ impl Window {
 
 /// Evidence that the rate has shifted for good: a cumulative sum (Page 1954) of the
 /// log-likelihood ratio of twice the seasonal rate against the seasonal rate.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Ramp {
     /// Natural logarithm of the likelihood ratio since `since`; zero when nothing shifts.
     pub evidence: f32,
@@ -146,9 +148,10 @@ pub struct Forecast {
 }
 
 /// The rate of one key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RateProfile {
     windows: [Window; WINDOW_SECONDS.len()],
+    #[serde(with = "super::sparse")]
     seasons: [Gamma; SEASONS],
     overall: Gamma,
     level_observed: f32,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod scene;
+mod snapshots;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
 use keywatch::event::{PartitionId, ShardId};
