@@ -3,9 +3,10 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
-use crate::engine::{Counters, Engine};
+use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
+use crate::engine::{Counters, Engine, Restoration};
 use crate::enrich::Enricher;
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -27,6 +28,8 @@ pub struct Processed {
     pub events: Vec<EnrichedEvent>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
+    /// About events that were stored before. Stored by now too, and to be told.
+    pub late_alerts: Vec<Alert>,
 }
 
 impl Core {
@@ -55,7 +58,53 @@ impl Core {
             events,
             rejections: decoded.rejections,
             alerts,
+            late_alerts: Vec::new(),
         }
+    }
+
+    /// Partitions of the topic that is read, over all processes: state is split into as many.
+    pub fn set_partition_count(&mut self, count: usize) {
+        self.engine.set_partition_count(count);
+    }
+
+    /// See [`Engine::shards`].
+    pub fn shards(&self) -> Vec<(ShardId, u64)> {
+        self.engine.shards()
+    }
+
+    pub fn has_shard(&self, shard: ShardId) -> bool {
+        self.engine.has_shard(shard)
+    }
+
+    /// See [`Engine::position`].
+    pub fn position(&self, shard: ShardId, partition: &PartitionId) -> Option<i64> {
+        self.engine.position(shard, partition)
+    }
+
+    /// # Errors
+    /// As [`Engine::cut`].
+    pub fn cut(&mut self, shard: ShardId, extent: Extent) -> Result<Option<Cut>, SnapshotError> {
+        self.engine.cut(shard, extent)
+    }
+
+    /// # Errors
+    /// As [`Engine::take_slice`].
+    pub fn take_slice(
+        &mut self,
+        shard: ShardId,
+        count: usize,
+    ) -> Result<Option<Chunk>, SnapshotError> {
+        self.engine.take_slice(shard, count)
+    }
+
+    /// # Errors
+    /// As [`Engine::install`].
+    pub fn install(&mut self, shard: ShardId, state: Restoration) -> Result<(), SnapshotError> {
+        self.engine.install(shard, state)
+    }
+
+    pub fn forget(&mut self, shard: ShardId) {
+        self.engine.forget(shard);
     }
 
     pub fn counters(&self) -> Counters {

@@ -1,5 +1,5 @@
-//! What of a source is to be stored: what the ledger has already is left out, and a batch in
-//! doubt is cut to its old bounds, so that its deduplication token matches.
+//! What of a source is to be stored: what the ledger has already is marked as such, and a
+//! batch in doubt is cut to its old bounds, so that its deduplication token matches.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl<S: Source> Intake<S> {
         Self { source, store, marks: HashMap::new(), uncut: None, cut: VecDeque::new() }
     }
 
-    /// The next batch to store, or `None` when the source has ended. Waits for as long as
+    /// The next batch, or `None` when the source has ended. Waits for as long as
     /// ClickHouse is away when the ledger must be asked. Cancel safe.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl<S: Source> Intake<S> {
         let Some(mark) = self.marks.get_mut(&batch.partition) else { return Ok(()) };
         let (partition, offsets) = (batch.partition.clone(), batch.offsets());
         self.cut.extend(mark.cut(batch));
-        if self.cut.is_empty()
+        if self.cut.iter().all(|batch| batch.is_stored)
             && mark.held.is_none()
             && let Some((first_offset, last_offset)) = offsets
         {
@@ -95,7 +95,7 @@ async fn read_mark(store: &Store, batch: &RawBatch) -> Result<Mark, StoreError> 
 }
 
 impl Mark {
-    /// Cuts a batch into those that are to be stored, in order.
+    /// Cuts a batch into what is stored already and those that are to be stored, in order.
     fn cut(&mut self, batch: RawBatch) -> Vec<RawBatch> {
         let stored_to = self.stored_to.unwrap_or(i64::MIN);
         if self.doubt.is_none() && batch.offsets().is_some_and(|(first, _)| first > stored_to) {
@@ -105,8 +105,11 @@ impl Mark {
         let mut before = empty();
         let mut within = self.held.take().unwrap_or_else(empty);
         let mut after = empty();
-        for (offset, payload) in batch.records().filter(|(offset, _)| *offset > stored_to) {
+        let mut stored = empty();
+        stored.is_stored = true;
+        for (offset, payload) in batch.records() {
             match self.doubt {
+                _ if offset <= stored_to => stored.push(offset, payload),
                 Some((first, _)) if offset < first => before.push(offset, payload),
                 Some((_, last)) if offset <= last => within.push(offset, payload),
                 _ => after.push(offset, payload),
@@ -120,7 +123,7 @@ impl Mark {
                 self.held = Some(std::mem::replace(&mut within, empty()));
             }
         }
-        [before, within, after].into_iter().filter(|batch| !batch.is_empty()).collect()
+        [stored, before, within, after].into_iter().filter(|batch| !batch.is_empty()).collect()
     }
 }
 
@@ -136,14 +139,17 @@ mod tests {
     }
 
     fn bounds(batches: &[RawBatch]) -> Vec<(i64, i64)> {
-        batches.iter().map(|batch| batch.offsets().unwrap()).collect()
+        let to_store = batches.iter().filter(|batch| !batch.is_stored);
+        to_store.map(|batch| batch.offsets().unwrap()).collect()
     }
 
     #[test]
-    fn what_is_stored_is_left_out() {
+    fn what_is_stored_is_handed_on_for_the_state_alone() {
         let mut mark = Mark { ownership: 0, stored_to: Some(10), doubt: None, held: None };
-        assert!(mark.cut(batch(1..=10)).is_empty());
-        assert_eq!(bounds(&mark.cut(batch(8..=15))), [(11, 15)]);
+        assert!(mark.cut(batch(1..=10))[0].is_stored);
+        let cut = mark.cut(batch(8..=15));
+        assert_eq!((cut[0].is_stored, cut[0].offsets()), (true, Some((8, 10))));
+        assert_eq!(bounds(&cut), [(11, 15)]);
         assert_eq!(bounds(&mark.cut(batch(16..=20))), [(16, 20)]);
     }
 
@@ -153,7 +159,7 @@ mod tests {
             || Mark { ownership: 0, stored_to: Some(10), doubt: Some((11, 20)), held: None };
         assert_eq!(bounds(&doubt().cut(batch(11..=30))), [(11, 20), (21, 30)]);
         let mut mark = doubt();
-        assert!(mark.cut(batch(9..=14)).is_empty());
+        assert!(bounds(&mark.cut(batch(9..=14))).is_empty());
         assert_eq!(bounds(&mark.cut(batch(15..=22))), [(11, 20), (21, 22)]);
         assert_eq!(bounds(&mark.cut(batch(23..=24))), [(23, 24)]);
     }

@@ -11,6 +11,8 @@
 
 mod core;
 mod intake;
+mod resume;
+mod snapshots;
 mod writer;
 
 use std::future::Future;
@@ -18,12 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::alert::Alert;
 use crate::config::{Config, SourceKind};
 use crate::decode::DecodeError;
 use crate::deliver::kafka::TopicError;
@@ -39,6 +42,8 @@ use crate::telemetry::{Health, Part};
 
 pub use self::core::{Core, Processed};
 use self::intake::Intake;
+use self::resume::Owned;
+use self::snapshots::Snapshots;
 use self::writer::{Stored, Writer};
 
 /// Batches between scoring and storing.
@@ -131,8 +136,20 @@ pub async fn run_from<S: Source>(
     let (stored, done) = mpsc::channel(QUEUED_BATCHES);
     let writer = Writer::new(Arc::clone(&store), outbox, dead_letters, stored);
     let writer = tokio::spawn(writer.run(queue));
-    let intake = Intake::new(source, store);
-    let mut pipeline = Pipeline { intake, core, processed, done, vitals };
+    let snapshots = Snapshots::new(config, Arc::clone(&store));
+    let intake = Intake::new(source, Arc::clone(&store));
+    let owned = Owned::new();
+    let mut pipeline = Pipeline {
+        intake,
+        core,
+        snapshots,
+        owned,
+        late_alerts: Vec::new(),
+        store,
+        processed,
+        done,
+        vitals,
+    };
 
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
@@ -192,6 +209,10 @@ impl Vitals {
 struct Pipeline<S> {
     intake: Intake<S>,
     core: Core,
+    snapshots: Snapshots,
+    owned: Owned,
+    late_alerts: Vec<Alert>,
+    store: Arc<Store>,
     processed: mpsc::Sender<Processed>,
     done: mpsc::Receiver<Stored>,
     vitals: Vitals,
@@ -214,41 +235,61 @@ impl<S: Source> Pipeline<S> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                _ = pulse.tick() => self.vitals.report(self.intake.source.trouble()),
+                _ = pulse.tick() => {
+                    self.vitals.report(self.intake.source.trouble());
+                    self.forget_lost_shards();
+                    self.snapshots.turn(&mut self.core);
+                }
                 _ = reloads.tick() => self.core.reload_databases(),
                 stored = self.done.recv() => match stored {
                     Some(Stored { partition, last_offset }) => {
+                        self.snapshots.note_stored(&partition, last_offset);
                         self.intake.source.commit(&partition, last_offset).await?;
                     }
                     None => return Ok(()),
                 },
                 next = next_batch(&mut self.intake, &self.processed) => match next? {
-                    Some((place, batch)) => place.send(process(&mut self.core, &batch)),
+                    Some((place, batch)) => tokio::select! {
+                        () = shutdown.cancelled() => return Ok(()),
+                        scored = self.score(batch) => {
+                            if let Some(processed) = scored? {
+                                place.send(processed);
+                            }
+                            self.snapshots.turn(&mut self.core);
+                        }
+                    },
                     None => return Ok(()),
                 },
+                () = self.snapshots.is_ready() => self.snapshots.turn(&mut self.core),
             }
         }
     }
 
     /// Lets the writer store what is under way, commits it, leaves the source: all `within`
-    /// the bound, of which storing may take half.
+    /// the bound, of which storing may take half, and saving state half of what is left.
     async fn finish(
         self,
         writer: JoinHandle<Result<(Outbox, Summary), StoreError>>,
         within: Duration,
     ) -> Result<Summary, AppError> {
         let deadline = Instant::now() + within;
-        let Self { intake: Intake { mut source, .. }, processed, mut done, .. } = self;
+        let Self { intake, mut core, mut snapshots, processed, mut done, .. } = self;
+        let mut source = intake.source;
         drop(processed);
         let abort = writer.abort_handle();
         let drain = async {
             while let Some(stored) = done.recv().await {
+                snapshots.note_stored(&stored.partition, stored.last_offset);
                 source.commit(&stored.partition, stored.last_offset).await?;
             }
             Ok::<_, AppError>(writer.await??)
         };
         let drained = tokio::time::timeout(within / 2, drain).await;
         abort.abort();
+        if matches!(drained, Ok(Ok(_))) {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            snapshots.finish(&mut core, rest / 2).await;
+        }
         let rest = deadline.saturating_duration_since(Instant::now());
         let closed = source.close(rest);
         let (outbox, summary) = match drained {
@@ -267,11 +308,11 @@ impl<S: Source> Pipeline<S> {
 }
 
 /// A place in the queue first, so that a batch is only taken when it can be passed on.
-async fn next_batch<'a, S: Source>(
+async fn next_batch<S: Source>(
     intake: &mut Intake<S>,
-    processed: &'a mpsc::Sender<Processed>,
-) -> Result<Option<(mpsc::Permit<'a, Processed>, RawBatch)>, AppError> {
-    let Ok(place) = processed.reserve().await else { return Ok(None) };
+    processed: &mpsc::Sender<Processed>,
+) -> Result<Option<(OwnedPermit<Processed>, RawBatch)>, AppError> {
+    let Ok(place) = processed.clone().reserve_owned().await else { return Ok(None) };
     Ok(intake.next().await?.map(|batch| (place, batch)))
 }
 

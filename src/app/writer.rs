@@ -84,7 +84,7 @@ impl Writer {
 
     fn announce(&self, processed: &Processed) {
         let now = EventTime::now();
-        for alert in &processed.alerts {
+        for alert in processed.late_alerts.iter().chain(&processed.alerts) {
             let (kind, severity) = (alert.alert_type.as_str(), alert.severity.as_str());
             info!(id = alert.id, revision = alert.revision, kind, severity, title = alert.title);
             counter!("keywatch_alerts_total", "type" => kind, "severity" => severity).increment(1);

@@ -99,6 +99,9 @@ impl Config {
         findings.require_positive("detect.validity_window_seconds", detect.validity_window_seconds);
         findings.require_positive("detect.max_keys", detect.max_keys as f64);
         findings.require_positive("policy.quiet_close_seconds", self.policy.quiet_close_seconds);
+        let state = &self.state;
+        findings.require_positive("state.snapshot_seconds", state.snapshot_seconds as f64);
+        findings.require_positive("state.snapshot_events", state.snapshot_events as f64);
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             findings.require(false, "log.filter", format!("is no tracing filter: {error}"));
         }

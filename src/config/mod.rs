@@ -13,6 +13,7 @@ mod policy;
 mod secret;
 mod service;
 mod source;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -31,6 +32,7 @@ pub use self::service::{LogConfig, LogFormat, ServiceConfig};
 pub use self::source::{
     FileConfig, HttpConfig, KafkaConfig, SecurityProtocol, SourceConfig, SourceKind,
 };
+pub use self::state::StateConfig;
 
 /// The whole of `keywatch.toml`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -42,6 +44,7 @@ pub struct Config {
     pub detect: DetectConfig,
     pub policy: PolicyConfig,
     pub clickhouse: ClickHouseConfig,
+    pub state: StateConfig,
     /// E-mail is sent when present.
     pub email: Option<EmailConfig>,
     /// The webhook is called when present.

@@ -40,6 +40,7 @@ pub struct Engine {
     registry: Registry,
     policy: Policy,
     shards: HashMap<ShardId, Shard>,
+    partition_count: usize,
     counters: Counters,
 }
 
@@ -50,6 +51,7 @@ impl Engine {
             registry,
             policy: Policy::new(policy),
             shards: HashMap::new(),
+            partition_count: 1,
             counters: Counters::default(),
         }
     }
@@ -61,6 +63,12 @@ impl Engine {
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.shards.values().map(Shard::keys).sum()
+    }
+
+    /// Partitions of the topic that is read, over all processes. Shards take each other to be
+    /// as large, so that the budget of false alerts is that of the whole fleet.
+    pub fn set_partition_count(&mut self, count: usize) {
+        self.partition_count = count.max(1);
     }
 
     /// Shards that have state, in order, with the number of events since their last cut.
@@ -138,6 +146,10 @@ impl Engine {
     ) -> Vec<Alert> {
         let mut shared = Shared {
             keys: self.keys(),
+            shards_of_fleet: match shard {
+                ShardId::Shared => 1,
+                ShardId::Partition(_) => self.partition_count,
+            },
             config: &self.config,
             registry: &self.registry,
             policy: &mut self.policy,

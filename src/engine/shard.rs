@@ -35,6 +35,8 @@ pub struct Shared<'a> {
     pub counters: &'a mut Counters,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
+    /// Shards like this one that the whole fleet has, over all processes.
+    pub shards_of_fleet: usize,
 }
 
 impl Shared<'_> {
@@ -178,7 +180,8 @@ impl Shard {
         let event = &enriched.event;
         alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
         let repetition = self.repetition(enriched);
-        let thresholds = Thresholds::new(shared.config, self.profiles.len());
+        let thresholds =
+            Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let Some(kept) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         self.changes.note(&enriched.event.key_id, kept);
         let profile = &mut *kept.profile;

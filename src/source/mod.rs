@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use metrics::counter;
+use tokio::sync::mpsc;
 
 use crate::config::SourceConfig;
 use crate::event::{PartitionId, ShardId};
@@ -28,6 +29,8 @@ pub struct RawBatch {
     pub shard: ShardId,
     /// Changes when the partition may have been read by somebody else meanwhile.
     pub ownership: u64,
+    /// The ledger has these records: they are read again for the state alone.
+    pub is_stored: bool,
     /// All payloads, one after the other.
     bytes: Vec<u8>,
     records: Vec<(i64, Range<usize>)>,
@@ -39,6 +42,7 @@ impl RawBatch {
             partition,
             shard: ShardId::Shared,
             ownership: 0,
+            is_stored: false,
             bytes: Vec::new(),
             records: Vec::new(),
         }
@@ -47,6 +51,18 @@ impl RawBatch {
     /// Without records, of the same partition as this one.
     pub fn emptied(&self) -> Self {
         Self { shard: self.shard, ownership: self.ownership, ..Self::new(self.partition.clone()) }
+    }
+
+    /// The records beyond `offset`.
+    pub fn after(self, offset: i64) -> Self {
+        if self.offsets().is_none_or(|(first, _)| first > offset) {
+            return self;
+        }
+        let mut rest = Self { is_stored: self.is_stored, ..self.emptied() };
+        for (beyond, payload) in self.records().filter(|(beyond, _)| *beyond > offset) {
+            rest.push(beyond, payload);
+        }
+        rest
     }
 
     /// Appends a record. Offsets must rise; gaps (compaction, transactions) are allowed.
@@ -104,6 +120,9 @@ impl From<&SourceConfig> for BatchLimits {
     }
 }
 
+/// Batches as they are read.
+pub type History = mpsc::Receiver<Result<RawBatch, SourceError>>;
+
 /// A stream of raw batches.
 pub trait Source: Send {
     /// The next batch, or `None` when the source has ended. Cancel safe.
@@ -112,6 +131,30 @@ pub trait Source: Send {
     /// What stands between this source and its records, for operators; `None` when nothing does.
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    /// Records of `partition` that came before, again, from a task of their own; `None` when
+    /// this source cannot give them. Those that are gone by now are left out.
+    ///
+    /// # Errors
+    /// When the settings are not usable.
+    fn history(
+        &self,
+        _partition: &PartitionId,
+        _offsets: Range<i64>,
+    ) -> Result<Option<History>, SourceError> {
+        Ok(None)
+    }
+
+    /// Partitions that `topic` has, over all readers; `None` when it is not known. Asks the
+    /// broker, and takes the thread for seconds at worst.
+    fn partition_count(&self, _topic: &str) -> Option<usize> {
+        None
+    }
+
+    /// Whether this process reads a partition of this number.
+    fn owns(&self, _number: i32) -> bool {
+        true
     }
 
     /// Says that everything of `partition` up to and including `last_offset` is stored.

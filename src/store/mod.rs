@@ -6,6 +6,7 @@ mod ledger;
 mod migrate;
 mod query;
 mod rows;
+mod snapshot;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ pub use self::error::StoreError;
 pub use self::ledger::BatchBounds;
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
+pub use self::snapshot::{PackedChunk, Round, RoundId};
 pub use self::write::StoredBatch;
 use crate::config::ClickHouseConfig;
 

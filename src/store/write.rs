@@ -1,5 +1,6 @@
 //! One batch into the tables, so that writing it again changes nothing.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Row, RowWrite};
@@ -76,6 +77,40 @@ impl Store {
     /// What waiting does not mend.
     pub async fn write_batch_until_done(&self, batch: &StoredBatch<'_>) -> Result<(), StoreError> {
         self.until_available(|| self.write_batch(batch)).await
+    }
+
+    /// Writes alerts about events that are stored, waiting for as long as ClickHouse is
+    /// unavailable.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub async fn write_alerts_until_done(&self, alerts: &[Alert]) -> Result<(), StoreError> {
+        self.until_available(|| async {
+            // Without a token: the table folds what comes twice.
+            self.insert::<AlertRow<'_>>("alerts", "", alert_rows(alerts)?).await
+        })
+        .await
+    }
+
+    /// Which revisions of these alerts are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`]; retryable ones are worth waiting for.
+    pub async fn known_revisions(
+        &self,
+        ids: &[&str],
+    ) -> Result<HashSet<(String, u32)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows: Vec<(String, u32)> = self
+            .client
+            .query("SELECT id, revision FROM alerts WHERE id IN ?")
+            .bind(ids)
+            .fetch_all()
+            .await
+            .map_err(|error| self.error("reading alerts", &error))?;
+        Ok(rows.into_iter().collect())
     }
 
     async fn write_ledger(

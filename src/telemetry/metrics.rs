@@ -103,6 +103,28 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_state_rounds_total",
+        Unit::Count,
+        &["outcome"],
+        "Times that the state of a shard was saved, or could not be (`failed`)",
+    ),
+    row(Kind::Counter, "keywatch_state_bytes_total", Unit::Bytes, &[], "Saved state, compressed"),
+    row(
+        Kind::Histogram,
+        "keywatch_state_restore_seconds",
+        Unit::Seconds,
+        &[],
+        "Restoring the state of a shard",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_state_rescored_events_total",
+        Unit::Count,
+        &[],
+        "Events scored again after a restart, because they came after the saved state",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_deliveries_total",
         Unit::Count,
         &["channel", "outcome"],

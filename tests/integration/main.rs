@@ -12,5 +12,6 @@ mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod state;
 mod support;
 mod topic_producer;

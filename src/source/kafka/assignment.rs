@@ -54,6 +54,11 @@ impl Assignment {
         }
     }
 
+    /// Whether a partition of this number, of whichever topic, is owned.
+    pub(super) fn owns(&self, number: i32) -> bool {
+        self.lock().owned.keys().any(|partition| partition.partition == number)
+    }
+
     /// Ends the ownership. Nothing more of `partitions` is handed out, and what
     /// is in flight is waited for as long as `patience`; returns what still is then.
     pub(super) fn revoke(

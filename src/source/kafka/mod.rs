@@ -6,8 +6,10 @@
 
 mod assignment;
 mod context;
+mod history;
 mod reader;
 
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -17,12 +19,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::assignment::Assignment;
 use self::context::Context;
+use self::history::Records;
 use self::reader::{OwnedBatch, Reader};
-use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use super::{BatchLimits, History, RawBatch, Source, SourceError, count_batch};
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, SettingsError, client_config};
@@ -43,6 +46,8 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("fetch.queue.backoff.ms", "20"),
 ];
 
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// On these exactness rests.
 const INVARIANTS: [(&str, &str); 3] = [
     ("enable.auto.offset.store", "false"),
@@ -59,6 +64,8 @@ pub struct KafkaSource {
     consumer: Weak<BaseConsumer<Context>>,
     assignment: Arc<Assignment>,
     ended: oneshot::Receiver<()>,
+    config: KafkaConfig,
+    limits: BatchLimits,
 }
 
 impl KafkaSource {
@@ -78,7 +85,7 @@ impl KafkaSource {
             // Nobody waits when the source was dropped without `close`.
             let _ = end.send(());
         });
-        Ok(Self { batches, consumer: weak, assignment, ended })
+        Ok(Self { batches, consumer: weak, assignment, ended, config: config.clone(), limits })
     }
 }
 
@@ -125,6 +132,30 @@ impl Source for KafkaSource {
 
     fn trouble(&self) -> Option<String> {
         self.consumer.upgrade()?.context().connection.trouble()
+    }
+
+    fn history(
+        &self,
+        partition: &PartitionId,
+        offsets: Range<i64>,
+    ) -> Result<Option<History>, SourceError> {
+        let records = Records::new(&self.config, self.limits, partition, offsets)?;
+        Ok(Some(records.read()))
+    }
+
+    fn partition_count(&self, topic: &str) -> Option<usize> {
+        let metadata = self.consumer.upgrade()?.fetch_metadata(Some(topic), METADATA_TIMEOUT);
+        match metadata {
+            Ok(metadata) => metadata.topics().first().map(|topic| topic.partitions().len()),
+            Err(error) => {
+                warn!(%error, topic, "the number of partitions is not known yet");
+                None
+            }
+        }
+    }
+
+    fn owns(&self, number: i32) -> bool {
+        self.assignment.owns(number)
     }
 
     async fn commit(

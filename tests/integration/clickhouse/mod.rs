@@ -7,3 +7,4 @@ mod migrations;
 mod outages;
 mod queries;
 mod samples;
+mod state;

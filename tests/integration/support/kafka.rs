@@ -148,6 +148,27 @@ impl Broker {
         partition: i32,
         payloads: impl IntoIterator<Item = P>,
     ) {
+        let records = payloads.into_iter().map(|payload| (None, payload));
+        self.produce_records(topic, partition, records);
+    }
+
+    /// The same with record keys, by which the log counts as partitioned.
+    pub fn produce_keyed<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = (String, P)>,
+    ) {
+        let records = records.into_iter().map(|(key, payload)| (Some(key), payload));
+        self.produce_records(topic, partition, records);
+    }
+
+    fn produce_records<P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl Iterator<Item = (Option<String>, P)>,
+    ) {
         let producer: BaseProducer = self
             .client()
             .set("enable.idempotence", "true")
@@ -155,9 +176,10 @@ impl Broker {
             .set("queue.buffering.max.messages", "10000000")
             .create()
             .unwrap();
-        for payload in payloads {
-            let record: BaseRecord<'_, (), _> =
+        for (key, payload) in records {
+            let mut record: BaseRecord<'_, str, _> =
                 BaseRecord::to(topic).partition(partition).payload(payload.as_ref());
+            record.key = key.as_deref();
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(Duration::from_secs(60)).unwrap();

@@ -96,6 +96,34 @@ impl Traffic {
         self.events.iter().filter(here).map(|event| serde_json::to_vec(event).unwrap())
     }
 
+    /// The same with the key of each.
+    pub fn keyed_of_partition(&self, partition: i32) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let here = move |event: &&Value| partition_of(&key_id(event)) == partition;
+        let events = self.events.iter().filter(here);
+        events.map(|event| (key_id(event), serde_json::to_vec(event).unwrap()))
+    }
+
+    /// Cuts off what comes after the first `count` records.
+    pub fn split_off(&mut self, count: usize) -> Self {
+        Self { events: self.events.split_off(count) }
+    }
+
+    /// Requests of the replayed key that go on after its incident was opened: a burst, which
+    /// is more evidence, and an hour later one of another key, which closes it.
+    pub fn aftermath() -> Self {
+        let end = EventTime::now().plus_seconds(-250.0);
+        let (london, sydney) = (place("London"), place("Sydney"));
+        let burst = (0..300).map(|n| {
+            let time = end.plus_seconds(f64::from(n) / 20.0);
+            signed(REPLAYED_KEY, 1_000 + n, time, if n % 2 == 0 { sydney } else { london })
+        });
+        let mut replay = signed(REPLAYED_KEY, 2_000, end.plus_seconds(20.0), sydney);
+        replay["nonce"] = Value::from(nonce(REPLAYED_KEY, 598));
+        let later = end.plus_seconds(3_600.0);
+        let closing = (0..3).map(|n| signed(REPLAYED_KEY, 3_000 + n, later, london));
+        Self { events: burst.chain([replay]).chain(closing).collect() }
+    }
+
     /// `request_id key_id time status`, sorted.
     pub fn rows(&self) -> Vec<String> {
         let row = |event: &Value| {

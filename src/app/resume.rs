@@ -1,0 +1,140 @@
+//! What comes before the first batch of an ownership: the state of its shard, and the records
+//! between that state and what the ledger has.
+//!
+//! Those records are scored again and not stored again. What they alert about is in the table
+//! already; only what is missing there is written and told.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use metrics::counter;
+use tokio::task;
+use tracing::{info, warn};
+
+use super::{AppError, Pipeline, Processed, process};
+use crate::alert::Alert;
+use crate::event::{EventTime, PartitionId, ShardId};
+use crate::source::{RawBatch, Source};
+use crate::store::{Store, StoreError};
+
+/// More than this is not scored again: state goes on without it.
+const MAX_HISTORY: i64 = 20_000_000;
+
+impl<S: Source> Pipeline<S> {
+    /// Scores a batch; gives what the writer has to do.
+    pub(super) async fn score(&mut self, batch: RawBatch) -> Result<Option<Processed>, AppError> {
+        let known = self.owned.get(&batch.partition);
+        if known != Some(&batch.ownership) {
+            self.begin_ownership(&batch).await?;
+            self.score_history(&batch).await?;
+        }
+        if batch.is_stored {
+            let position = self.core.position(batch.shard, &batch.partition);
+            self.score_again(&batch.after(position.unwrap_or(i64::MIN))).await?;
+            return Ok(None);
+        }
+        let mut processed = process(&mut self.core, &batch);
+        processed.late_alerts = std::mem::take(&mut self.late_alerts);
+        Ok(Some(processed))
+    }
+
+    async fn begin_ownership(&mut self, batch: &RawBatch) -> Result<(), AppError> {
+        let RawBatch { partition, shard, ownership, .. } = batch;
+        let was_elsewhere = self.owned.contains_key(partition);
+        if was_elsewhere && matches!(shard, ShardId::Partition(_)) {
+            self.core.forget(*shard);
+            self.snapshots.forget(*shard);
+        }
+        let source = &self.intake.source;
+        if let Some(count) = task::block_in_place(|| source.partition_count(&partition.topic)) {
+            self.core.set_partition_count(count);
+        }
+        if !self.core.has_shard(*shard) {
+            let restored = self.snapshots.restore(*shard, &mut self.core);
+            self.vitals.keep_beating(restored).await?;
+        }
+        self.owned.insert(partition.clone(), *ownership);
+        Ok(())
+    }
+
+    /// The records before `batch` that are stored and that the state lacks.
+    async fn score_history(&mut self, batch: &RawBatch) -> Result<(), AppError> {
+        let Some(missing) = self.missing_before(batch).await? else { return Ok(()) };
+        let (partition, shard) = (&batch.partition, batch.shard);
+        let Some(mut batches) = self.intake.source.history(partition, missing.clone())? else {
+            warn!(
+                ?partition,
+                ?missing,
+                "stored and not in the state, and the source has them no more"
+            );
+            return Ok(());
+        };
+        info!(?partition, ?missing, "scoring again what came after the saved state");
+        while let Some(batch) = self.vitals.keep_beating(batches.recv()).await {
+            let mut batch = batch?;
+            batch.shard = shard;
+            self.score_again(&batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn missing_before(&self, batch: &RawBatch) -> Result<Option<Range<i64>>, AppError> {
+        let partition = &batch.partition;
+        let position = self.core.position(batch.shard, partition);
+        let (Some(position), Some((first_offset, _))) = (position, batch.offsets()) else {
+            return Ok(None);
+        };
+        let stored = self.store.until_available(|| self.store.last_stored_offset(partition));
+        let stored = self.vitals.keep_beating(stored).await?;
+        let missing = position + 1..stored.map_or(first_offset, |last| first_offset.min(last + 1));
+        if missing.end - missing.start > MAX_HISTORY {
+            warn!(?partition, ?missing, "too far back to be scored again: state goes on without");
+            return Ok(None);
+        }
+        Ok((!missing.is_empty()).then_some(missing))
+    }
+
+    /// Brings the state up to the end of a batch that is stored. Alerts that are not stored are
+    /// stored now, and told with the next batch.
+    async fn score_again(&mut self, batch: &RawBatch) -> Result<(), AppError> {
+        let Some((_, last_offset)) = batch.offsets() else { return Ok(()) };
+        let now = EventTime::now();
+        let processed = task::block_in_place(|| self.core.process(batch, Some(now)));
+        counter!("keywatch_state_rescored_events_total").increment(processed.events.len() as u64);
+        self.snapshots.note_stored(&batch.partition, last_offset);
+        let missing =
+            self.vitals.keep_beating(store_missing(&self.store, processed.alerts)).await?;
+        self.late_alerts.extend(missing);
+        Ok(())
+    }
+
+    /// Shards whose partitions other processes read now leave the memory.
+    pub(super) fn forget_lost_shards(&mut self) {
+        for (shard, _) in self.core.shards() {
+            let ShardId::Partition(number) = shard else { continue };
+            if !self.intake.source.owns(number) {
+                info!(number, "the state of this partition has left");
+                self.core.forget(shard);
+                self.snapshots.forget(shard);
+                self.owned.retain(|partition, _| partition.partition != number);
+            }
+        }
+    }
+}
+
+/// Ownerships that this process knows, by partition.
+pub(super) type Owned = HashMap<PartitionId, u64>;
+
+/// Stores those of the alerts that are not, and returns them.
+async fn store_missing(store: &Store, mut alerts: Vec<Alert>) -> Result<Vec<Alert>, StoreError> {
+    let mut ids: Vec<&str> = alerts.iter().map(|alert| alert.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let known = store.until_available(|| store.known_revisions(&ids)).await?;
+    alerts.retain(|alert| !known.contains(&(alert.id.clone(), alert.revision)));
+    if !alerts.is_empty() {
+        warn!(alerts = alerts.len(), "alerts about stored events were missing");
+        store.write_alerts_until_done(&alerts).await?;
+    }
+    Ok(alerts)
+}

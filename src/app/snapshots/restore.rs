@@ -1,0 +1,122 @@
+//! A shard's state from its last round.
+
+use std::time::Instant;
+
+use metrics::histogram;
+use tokio::task;
+use tracing::{info, warn};
+
+use crate::engine::Restoration;
+use crate::engine::snapshot::{FORMAT, SnapshotError};
+use crate::event::ShardId;
+use crate::store::{PackedChunk, Round, RoundId, Store, StoreError};
+
+use crate::app::Core;
+
+/// Why a round is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("it is of format {0}, and this version reads {FORMAT}")]
+    Format(u16),
+    #[error("it includes {topic}/{partition} up to offset {offset}, which is not stored")]
+    Ahead { topic: String, partition: i32, offset: i64 },
+    #[error("{found} of its generation's {expected} chunks are there")]
+    Incomplete { found: u32, expected: u32 },
+    #[error(transparent)]
+    Damaged(#[from] SnapshotError),
+    #[error("a chunk cannot be decompressed: {0}")]
+    Compression(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Rounds that are tried before state begins anew.
+const MAX_ATTEMPTS: usize = 20;
+
+/// Puts the newest usable round of `shard` into the core, and names it; `None` when there is
+/// none. Waits for as long as ClickHouse is away.
+///
+/// # Errors
+/// What waiting does not mend. A round that cannot be used is none: the one before it counts.
+pub async fn restore(
+    store: &Store,
+    scope: &str,
+    shard: ShardId,
+    core: &mut Core,
+) -> Result<Option<Round>, StoreError> {
+    let begin = Instant::now();
+    let rounds = store.until_available(|| store.rounds(scope, shard)).await?;
+    let mut unreadable = None;
+    for round in rounds.iter().take(MAX_ATTEMPTS) {
+        let RoundId { generation, round: number, .. } = round.id;
+        if unreadable == Some(generation) {
+            continue;
+        }
+        match read(store, round, &rounds).await.and_then(|state| Ok(core.install(shard, state)?)) {
+            Ok(()) => {
+                let seconds = begin.elapsed().as_secs_f64();
+                histogram!("keywatch_state_restore_seconds").record(seconds);
+                info!(?shard, generation, round = number, seconds, "state restored");
+                return Ok(Some(round.clone()));
+            }
+            Err(Unusable::Store(error)) => return Err(error),
+            Err(reason) => {
+                if matches!(reason, Unusable::Format(_)) {
+                    unreadable = Some(generation);
+                }
+                warn!(?shard, generation, round = number, %reason, "saved state is not used");
+            }
+        }
+    }
+    if !rounds.is_empty() {
+        warn!(?shard, "no saved state is usable: what is known of these keys begins anew");
+    }
+    Ok(None)
+}
+
+async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restoration, Unusable> {
+    if round.format != FORMAT {
+        return Err(Unusable::Format(round.format));
+    }
+    for (partition, offset) in &round.positions {
+        let stored = store.until_available(|| store.last_stored_offset(partition)).await?;
+        if stored.is_none_or(|stored| stored < *offset) {
+            let (topic, partition) = (partition.topic.to_string(), partition.partition);
+            return Err(Unusable::Ahead { topic, partition, offset: *offset });
+        }
+    }
+    let earlier = rounds.iter().filter(|other| {
+        other.id.generation == round.id.generation && other.id.round < round.id.round
+    });
+    // Of the earlier rounds the first chunk, the rest of the shard, is not read.
+    let expected = round.chunks + earlier.map(|round| round.chunks.saturating_sub(1)).sum::<u32>();
+    let (found, restoration) = store.until_available(|| read_chunks(store, &round.id)).await?;
+    if found != expected {
+        return Err(Unusable::Incomplete { found, expected });
+    }
+    restoration
+}
+
+/// Decodes while more is read. What is wrong with a chunk is told after the last one.
+async fn read_chunks(
+    store: &Store,
+    id: &RoundId,
+) -> Result<(u32, Result<Restoration, Unusable>), StoreError> {
+    let mut restoration = Ok(Restoration::default());
+    let found = store
+        .read_chunks(id, |chunk| {
+            task::block_in_place(|| {
+                if let Ok(state) = &mut restoration
+                    && let Err(error) = add(state, &chunk)
+                {
+                    restoration = Err(error);
+                }
+            });
+        })
+        .await?;
+    Ok((found, restoration))
+}
+
+fn add(restoration: &mut Restoration, chunk: &PackedChunk) -> Result<(), Unusable> {
+    Ok(restoration.add(&chunk.unpack()?)?)
+}

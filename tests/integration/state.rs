@@ -1,0 +1,223 @@
+//! State across restarts: what an undisturbed run alerts is what a disturbed one does.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use keywatch::store::Store;
+use serde_json::Value;
+
+use crate::end_to_end::{assert_exact, count, kafka_settings, wait_for_rows};
+use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::kafka::{broker, unique};
+use crate::support::service::{Service, eventually, file_settings, run, settings};
+use crate::support::traffic::{PARTITIONS, REPLAYED_KEY, Traffic};
+
+/// A static member: the group need not wait until it has missed the killed one.
+const STATIC_MEMBER: &str = "[source.kafka.properties]\n\"group.instance.id\" = \"one\"";
+
+/// Every revision of every alert but for the wall clock.
+async fn alerts(store: &Store) -> Vec<Value> {
+    let sql = "SELECT alert FROM alerts FINAL ORDER BY id, revision";
+    let rows = lines(store, sql).await;
+    let without_clock = |row: &String| {
+        let mut alert: Value = serde_json::from_str(row).unwrap();
+        alert.as_object_mut().unwrap().remove("detected_at");
+        alert
+    };
+    rows.iter().map(without_clock).collect()
+}
+
+fn assert_same_alerts(found: &[Value], expected: &[Value]) {
+    let name = |alert: &Value| format!("{} {} {}", alert["id"], alert["revision"], alert["title"]);
+    let names = |alerts: &[Value]| alerts.iter().map(name).collect::<Vec<_>>();
+    assert_eq!(names(found), names(expected));
+    assert_eq!(found, expected);
+}
+
+async fn topic_of(phases: &[&Traffic]) -> String {
+    let topic = unique("state");
+    broker().create_topic(&topic, PARTITIONS).await;
+    phases.iter().for_each(|traffic| produce(&topic, traffic));
+    topic
+}
+
+fn produce(topic: &str, traffic: &Traffic) {
+    for partition in 0..PARTITIONS {
+        broker().produce_keyed(topic, partition, traffic.keyed_of_partition(partition));
+    }
+}
+
+fn service_settings(database: &TestDatabase, topic: &str, group: &str, seconds: u32) -> String {
+    let source = kafka_settings(topic, STATIC_MEMBER).replace("2_000", "200");
+    let source = source.replace(&format!("of-{topic}"), &format!("{group}-{topic}"));
+    settings(&database.config) + &source + &format!("[state]\nsnapshot_seconds = {seconds}\n")
+}
+
+/// What a service alerts that reads all of the topic, without being disturbed.
+async fn undisturbed(topic: &str, events: usize) -> Vec<Value> {
+    let database = unmigrated().await;
+    let service = Service::start(&service_settings(&database, topic, "undisturbed", 3_600));
+    wait_for_rows(&database.store, "access_events", events).await;
+    eventually_done(&database.store).await;
+    assert!(service.terminate().0.success());
+    alerts(&database.store).await
+}
+
+async fn eventually_done(store: &Store) {
+    let open = "SELECT count() FROM (SELECT token FROM ingest_batches GROUP BY token \
+        HAVING countIf(state = 'done') = 0)";
+    eventually("every batch is done", async || lines(store, open).await == ["0"]).await;
+}
+
+fn is_about_the_replay(alert: &Value) -> bool {
+    alert["key_id"] == REPLAYED_KEY && alert["detectors"][0] == "replay.duplicate_nonce"
+}
+
+/// Killed before the replay, and killed again while its incident is open. With rounds every
+/// second most of the state is restored; with one at the beginning most is scored again.
+async fn killed_with_an_open_incident(snapshot_seconds: u32) {
+    let mut all = Traffic::generated(60, 3.0, 1.5, 21).with_attacks();
+    let events = all.events.len();
+    let attack = all.split_off(events - 2);
+    let (before, after) = (all, Traffic::aftermath());
+    let database = unmigrated().await;
+    let store = &database.store;
+    let topic = topic_of(&[&before]).await;
+    let settings = service_settings(&database, &topic, "killed", snapshot_seconds);
+
+    let service = Service::start(&settings);
+    wait_for_rows(store, "access_events", before.events.len()).await;
+    if snapshot_seconds == 1 {
+        let saved = "SELECT uniqExact(shard) FROM state_rounds WHERE round > 0";
+        eventually("increments", async || lines(store, saved).await == ["3"]).await;
+    }
+    service.kill();
+    assert!(!alerts(store).await.iter().any(is_about_the_replay));
+
+    produce(&topic, &attack);
+    let service = Service::start(&settings);
+    wait_for_rows(store, "access_events", events).await;
+    eventually("the replay is told", async || alerts(store).await.iter().any(is_about_the_replay))
+        .await;
+    if snapshot_seconds > 1 {
+        assert!(service.metric("keywatch_state_rescored_events_total") > 1_000.0);
+    }
+    service.kill();
+
+    produce(&topic, &after);
+    let service = Service::start(&settings);
+    let total = events + after.events.len();
+    wait_for_rows(store, "access_events", total).await;
+    eventually_done(store).await;
+    let (status, log) = service.terminate();
+    assert!(status.success(), "{status}\n{log}");
+    assert!(!log.contains("alerts about stored events were missing"), "{log}");
+
+    let found = alerts(store).await;
+    let own: Vec<_> = found.iter().filter(|alert| alert["key_id"] == REPLAYED_KEY).collect();
+    assert!(own.len() >= 3, "opened, updated and resolved: {own:#?}");
+    assert_same_alerts(&found, &undisturbed(&topic, total).await);
+    let twice = "SELECT id, revision, count() FROM alerts GROUP BY ALL HAVING count() > 1";
+    assert_eq!(lines(store, twice).await, [""; 0], "alert revisions stored twice");
+}
+
+#[tokio::test]
+async fn a_kill_between_rounds_changes_no_alert() {
+    killed_with_an_open_incident(1).await;
+}
+
+#[tokio::test]
+async fn a_kill_long_after_the_last_round_changes_no_alert() {
+    killed_with_an_open_incident(3_600).await;
+}
+
+/// The second member takes partitions over twice: when it joins, and when the first is killed.
+#[tokio::test]
+async fn state_follows_its_partition_to_another_process() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(60, 3.0, 1.5, 22).with_attacks();
+    let total = traffic.events.len();
+    let topic = topic_of(&[&traffic]).await;
+    let soon = "[source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\
+                \"heartbeat.interval.ms\" = \"500\"";
+    let source = kafka_settings(&topic, soon).replace("2_000", "100");
+    let settings = settings(&database.config) + &source + "[state]\nsnapshot_seconds = 1\n";
+    let first = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total / 10).await;
+    let second = Service::start(&settings);
+    second.wait_for_log("state restored");
+    wait_for_rows(&database.store, "access_events", total / 3).await;
+    first.kill();
+    wait_for_rows(&database.store, "access_events", total).await;
+    assert_exact(&database.store, &traffic).await;
+    assert!(second.terminate().0.success());
+    assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
+}
+
+#[tokio::test]
+async fn an_interrupted_import_resumes_with_its_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let traffic = Traffic::generated(60, 3.0, 1.5, 23).with_attacks();
+    let total = traffic.events.len();
+    let mut first = Traffic { events: traffic.events };
+    let second = first.split_off(total / 2);
+    let paths = [("a.jsonl", &first), ("b.jsonl.gz", &second)].map(|(name, traffic)| {
+        let path = directory.path().join(name);
+        traffic.write(&path);
+        path
+    });
+    let paths: Vec<&Path> = paths.iter().map(|path| path.as_path()).collect();
+    let source = file_settings(&paths).replace("500", "100");
+    let import = |database: &TestDatabase| {
+        settings(&database.config) + &source + "[state]\nsnapshot_seconds = 1\n"
+    };
+
+    let interrupted = unmigrated().await;
+    for part in [2, 6] {
+        let service = Service::start(&import(&interrupted));
+        wait_for_rows(&interrupted.store, "access_events", total * part / 10).await;
+        service.kill();
+    }
+    for database in [&interrupted, &unmigrated().await] {
+        let output = run(&import(database), Stdio::null());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(count(&database.store, "access_events").await, total);
+        if !std::ptr::eq(database, &interrupted) {
+            let expected = alerts(&database.store).await;
+            assert!(expected.iter().any(is_about_the_replay));
+            assert_same_alerts(&alerts(&interrupted.store).await, &expected);
+        }
+    }
+}
+
+/// Neither an older nor a newer version's state stops the service, and it says so.
+#[tokio::test]
+async fn state_of_another_version_is_left_alone_with_a_warning() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(20, 1.0, 1.0, 24);
+    let total = traffic.events.len();
+    let topic = topic_of(&[&traffic]).await;
+    let settings = service_settings(&database, &topic, "versions", 1);
+    let service = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total).await;
+    assert!(service.terminate().0.success());
+
+    let client = clickhouse::Client::default()
+        .with_url(&database.config.url)
+        .with_database(&database.config.database);
+    let update = "ALTER TABLE state_rounds UPDATE format = 65000 WHERE 1 \
+        SETTINGS mutations_sync = 1";
+    client.query(update).execute().await.unwrap();
+    let generations = "SELECT uniqExact(shard, generation) FROM state_rounds WHERE format = 65000";
+    let before = lines(&database.store, generations).await;
+    let more = Traffic::aftermath();
+    produce(&topic, &more);
+    let service = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total + more.events.len()).await;
+    service.wait_for_log("it is of format 65000");
+    service.wait_for_log("no saved state is usable");
+    assert!(service.terminate().0.success());
+    assert_eq!(lines(&database.store, generations).await, before, "kept for the newer version");
+    let own = "SELECT count() > 0 FROM state_rounds WHERE format < 65000";
+    assert_eq!(lines(&database.store, own).await, ["1"]);
+}
