@@ -185,7 +185,10 @@ impl Shard {
         let Some(kept) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         self.changes.note(&enriched.event.key_id, kept);
         let profile = &mut *kept.profile;
-        profile.count(&enriched.event);
+        let tenant = event.tenant.as_deref();
+        if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
+            self.population.learn_hour(tenant, hour);
+        }
         log.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
@@ -249,8 +252,7 @@ impl Shard {
             return false;
         }
         self.profiles.insert(event.key_id.clone(), Kept::new(Profile::new(event.time)));
-        self.population.countries.add(&enriched.origin.country);
-        self.population.networks.add(&enriched.origin.asn);
+        self.population.admit(event.tenant.as_deref(), &enriched.origin);
         shared.keys += 1;
         true
     }

@@ -103,6 +103,8 @@ impl PlaceProfile {
             is_told: suspicious,
         };
         if self.fleets.len() < MAX_FLEETS {
+            // Most keys have one place for ever: a vector that grows by itself begins with four.
+            self.fleets.reserve_exact(1);
             self.fleets.push(fleet);
             return;
         }
