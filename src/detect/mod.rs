@@ -3,6 +3,7 @@
 //! Detectors read profiles and never change them. Each answers with a p-value: the
 //! probability that the key's own behaviour does something at least this unusual.
 
+pub mod calibration;
 pub mod geo;
 pub mod outcome;
 pub mod rate;
@@ -114,6 +115,7 @@ const PLACE_TESTS: f64 = 10.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
 const FAMILIES: f64 = 5.0;
+const HOURS_A_WEEK: f64 = 168.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -126,5 +128,24 @@ impl Thresholds {
             place: budget / PLACE_TESTS,
             replay: budget / REPLAY_TESTS,
         }
+    }
+
+    /// The threshold of a family that is calibrated.
+    pub const fn of(&self, family: Family) -> f64 {
+        match family {
+            Family::Rate | Family::Outcome => self.rate,
+            Family::Place => self.place,
+            Family::Replay | Family::Policy => self.replay,
+        }
+    }
+
+    /// Tests that a key brings in an hour.
+    pub const fn tests_an_hour(family: Family) -> f64 {
+        let tests = match family {
+            Family::Rate | Family::Outcome => RATE_TESTS,
+            Family::Place => PLACE_TESTS,
+            Family::Replay | Family::Policy => REPLAY_TESTS,
+        };
+        tests / HOURS_A_WEEK
     }
 }

@@ -7,13 +7,14 @@ use crate::alert::Alert;
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Policy};
 use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
 use crate::profile::{Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
-use super::inspection::Inspection;
+use super::inspection::{Findings, Inspection};
 use super::log::Log;
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
@@ -46,6 +47,7 @@ pub struct Shard {
     hasher: foldhash::quality::FixedState,
     logs: HashMap<PartitionId, Log>,
     decider: Decider,
+    calibration: Calibration,
 }
 
 impl Default for Shard {
@@ -58,6 +60,7 @@ impl Default for Shard {
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            calibration: Calibration::default(),
         }
     }
 }
@@ -65,6 +68,10 @@ impl Default for Shard {
 impl Shard {
     pub fn keys(&self) -> usize {
         self.profiles.len()
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Folds one partition's next events.
@@ -120,6 +127,9 @@ impl Shard {
         if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
         }
+        if let Some(scores) = profile.scores.end_before(event.time) {
+            self.calibration.record(scores, &thresholds);
+        }
         log.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
@@ -128,10 +138,12 @@ impl Shard {
             fleet: &log.fleet,
             decider: &self.decider,
             thresholds,
+            calibration: &self.calibration,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let (signals, suspicion) = inspection.run(repetition.as_ref());
+        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        profile.scores.add(scores);
         if suspicion != Suspicion::default() {
             self.decider.keep_open(enriched, moment.partition, shared.policy);
         }

@@ -10,6 +10,7 @@ pub mod place;
 pub mod population;
 pub mod rate;
 pub mod recent;
+pub mod scores;
 
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
@@ -22,6 +23,7 @@ use self::rate::HourShare;
 pub use self::rate::RateProfile;
 use self::rate::season::Shape;
 pub use self::recent::Recent;
+use self::scores::HourScores;
 
 /// What must not be learned because it was just found unusual: whoever steals a
 /// key must not be able to teach the profile that theft is ordinary.
@@ -47,6 +49,7 @@ pub struct Profile {
     pub nonces: NonceProfile,
     pub signatures: Repetitions,
     pub clock: ClockProfile,
+    pub scores: HourScores,
 }
 
 impl Profile {
@@ -60,6 +63,7 @@ impl Profile {
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
             clock: ClockProfile::default(),
+            scores: HourScores::new(time),
         }
     }
 
