@@ -31,8 +31,8 @@ pub struct Args {
     /// AS databases (.mmdb or .csv), instead of the configuration's
     #[arg(long, num_args = 1.., value_name = "FILE")]
     geo_asn: Vec<PathBuf>,
-    /// The key registry, one JSON object a line, instead of the configuration's
-    #[arg(long, value_name = "K.jsonl")]
+    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
+    #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
