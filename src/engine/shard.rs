@@ -8,7 +8,7 @@ use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Policy};
 use crate::detect::Thresholds;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
 use crate::profile::{Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
@@ -25,11 +25,18 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    /// Records of this batch that had come before.
+    pub redelivered: &'a mut Vec<RecordPosition>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
 }
 
 impl Shared<'_> {
+    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
+        self.counters.redelivered += 1;
+        self.redelivered.push(enriched.position);
+    }
+
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
@@ -95,7 +102,7 @@ impl Shard {
     ) {
         shared.counters.events += 1;
         if log.is_redelivery(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let Some(watermark) = log.advance(enriched.event.time) else {
@@ -104,7 +111,7 @@ impl Shard {
         };
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         if !self.admit(enriched, shared) {
