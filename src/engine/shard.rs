@@ -143,12 +143,16 @@ impl Shard {
         alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
     }
 
-    /// The same request in another record: same id, same time. A replayed request has an
-    /// id and a time of its own.
+    /// The same request in another record: same id, or without one same nonce or signature
+    /// from the same address, and same time. A replayed request has an id and a time of its own.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
-        let Some(request_id) = &event.request_id else { return false };
-        let identity = self.hash((&event.key_id, request_id, event.time));
+        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+        let identity = match (&event.request_id, signed) {
+            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
+            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
+            (None, None) => return false,
+        };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 

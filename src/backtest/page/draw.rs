@@ -9,6 +9,11 @@ use crate::alert::Severity;
 /// Height of the axis labels below a plot.
 pub const AXIS_HEIGHT: f64 = 34.0;
 
+/// A name like `rate.error_burst`, which may be broken after a point or underscore.
+pub fn name(text: &str) -> Markup {
+    html! { @for part in text.split_inclusive(['.', '_']) { (part) wbr; } }
+}
+
 /// A bar from the left, as long as `share` of the cell; a hair when it is not nothing.
 pub fn bar(share: f64, class: &str, label: &str) -> Markup {
     html! {
@@ -18,6 +23,11 @@ pub fn bar(share: f64, class: &str, label: &str) -> Markup {
             @if share > 0.0 { rect class=(class) width=(percent(share.max(0.006))) height="10" rx="2" {} }
         }
     }
+}
+
+/// A table cell with a small plot and its figure in words; beside each other where there is room.
+pub fn figure_cell(plot: Markup, words: &str) -> Markup {
+    html! { td { div.figure { (plot) span { (words) } } } }
 }
 
 /// Labels and hairlines of a time axis below a plot of this height.

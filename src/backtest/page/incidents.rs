@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::report::{DetectorFigures, IncidentTime, Report, SEVERITIES};
-use super::draw::{AXIS_HEIGHT, legend, level, round_up, severity_class, time_axis};
+use super::draw::{AXIS_HEIGHT, legend, level, name, round_up, severity_class, time_axis};
 use super::scale::{TimeAxis, count, counted, percent, time_text};
 use crate::event::EventTime;
 
@@ -32,7 +32,7 @@ pub fn over_time(report: &Report) -> Markup {
             svg.plot height=(ABOVE + HEIGHT + AXIS_HEIGHT) role="img" aria-label=(counted(report.incidents, "incident")) {
                 svg y=(ABOVE) {
                     (level(0.0, &count(top as usize)))
-                    @if top >= 2.0 { (level(HEIGHT / 2.0, &super::scale::number(top / 2.0))) }
+                    @if top % 2.0 == 0.0 { (level(HEIGHT / 2.0, &count(top as usize / 2))) }
                     (time_axis(&axis, HEIGHT))
                     @for (place, column) in columns.iter().enumerate().filter(|(_, c)| total(c) > 0) {
                         g { title { (column_text(first, last, place, column)) } (stack(place, column, top)) }
@@ -103,11 +103,11 @@ pub fn by_detector(report: &Report) -> Markup {
     };
     let body = html! {
         table {
-            thead { tr { th { "Detector" } th style="width:50%" { "Incidents opened" } th { @if labelled { "True, false" } } } }
+            thead { tr { th { "Detector" } th style="width:55%" { "Incidents opened" } th { @if labelled { "True, false" } } } }
             tbody {
                 @for figures in &report.detectors {
                     tr {
-                        th { code { (figures.detector) } }
+                        th { code { (name(figures.detector.as_str())) } }
                         td { (split_bar(figures, most, labelled)) }
                         td { @if labelled { (count(figures.true_incidents)) ", " (count(figures.false_incidents)) } @else { (count(total(figures))) } }
                     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::report::{AtSeverity, KindFigures, Quantiles, Report};
-use super::draw::{anchor, badge, bar};
+use super::draw::{anchor, badge, bar, figure_cell, name};
 use super::scale::{count, duration_text, number, percent};
 use super::summary::at_medium;
 
@@ -19,7 +19,7 @@ pub fn recall(report: &Report) -> Markup {
             thead { tr { th { "Kind of attack" } @for at in &report.at_severity { th { (badge(at.severity)) } } } }
             tbody {
                 @for kind in worst_first(report, lowest) {
-                    tr { th { (kind) } @for at in &report.at_severity { (recall_cell(at.kinds.get(kind))) } }
+                    tr { th { (name(kind)) } @for at in &report.at_severity { (recall_cell(at.kinds.get(kind))) } }
                 }
             }
         }
@@ -49,7 +49,7 @@ fn worst_first<'a>(report: &'a Report, lowest: &'a AtSeverity) -> Vec<&'a str> {
 fn recall_cell(figures: Option<&KindFigures>) -> Markup {
     let Some(figures) = figures else { return html! { td {} } };
     let text = format!("{} of {}", count(figures.found), count(figures.labels));
-    html! { td { (bar(figures.recall, "found", &text)) (text) } }
+    figure_cell(bar(figures.recall, "found", &text), &text)
 }
 
 /// Nothing without attacks found.
@@ -65,18 +65,18 @@ pub fn time_to_detect(report: &Report) -> Markup {
     let median = |kind: &KindFigures| kind.seconds_to_detect.map_or(0.0, |q| q.median);
     kinds.sort_by(|a, b| median(b.1).total_cmp(&median(a.1)).then(a.0.cmp(b.0)));
     let body = html! {
-        table {
+        table.strips {
             thead { tr {
                 th { "Kind of attack" }
-                th style="width:37%" { "Time" (seconds.header(duration_text)) }
-                th style="width:37%" { "Requests" @if let Some(ladder) = &requests { (ladder.header(number)) } }
+                th style="width:38%" { "Time" (seconds.header(duration_text)) }
+                th style="width:38%" { "Requests" @if let Some(ladder) = &requests { (ladder.header(number)) } }
             } }
             tbody {
                 @for (kind, figures) in kinds {
                     tr {
-                        th { (kind) }
-                        td { @if let Some(quantiles) = figures.seconds_to_detect { (seconds.strip(quantiles, duration_text)) } }
-                        td { @if let (Some(quantiles), Some(ladder)) = (figures.requests_to_detect, &requests) { (ladder.strip(quantiles, number)) } }
+                        th { (name(kind)) }
+                        @if let Some(quantiles) = figures.seconds_to_detect { (seconds.strip(quantiles, duration_text)) }
+                        @if let (Some(quantiles), Some(ladder)) = (figures.requests_to_detect, &requests) { (ladder.strip(quantiles, number)) } @else { td {} }
                     }
                 }
             }
@@ -122,10 +122,11 @@ impl Ladder {
         let every = (self.highest - self.lowest + 3) / 4;
         let decades = (self.lowest..=self.highest).step_by(every.max(1) as usize);
         html! {
-            svg.plot height="16" aria-hidden="true" {
-                @for value in decades.map(|decade| 10f64.powi(decade)) {
+            div.figure {
+                svg height="16" aria-hidden="true" { @for value in decades.map(|decade| 10f64.powi(decade)) {
                     text.tick x=(percent(self.at(value))) y="12" text-anchor=(anchor(self.at(value))) { (text(value)) }
-                }
+                } }
+                span {}
             }
         }
     }
@@ -137,8 +138,8 @@ impl Ladder {
         } else {
             format!("{}, at worst {}", text(quantiles.median), text(quantiles.max))
         };
-        html! {
-            svg.plot height="14" role="img" aria-label=(words) {
+        let strip = html! {
+            svg height="14" role="img" aria-label=(words) {
                 title { (words) }
                 @for decade in self.lowest..=self.highest {
                     line.grid x1=(percent(self.at(10f64.powi(decade)))) x2=(percent(self.at(10f64.powi(decade)))) y1="0" y2="14" {}
@@ -147,7 +148,7 @@ impl Ladder {
                 circle.worst cx=(worst) cy="7" r="4" {}
                 circle.point cx=(median) cy="7" r="4" {}
             }
-            (words)
-        }
+        };
+        figure_cell(strip, &words)
     }
 }

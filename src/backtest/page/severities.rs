@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::report::{AtSeverity, Report};
-use super::draw::{badge, bar, round_up};
+use super::draw::{badge, bar, figure_cell, round_up};
 use super::scale::{count, number, share_text};
 
 pub fn section(report: &Report) -> Markup {
@@ -24,7 +24,7 @@ pub fn section(report: &Report) -> Markup {
         )
     };
     let body = html! {
-        table {
+        table.severities {
             thead { tr {
                 th { "Severity" }
                 @if report.labels > 0 { th { "Attacks found (recall)" } th { "True incidents (precision)" } th { "False per 1,000 key-days" } }
@@ -58,5 +58,5 @@ fn row(report: &Report, at: &AtSeverity, top: f64) -> Markup {
 }
 
 fn cell(share: f64, class: &str, text: &str) -> Markup {
-    html! { td { (bar(share, class, text)) (text) } }
+    figure_cell(bar(share, class, text), text)
 }
