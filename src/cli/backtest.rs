@@ -19,7 +19,7 @@ use crate::config::Config;
   keywatch backtest --input day1.jsonl.gz day2.jsonl.zst --geo-city city.mmdb --geo-asn asn.csv
   keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.html --report report.json")]
 pub struct Args {
-    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst
+    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Log format, instead of the configuration's
