@@ -6,10 +6,13 @@ use super::Signal;
 use super::statistics::{negative_binomial_quantile, negative_binomial_tail};
 use crate::alert::DetectorId;
 use crate::event::EventTime;
-use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
+use crate::profile::rate::{HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
 
 /// A young key's rate is not judged before it has this much history.
 const MIN_HISTORY_HOURS: f64 = 0.5;
+
+/// An hour is judged without the level of the hours before, so a whole day must be known.
+const MIN_HISTORY_OF_HOURS: f64 = 24.0;
 
 /// Fewer requests in a window than this are nobody's spike.
 const MIN_REQUESTS: u64 = 20;
@@ -43,7 +46,8 @@ pub fn find_spike(
     if rate.history_hours() < MIN_HISTORY_HOURS {
         return None;
     }
-    (0..WINDOW_SECONDS.len())
+    let judged = if rate.history_hours() < MIN_HISTORY_OF_HOURS { HOUR_WINDOW } else { WINDOWS };
+    (0..judged)
         .filter_map(|which| {
             let count = rate.current_count(which);
             if count < MIN_REQUESTS {
@@ -87,7 +91,8 @@ pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {
         expected: Some(f64::from(ramp.expected)),
         headline: format!("requests have risen to {} the usual for hours", times(ratio)),
         sentence: format!(
-            "Since {since} there were {:.0} requests where {:.0} are expected at these hours: a              slow rise that has lasted.",
+            "Since {since} there were {:.0} requests where {:.0} are expected at these hours: a \
+             slow rise that has lasted.",
             ramp.observed, ramp.expected
         ),
         fields: json!({ "since": since, "ratio": ratio }),

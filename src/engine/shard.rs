@@ -123,7 +123,10 @@ impl Shard {
         let repetition = self.repetition(enriched);
         let thresholds = Thresholds::new(shared.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
-        profile.count(&enriched.event);
+        let tenant = event.tenant.as_deref();
+        if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
+            self.population.learn_hour(tenant, hour);
+        }
         log.fleet.count(profile, &enriched.event);
         let inspection = Inspection {
             profile,
@@ -187,8 +190,7 @@ impl Shard {
             return false;
         }
         self.profiles.insert(event.key_id.clone(), Profile::new(event.time));
-        self.population.countries.add(&enriched.origin.country);
-        self.population.networks.add(&enriched.origin.asn);
+        self.population.admit(event.tenant.as_deref(), &enriched.origin);
         shared.keys += 1;
         true
     }

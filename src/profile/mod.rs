@@ -18,7 +18,9 @@ pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
 pub use self::place::PlaceProfile;
 pub use self::population::Population;
+use self::rate::HourShare;
 pub use self::rate::RateProfile;
+use self::rate::season::Shape;
 pub use self::recent::Recent;
 
 /// What must not be learned because it was just found unusual: whoever steals a
@@ -62,10 +64,10 @@ impl Profile {
     }
 
     /// Counts one event in its windows, before detection: a window is judged with the event
-    /// that fills it.
-    pub fn count(&mut self, event: &AccessEvent) {
-        self.rate.count(event.time);
+    /// that fills it. Returns the hour that ended with it, if it tells others something.
+    pub fn count(&mut self, event: &AccessEvent, shape: &Shape) -> Option<HourShare> {
         self.outcomes.count(event.time, event.status);
+        self.rate.count(event.time, shape)
     }
 
     /// Learns one event, after detection.
