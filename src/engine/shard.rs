@@ -9,7 +9,7 @@ use crate::decide::{Decider, Moment, Policy};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
 use crate::profile::{Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
@@ -26,11 +26,18 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    /// Records of this batch that had come before.
+    pub redelivered: &'a mut Vec<RecordPosition>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
 }
 
 impl Shared<'_> {
+    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
+        self.counters.redelivered += 1;
+        self.redelivered.push(enriched.position);
+    }
+
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
@@ -102,7 +109,7 @@ impl Shard {
     ) {
         shared.counters.events += 1;
         if log.is_redelivery(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let Some(watermark) = log.advance(enriched.event.time) else {
@@ -111,7 +118,7 @@ impl Shard {
         };
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         if !self.admit(enriched, shared) {
@@ -151,12 +158,16 @@ impl Shard {
         alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
     }
 
-    /// The same request in another record: same id, same time. A replayed request has an
-    /// id and a time of its own.
+    /// The same request in another record: same id, or without one same nonce or signature
+    /// from the same address, and same time. A replayed request has an id and a time of its own.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
-        let Some(request_id) = &event.request_id else { return false };
-        let identity = self.hash((&event.key_id, request_id, event.time));
+        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+        let identity = match (&event.request_id, signed) {
+            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
+            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
+            (None, None) => return false,
+        };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 
