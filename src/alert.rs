@@ -20,6 +20,8 @@ pub enum DetectorId {
     ThrottledBurst,
     #[serde(rename = "auth.failure_burst")]
     AuthFailureBurst,
+    #[serde(rename = "auth.credential_stuffing")]
+    CredentialStuffing,
     #[serde(rename = "geo.impossible_travel")]
     ImpossibleTravel,
     #[serde(rename = "geo.new_location")]
@@ -51,11 +53,12 @@ pub enum DetectorId {
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
         Self::AuthFailureBurst,
+        Self::CredentialStuffing,
         Self::ImpossibleTravel,
         Self::NewLocation,
         Self::NewAsn,
@@ -78,6 +81,7 @@ impl DetectorId {
             Self::ErrorBurst => "rate.error_burst",
             Self::ThrottledBurst => "limit.throttled_burst",
             Self::AuthFailureBurst => "auth.failure_burst",
+            Self::CredentialStuffing => "auth.credential_stuffing",
             Self::ImpossibleTravel => "geo.impossible_travel",
             Self::NewLocation => "geo.new_location",
             Self::NewAsn => "network.new_asn",

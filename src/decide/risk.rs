@@ -17,6 +17,7 @@ const MAX_CONFIDENCE: f64 = 0.99;
 const fn theft_given(detector: DetectorId) -> f64 {
     match detector {
         DetectorId::DuplicateNonce | DetectorId::DuplicateSignature => 0.92,
+        DetectorId::CredentialStuffing => 0.9,
         DetectorId::ImpossibleTravel => 0.85,
         DetectorId::RevokedKeyUse | DetectorId::IpNotAllowed => 0.7,
         DetectorId::OutOfOrderNonce | DetectorId::StaleTimestamp => 0.6,

@@ -9,6 +9,7 @@ pub mod rate;
 pub mod replay;
 pub mod rules;
 pub mod statistics;
+pub mod stuffing;
 
 use serde_json::{Map, Value};
 
@@ -69,6 +70,7 @@ pub enum Family {
     Place,
     Replay,
     Policy,
+    Source,
 }
 
 pub const fn family(detector: DetectorId) -> Family {
@@ -77,6 +79,7 @@ pub const fn family(detector: DetectorId) -> Family {
         DetectorId::ErrorBurst | DetectorId::AuthFailureBurst | DetectorId::ThrottledBurst => {
             Family::Outcome
         }
+        DetectorId::CredentialStuffing => Family::Source,
         DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
             Family::Place
         }
@@ -104,6 +107,7 @@ pub struct Thresholds {
     pub rate: f64,
     pub place: f64,
     pub replay: f64,
+    pub source: f64,
 }
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
@@ -113,7 +117,9 @@ const RATE_TESTS: f64 = 40_000.0;
 const PLACE_TESTS: f64 = 10.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
-const FAMILIES: f64 = 5.0;
+/// Refused requests from sources with refused keys enough to be judged, a week and key.
+const SOURCE_TESTS: f64 = 100.0;
+const FAMILIES: f64 = 6.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -125,6 +131,7 @@ impl Thresholds {
             rate: budget / RATE_TESTS,
             place: budget / PLACE_TESTS,
             replay: budget / REPLAY_TESTS,
+            source: budget / SOURCE_TESTS,
         }
     }
 }

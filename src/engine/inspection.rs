@@ -1,7 +1,7 @@
 //! One look at one event by all detectors.
 
 use crate::alert::DetectorId;
-use crate::decide::Decider;
+use crate::decide::{Decider, Subject};
 use crate::detect::replay::Repetition;
 use crate::detect::{Signal, Thresholds, geo, outcome, rate, replay, rules};
 use crate::event::EnrichedEvent;
@@ -151,6 +151,7 @@ impl Inspection<'_> {
     }
 
     fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
-        p_value <= self.decider.news_below(&self.enriched.event.key_id, detector)
+        let subject = Subject::Key(self.enriched.event.key_id.clone());
+        p_value <= self.decider.news_below(&subject, detector)
     }
 }

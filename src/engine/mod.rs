@@ -7,6 +7,7 @@ mod fleet;
 mod inspection;
 mod log;
 mod shard;
+mod sources;
 
 use std::collections::HashMap;
 

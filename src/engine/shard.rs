@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::alert::Alert;
 use crate::config::DetectConfig;
-use crate::decide::{Decider, Moment, Policy};
+use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
@@ -15,6 +15,7 @@ use crate::registry::Registry;
 use super::Counters;
 use super::inspection::Inspection;
 use super::log::Log;
+use super::sources::{Caller, Judge, Sources};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 const MEMORY_ENTRIES: usize = 2_000_000;
@@ -46,6 +47,7 @@ pub struct Shard {
     hasher: foldhash::quality::FixedState,
     logs: HashMap<PartitionId, Log>,
     decider: Decider,
+    sources: Sources,
 }
 
 impl Default for Shard {
@@ -58,6 +60,7 @@ impl Default for Shard {
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            sources: Sources::default(),
         }
     }
 }
@@ -107,14 +110,20 @@ impl Shard {
             shared.counters.redelivered += 1;
             return;
         }
+        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         if !self.admit(enriched, shared) {
             shared.counters.unprofiled += 1;
+            alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
             return;
         }
         let event = &enriched.event;
-        alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
+        alerts.extend(self.decider.close_stale_key(
+            &event.key_id,
+            event.time,
+            moment,
+            shared.policy,
+        ));
         let repetition = self.repetition(enriched);
-        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         profile.count(&enriched.event);
         log.fleet.count(profile, &enriched.event);
@@ -130,10 +139,50 @@ impl Shard {
         };
         let (signals, suspicion) = inspection.run(repetition.as_ref());
         if suspicion != Suspicion::default() {
-            self.decider.keep_open(enriched, moment.partition, shared.policy);
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
-        alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
+        if !signals.is_empty() {
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            alerts.extend(self.decider.consider(
+                &subject,
+                occurrence,
+                signals,
+                moment,
+                shared.policy,
+            ));
+        }
+        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
+    }
+
+    fn observe_source(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+    ) -> Vec<Alert> {
+        let key_id = &enriched.event.key_id;
+        if !self.sources.concern(&enriched.event) {
+            return Vec::new();
+        }
+        let caller = Caller {
+            enriched,
+            key_hash: self.hash(key_id),
+            profile: self.profiles.get(key_id),
+            is_registered: shared.registry.get(key_id).is_some(),
+        };
+        let mut judge = Judge {
+            decider: &mut self.decider,
+            policy: shared.policy,
+            moment,
+            threshold: thresholds.source,
+        };
+        self.sources.observe(&caller, &mut log.fleet, &mut judge)
     }
 
     /// The same request in another record: same id, same time. A replayed request has an

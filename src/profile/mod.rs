@@ -10,6 +10,7 @@ pub mod place;
 pub mod population;
 pub mod rate;
 pub mod recent;
+pub mod source;
 
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 

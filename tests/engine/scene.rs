@@ -85,6 +85,11 @@ impl Request<'_> {
         self
     }
 
+    pub fn ip(self, ip: &str) -> Self {
+        self.0.client_ip = ip.parse().unwrap();
+        self
+    }
+
     pub fn request_id(self, id: &str) -> Self {
         self.0.request_id = Some(id.into());
         self
