@@ -50,10 +50,14 @@ pub enum DetectorId {
     ExpiredKeyUse,
     #[serde(rename = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
+    #[serde(rename = "lifecycle.dormant_key_use")]
+    DormantKeyUse,
+    #[serde(rename = "lifecycle.rotation_abuse")]
+    RotationAbuse,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
@@ -73,6 +77,8 @@ impl DetectorId {
         Self::RetiredKeyUse,
         Self::ExpiredKeyUse,
         Self::RevokedKeyUse,
+        Self::DormantKeyUse,
+        Self::RotationAbuse,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -96,6 +102,8 @@ impl DetectorId {
             Self::RetiredKeyUse => "lifecycle.retired_key_use",
             Self::ExpiredKeyUse => "lifecycle.expired_key_use",
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
+            Self::DormantKeyUse => "lifecycle.dormant_key_use",
+            Self::RotationAbuse => "lifecycle.rotation_abuse",
         }
     }
 }

@@ -23,9 +23,11 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::OutOfOrderNonce | DetectorId::StaleTimestamp => 0.6,
         DetectorId::RateSpike | DetectorId::NewLocation => 0.5,
         DetectorId::UnexpectedEndpoint | DetectorId::NewAsn => 0.5,
+        DetectorId::RotationAbuse => 0.5,
         DetectorId::AuthFailureBurst | DetectorId::WeakNonce => 0.4,
         DetectorId::RetiredKeyUse | DetectorId::ExpiredKeyUse => 0.4,
         DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
+        DetectorId::DormantKeyUse => 0.25,
         DetectorId::ErrorBurst => 0.1,
     }
 }

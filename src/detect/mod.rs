@@ -3,6 +3,8 @@
 //! Detectors read profiles and never change them. Each answers with a p-value: the
 //! probability that the key's own behaviour does something at least this unusual.
 
+pub mod conduct;
+pub mod dormancy;
 pub mod geo;
 pub mod outcome;
 pub mod rate;
@@ -71,6 +73,8 @@ pub enum Family {
     Replay,
     Policy,
     Source,
+    Conduct,
+    Dormancy,
 }
 
 pub const fn family(detector: DetectorId) -> Family {
@@ -80,6 +84,8 @@ pub const fn family(detector: DetectorId) -> Family {
             Family::Outcome
         }
         DetectorId::CredentialStuffing => Family::Source,
+        DetectorId::UnexpectedEndpoint | DetectorId::RotationAbuse => Family::Conduct,
+        DetectorId::DormantKeyUse => Family::Dormancy,
         DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
             Family::Place
         }
@@ -90,7 +96,6 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::WeakNonce => Family::Replay,
         DetectorId::IpNotAllowed
         | DetectorId::EnvironmentMismatch
-        | DetectorId::UnexpectedEndpoint
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
         | DetectorId::RevokedKeyUse => Family::Policy,
@@ -108,6 +113,8 @@ pub struct Thresholds {
     pub place: f64,
     pub replay: f64,
     pub source: f64,
+    pub conduct: f64,
+    pub dormancy: f64,
 }
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
@@ -119,7 +126,14 @@ const PLACE_TESTS: f64 = 10.0;
 const REPLAY_TESTS: f64 = 100.0;
 /// Refused requests from sources with refused keys enough to be judged, a week and key.
 const SOURCE_TESTS: f64 = 100.0;
-const FAMILIES: f64 = 6.0;
+/// Routes that a key takes up, and windows in which it manages keys, a week.
+const CONDUCT_TESTS: f64 = 10.0;
+/// Silences of half a day and more, a week and key.
+const DORMANCY_TESTS: f64 = 7.0;
+/// Rates, outcomes, places, replay; and one part for sources, conduct and dormancy together,
+/// whose tests are few. Rules have no false alerts to budget.
+const FAMILIES: f64 = 5.0;
+const SHARING: f64 = 3.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -131,7 +145,9 @@ impl Thresholds {
             rate: budget / RATE_TESTS,
             place: budget / PLACE_TESTS,
             replay: budget / REPLAY_TESTS,
-            source: budget / SOURCE_TESTS,
+            source: budget / SHARING / SOURCE_TESTS,
+            conduct: budget / SHARING / CONDUCT_TESTS,
+            dormancy: budget / SHARING / DORMANCY_TESTS,
         }
     }
 }

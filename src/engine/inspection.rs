@@ -6,9 +6,10 @@ use crate::detect::replay::Repetition;
 use crate::detect::{Signal, Thresholds, geo, outcome, rate, replay, rules};
 use crate::event::EnrichedEvent;
 use crate::profile::outcome::Failure;
-use crate::profile::{Population, Profile, Suspicion};
+use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::RegisteredKey;
 
+use super::conduct::Conduct;
 use super::fleet::Fleet;
 
 /// People travel: a new country alone must be that much less likely than a new network or
@@ -21,6 +22,8 @@ pub struct Inspection<'a> {
     pub registered: Option<&'a RegisteredKey>,
     pub population: &'a Population,
     pub fleet: &'a Fleet,
+    pub peers: &'a PeerRoutes,
+    pub conduct: &'a Conduct,
     pub decider: &'a Decider,
     pub thresholds: Thresholds,
     pub validity_window_seconds: f64,
@@ -30,26 +33,30 @@ pub struct Inspection<'a> {
 impl Inspection<'_> {
     /// The signals that tell something new, and what must not be learned.
     pub fn run(&self, repetition: Option<&Repetition>) -> (Vec<Signal>, Suspicion) {
-        let mut signals = self.broken_rules();
+        let mut signals = Vec::new();
         let suspicion = Suspicion {
+            rule: self.inspect_rules(&mut signals),
             rate: self.inspect_rate(&mut signals),
             ramp: self.inspect_ramp(&mut signals),
             outcomes: self.inspect_outcomes(&mut signals),
             place: self.inspect_place(&mut signals),
             replay: self.inspect_replay(repetition, &mut signals),
             clock: self.inspect_clock(&mut signals),
+            route: self.inspect_route(&mut signals),
+            key_management: self.inspect_key_management(&mut signals),
         };
+        self.inspect_silence(&mut signals);
         signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         (signals, suspicion)
     }
 
-    fn broken_rules(&self) -> Vec<Signal> {
-        let Some(key) = self.registered else { return Vec::new() };
-        let mut signals = rules::broken_rules(key, &self.enriched.event);
-        signals.retain(|signal| {
-            signal.p_value < self.thresholds.replay && self.is_news(signal.detector, signal.p_value)
-        });
-        signals
+    fn inspect_rules(&self, signals: &mut Vec<Signal>) -> bool {
+        let Some(key) = self.registered else { return false };
+        let mut broken = rules::broken_rules(key, &self.enriched.event);
+        broken.retain(|signal| signal.p_value < self.thresholds.replay);
+        let is_broken = !broken.is_empty();
+        signals.extend(broken.into_iter().filter(|s| self.is_news(s.detector, s.p_value)));
+        is_broken
     }
 
     fn inspect_rate(&self, signals: &mut Vec<Signal>) -> bool {
@@ -150,7 +157,7 @@ impl Inspection<'_> {
         true
     }
 
-    fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
+    pub(super) fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
         let subject = Subject::Key(self.enriched.event.key_id.clone());
         p_value <= self.decider.news_below(&subject, detector)
     }

@@ -3,6 +3,8 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod blackout;
+mod conduct;
 mod fleet;
 mod inspection;
 mod log;

@@ -9,10 +9,11 @@ use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
-use crate::profile::{Population, Profile, Recent, Suspicion};
+use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
+use super::conduct::Conduct;
 use super::inspection::Inspection;
 use super::log::Log;
 use super::sources::{Caller, Judge, Sources};
@@ -41,6 +42,7 @@ impl Shared<'_> {
 pub struct Shard {
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
     population: Population,
+    peers: PeerRoutes,
     requests: Recent<()>,
     /// First uses of nonces and signatures.
     used_once: Recent<FirstUse>,
@@ -55,6 +57,7 @@ impl Default for Shard {
         Self {
             profiles: HashMap::default(),
             population: Population::default(),
+            peers: PeerRoutes::default(),
             requests: Recent::new(MEMORY_ENTRIES),
             used_once: Recent::new(MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
@@ -105,6 +108,7 @@ impl Shard {
             shared.counters.set_aside += 1;
             return;
         };
+        log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
             shared.counters.redelivered += 1;
@@ -125,13 +129,18 @@ impl Shard {
         ));
         let repetition = self.repetition(enriched);
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
-        profile.count(&enriched.event);
-        log.fleet.count(profile, &enriched.event);
+        let conduct = Conduct::of(event, profile, &log.blackouts);
+        profile.count(event);
+        conduct.count(event, profile);
+        log.fleet.count(profile, event);
+        let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
             profile,
-            registered: shared.registry.get(&enriched.event.key_id),
+            registered,
             population: &self.population,
             fleet: &log.fleet,
+            peers: &self.peers,
+            conduct: &conduct,
             decider: &self.decider,
             thresholds,
             validity_window_seconds: shared.config.validity_window_seconds,
@@ -144,6 +153,7 @@ impl Shard {
             self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
+        conduct.learn(event, registered, suspicion, profile, &mut self.peers);
         if !signals.is_empty() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);

@@ -205,7 +205,7 @@ pub struct SourceTable {
 
 impl SourceTable {
     pub fn is_watched(&self, source: &IpNet) -> bool {
-        self.places.contains_key(source)
+        !self.places.is_empty() && self.places.contains_key(source)
     }
 
     pub fn get_mut(&mut self, source: &IpNet) -> Option<&mut SourceProfile> {
