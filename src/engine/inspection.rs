@@ -1,16 +1,17 @@
 //! One look at one event by all detectors.
 
 use crate::alert::DetectorId;
-use crate::decide::Decider;
+use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::replay::Repetition;
 use crate::detect::{Family, Signal, Thresholds, geo, outcome, rate, replay, rules};
 use crate::event::EnrichedEvent;
 use crate::profile::outcome::Failure;
 use crate::profile::scores::WorstScores;
-use crate::profile::{Population, Profile, Suspicion};
+use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::RegisteredKey;
 
+use super::conduct::Conduct;
 use super::fleet::Fleet;
 
 /// People travel: a new country alone must be that much less likely than a new network or
@@ -23,6 +24,8 @@ pub struct Inspection<'a> {
     pub registered: Option<&'a RegisteredKey>,
     pub population: &'a Population,
     pub fleet: &'a Fleet,
+    pub peers: &'a PeerRoutes,
+    pub conduct: &'a Conduct,
     pub decider: &'a Decider,
     pub thresholds: Thresholds,
     pub calibration: &'a Calibration,
@@ -44,15 +47,18 @@ pub struct Findings {
 impl Inspection<'_> {
     pub fn run(&self, repetition: Option<&Repetition>) -> Findings {
         let mut findings = Findings::default();
-        self.inspect_rules(&mut findings);
         findings.suspicion = Suspicion {
+            rule: self.inspect_rules(&mut findings),
             rate: self.inspect_rate(&mut findings),
             ramp: self.inspect_ramp(&mut findings),
             outcomes: self.inspect_outcomes(&mut findings),
             place: self.inspect_place(&mut findings),
             replay: self.inspect_replay(repetition, &mut findings),
             clock: self.inspect_clock(&mut findings),
+            route: self.inspect_route(&mut findings.signals),
+            key_management: self.inspect_key_management(&mut findings.signals),
         };
+        self.inspect_silence(&mut findings.signals);
         findings.signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         findings
     }
@@ -63,12 +69,14 @@ impl Inspection<'_> {
         self.calibration.p_value(family, p_value)
     }
 
-    fn inspect_rules(&self, findings: &mut Findings) {
-        let Some(key) = self.registered else { return };
-        findings.signals = rules::broken_rules(key, &self.enriched.event);
-        findings.signals.retain(|signal| {
-            signal.p_value < self.thresholds.replay && self.is_news(signal.detector, signal.p_value)
-        });
+    fn inspect_rules(&self, findings: &mut Findings) -> bool {
+        let Some(key) = self.registered else { return false };
+        let mut broken = rules::broken_rules(key, &self.enriched.event);
+        broken.retain(|signal| signal.p_value < self.thresholds.replay);
+        let is_broken = !broken.is_empty();
+        broken.retain(|signal| self.is_news(signal.detector, signal.p_value));
+        findings.signals.extend(broken);
+        is_broken
     }
 
     fn inspect_rate(&self, findings: &mut Findings) -> bool {
@@ -181,7 +189,8 @@ impl Inspection<'_> {
         true
     }
 
-    fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
-        p_value <= self.decider.news_below(&self.enriched.event.key_id, detector)
+    pub(super) fn is_news(&self, detector: DetectorId, p_value: f64) -> bool {
+        let subject = Subject::Key(self.enriched.event.key_id.clone());
+        p_value <= self.decider.news_below(&subject, detector)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event::{EnrichedEvent, EventTime, RecordPosition};
 
+use super::blackout::Blackouts;
 use super::fleet::Fleet;
 
 /// One event moves the watermark by at most this much, so that a single wrong clock
@@ -21,6 +22,7 @@ pub struct Log {
     watermark: Option<EventTime>,
     outliers_in_a_row: u32,
     pub fleet: Fleet,
+    pub blackouts: Blackouts,
 }
 
 impl Log {

@@ -3,10 +3,13 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod blackout;
+mod conduct;
 mod fleet;
 mod inspection;
 mod log;
 mod shard;
+mod sources;
 
 use std::collections::HashMap;
 

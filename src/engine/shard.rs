@@ -5,17 +5,19 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::alert::Alert;
 use crate::config::DetectConfig;
-use crate::decide::{Decider, Moment, Policy};
+use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
-use crate::profile::{Population, Profile, Recent, Suspicion};
+use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
+use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
 use super::log::Log;
+use super::sources::{Caller, Judge, Sources};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 const MEMORY_ENTRIES: usize = 2_000_000;
@@ -48,6 +50,7 @@ impl Shared<'_> {
 pub struct Shard {
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
     population: Population,
+    peers: PeerRoutes,
     requests: Recent<()>,
     /// First uses of nonces and signatures.
     used_once: Recent<FirstUse>,
@@ -55,6 +58,7 @@ pub struct Shard {
     logs: HashMap<PartitionId, Log>,
     decider: Decider,
     calibration: Calibration,
+    sources: Sources,
 }
 
 impl Default for Shard {
@@ -62,12 +66,14 @@ impl Default for Shard {
         Self {
             profiles: HashMap::default(),
             population: Population::default(),
+            peers: PeerRoutes::default(),
             requests: Recent::new(MEMORY_ENTRIES),
             used_once: Recent::new(MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
             calibration: Calibration::default(),
+            sources: Sources::default(),
         }
     }
 }
@@ -116,20 +122,28 @@ impl Shard {
             shared.counters.set_aside += 1;
             return;
         };
+        log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
             shared.count_redelivery(enriched);
             return;
         }
+        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         if !self.admit(enriched, shared) {
             shared.counters.unprofiled += 1;
+            alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
             return;
         }
         let event = &enriched.event;
-        alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
+        alerts.extend(self.decider.close_stale_key(
+            &event.key_id,
+            event.time,
+            moment,
+            shared.policy,
+        ));
         let repetition = self.repetition(enriched);
-        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
+        let conduct = Conduct::of(event, profile, &log.blackouts);
         let tenant = event.tenant.as_deref();
         if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
@@ -137,12 +151,16 @@ impl Shard {
         if let Some(scores) = profile.scores.end_before(event.time) {
             self.calibration.record(scores, &thresholds);
         }
-        log.fleet.count(profile, &enriched.event);
+        conduct.count(event, profile);
+        log.fleet.count(profile, event);
+        let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
             profile,
-            registered: shared.registry.get(&enriched.event.key_id),
+            registered,
             population: &self.population,
             fleet: &log.fleet,
+            peers: &self.peers,
+            conduct: &conduct,
             decider: &self.decider,
             thresholds,
             calibration: &self.calibration,
@@ -152,10 +170,51 @@ impl Shard {
         let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
-            self.decider.keep_open(enriched, moment.partition, shared.policy);
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
-        alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
+        conduct.learn(event, registered, suspicion, profile, &mut self.peers);
+        if !signals.is_empty() {
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            alerts.extend(self.decider.consider(
+                &subject,
+                occurrence,
+                signals,
+                moment,
+                shared.policy,
+            ));
+        }
+        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
+    }
+
+    fn observe_source(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+    ) -> Vec<Alert> {
+        let key_id = &enriched.event.key_id;
+        if !self.sources.concern(&enriched.event) {
+            return Vec::new();
+        }
+        let caller = Caller {
+            enriched,
+            key_hash: self.hash(key_id),
+            profile: self.profiles.get(key_id),
+            is_registered: shared.registry.get(key_id).is_some(),
+        };
+        let mut judge = Judge {
+            decider: &mut self.decider,
+            policy: shared.policy,
+            moment,
+            threshold: thresholds.source,
+        };
+        self.sources.observe(&caller, &mut log.fleet, &mut judge)
     }
 
     /// The same request in another record: same id, or without one same nonce or signature
