@@ -20,6 +20,8 @@ pub enum DetectorId {
     ThrottledBurst,
     #[serde(rename = "auth.failure_burst")]
     AuthFailureBurst,
+    #[serde(rename = "auth.credential_stuffing")]
+    CredentialStuffing,
     #[serde(rename = "geo.impossible_travel")]
     ImpossibleTravel,
     #[serde(rename = "geo.new_location")]
@@ -48,14 +50,19 @@ pub enum DetectorId {
     ExpiredKeyUse,
     #[serde(rename = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
+    #[serde(rename = "lifecycle.dormant_key_use")]
+    DormantKeyUse,
+    #[serde(rename = "lifecycle.rotation_abuse")]
+    RotationAbuse,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
         Self::AuthFailureBurst,
+        Self::CredentialStuffing,
         Self::ImpossibleTravel,
         Self::NewLocation,
         Self::NewAsn,
@@ -70,6 +77,8 @@ impl DetectorId {
         Self::RetiredKeyUse,
         Self::ExpiredKeyUse,
         Self::RevokedKeyUse,
+        Self::DormantKeyUse,
+        Self::RotationAbuse,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -78,6 +87,7 @@ impl DetectorId {
             Self::ErrorBurst => "rate.error_burst",
             Self::ThrottledBurst => "limit.throttled_burst",
             Self::AuthFailureBurst => "auth.failure_burst",
+            Self::CredentialStuffing => "auth.credential_stuffing",
             Self::ImpossibleTravel => "geo.impossible_travel",
             Self::NewLocation => "geo.new_location",
             Self::NewAsn => "network.new_asn",
@@ -92,6 +102,8 @@ impl DetectorId {
             Self::RetiredKeyUse => "lifecycle.retired_key_use",
             Self::ExpiredKeyUse => "lifecycle.expired_key_use",
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
+            Self::DormantKeyUse => "lifecycle.dormant_key_use",
+            Self::RotationAbuse => "lifecycle.rotation_abuse",
         }
     }
 }

@@ -4,9 +4,9 @@ use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
-use crate::engine::{Counters, Engine, Restoration};
+use crate::engine::{Engine, Restoration};
 use crate::enrich::Enricher;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -26,6 +26,8 @@ pub struct Processed {
     pub first_offset: i64,
     pub last_offset: i64,
     pub events: Vec<EnrichedEvent>,
+    /// Events among these that had come before, by position, in order.
+    pub redelivered: Vec<RecordPosition>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
     /// About events that were stored before. Stored by now too, and to be told.
@@ -56,6 +58,7 @@ impl Core {
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
             events,
+            redelivered: self.engine.redelivered().to_vec(),
             rejections: decoded.rejections,
             alerts,
             late_alerts: Vec::new(),
@@ -105,10 +108,6 @@ impl Core {
 
     pub fn forget(&mut self, shard: ShardId) {
         self.engine.forget(shard);
-    }
-
-    pub fn counters(&self) -> Counters {
-        self.engine.counters()
     }
 
     /// Keys that have a profile.

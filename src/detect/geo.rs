@@ -201,6 +201,12 @@ pub fn great_circle_km(a: Coordinates, b: Coordinates) -> f64 {
 }
 
 impl PlaceFinding<'_> {
+    /// The p-values of what is new; 1 is nothing.
+    pub fn p_values(&mut self) -> impl Iterator<Item = &mut f64> {
+        let travel = self.travel.as_mut().map(|travel| &mut travel.p_value);
+        [&mut self.new_location, &mut self.new_asn].into_iter().chain(travel)
+    }
+
     pub fn location_signal(&self, places: &PlaceProfile) -> Signal {
         let here = describe(&self.enriched.origin);
         let known = known_countries(places);

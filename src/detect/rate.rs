@@ -29,7 +29,8 @@ const UNMODELLED: f64 = 1e-4;
 const INNOCENT_RISE: f64 = 1e-3;
 /// A lasting rise is told at this many times the usual.
 const MIN_RAMP_RATIO: f64 = 2.0;
-/// The most surprising window, if any is below the threshold.
+
+/// The most surprising window.
 #[derive(Clone, Copy, Debug)]
 pub struct Spike {
     pub p_value: f64,
@@ -38,11 +39,7 @@ pub struct Spike {
 
 /// `surge` says how many times more than usual the other keys do in a window: what
 /// everybody does is nobody's spike.
-pub fn find_spike(
-    rate: &RateProfile,
-    surge: impl Fn(usize) -> f64,
-    threshold: f64,
-) -> Option<Spike> {
+pub fn find_spike(rate: &RateProfile, surge: impl Fn(usize) -> f64) -> Option<Spike> {
     if rate.history_hours() < MIN_HISTORY_HOURS {
         return None;
     }
@@ -62,8 +59,7 @@ pub fn find_spike(
             if (count as f64) < MIN_RATIO * forecast.mean {
                 return None;
             }
-            let p_value = negative_binomial_tail(count, forecast);
-            (p_value < threshold).then_some(Spike { p_value, which })
+            Some(Spike { p_value: negative_binomial_tail(count, forecast), which })
         })
         .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
 }

@@ -42,12 +42,18 @@ pub struct Fleet {
 struct Census {
     active: u32,
     surging: u32,
+    /// Refused (401, 403) where they are used from anyhow.
+    refused_at_home: u32,
 }
 
 impl Census {
     fn is_widespread_surge(self) -> bool {
         self.surging >= WIDESPREAD_KEYS
             && f64::from(self.surging) >= WIDESPREAD_SHARE * f64::from(self.active)
+    }
+
+    fn is_refused_mostly(self) -> bool {
+        self.refused_at_home >= WIDESPREAD_KEYS && 2 * self.refused_at_home >= self.active
     }
 }
 
@@ -80,6 +86,19 @@ impl Fleet {
         }
         let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
         self.current.surging += u32::from(count == surge as u64);
+    }
+
+    /// Counts a request that was just counted in its key's `profile` and was refused where the
+    /// key is at home.
+    pub fn count_refused_at_home(&mut self, profile: &Profile) {
+        let (_, refused) = profile.outcomes.current(Failure::Refused);
+        self.current.refused_at_home += u32::from(refused == 1);
+    }
+
+    /// Whether the API refuses most keys where they are at home: an outage of its own, in
+    /// which a refusal says nothing of who asks.
+    pub fn is_refusing_most(&self) -> bool {
+        self.current.is_refused_mostly() || self.previous.is_refused_mostly()
     }
 
     /// How many times their expectation the other keys are at in the current window: 1

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EnrichedEvent, EventTime, RecordPosition};
 
+use super::blackout::Blackouts;
 use super::fleet::Fleet;
 
 /// One event moves the watermark by at most this much, so that a single wrong clock
@@ -23,6 +24,7 @@ pub struct Log {
     watermark: Option<EventTime>,
     outliers_in_a_row: u32,
     pub fleet: Fleet,
+    pub blackouts: Blackouts,
 }
 
 impl Log {

@@ -3,19 +3,23 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod blackout;
+mod conduct;
 mod fleet;
 mod inspection;
 mod log;
 mod restore;
+mod save;
 mod shard;
 pub mod snapshot;
+mod sources;
 
 use std::collections::HashMap;
 
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::Policy;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
 pub use self::restore::Restoration;
@@ -42,6 +46,7 @@ pub struct Engine {
     shards: HashMap<ShardId, Shard>,
     partition_count: usize,
     counters: Counters,
+    redelivered: Vec<RecordPosition>,
 }
 
 impl Engine {
@@ -53,11 +58,17 @@ impl Engine {
             shards: HashMap::new(),
             partition_count: 1,
             counters: Counters::default(),
+            redelivered: Vec::new(),
         }
     }
 
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Of the last batch: records that had come before, in order.
+    pub fn redelivered(&self) -> &[RecordPosition] {
+        &self.redelivered
     }
 
     /// Keys that have a profile.
@@ -144,6 +155,7 @@ impl Engine {
         events: &[EnrichedEvent],
         now: Option<EventTime>,
     ) -> Vec<Alert> {
+        self.redelivered.clear();
         let mut shared = Shared {
             keys: self.keys(),
             shards_of_fleet: match shard {
@@ -154,6 +166,7 @@ impl Engine {
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,
+            redelivered: &mut self.redelivered,
         };
         self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)
     }

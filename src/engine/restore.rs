@@ -36,12 +36,16 @@ impl Restoration {
 
     pub(super) fn into_shard(self, policy: &mut Policy) -> Result<Shard, SnapshotError> {
         let rest = self.rest.ok_or(SnapshotError::Missing("logs and incidents"))?;
-        let (logs, population, mut decider, revocations, requests, used_once) = rest;
+        let (logs, shared, mut decider, revocations, requests, used_once) = rest;
+        let (population, peers, calibration, sources) = shared;
         decider.set_closing_times(policy);
         policy.remember_revocations(revocations.iter().copied());
         Ok(Shard {
             profiles: self.profiles,
             population,
+            peers,
+            calibration,
+            sources,
             requests: memory(requests, &self.requests, "requests")?,
             used_once: memory(used_once, &self.used_once, "nonces")?,
             logs,

@@ -3,29 +3,25 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
-use serde::Serialize;
-
 use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
-use crate::decide::{Decider, Moment, Policy};
+use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
-use crate::profile::{Population, Profile, Recent, Suspicion};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
+use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
-use super::inspection::Inspection;
+use super::conduct::Conduct;
+use super::inspection::{Findings, Inspection};
 use super::log::Log;
-use super::snapshot::{
-    Changes, Chunk, ChunkKind, Cut, Entries, Extent, Kept, Profiles, SnapshotError,
-};
+use super::snapshot::{Changes, Kept, Profiles};
+use super::sources::{Caller, Judge, Sources};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 pub(super) const MEMORY_ENTRIES: usize = 2_000_000;
-
-/// Revocations count in the budget for this long.
-const HOUR_SECONDS: f64 = 3_600.0;
 
 /// What all shards of a process share.
 pub struct Shared<'a> {
@@ -33,6 +29,8 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    /// Records of this batch that had come before.
+    pub redelivered: &'a mut Vec<RecordPosition>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
     /// Shards like this one that the whole fleet has, over all processes.
@@ -40,6 +38,11 @@ pub struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
+        self.counters.redelivered += 1;
+        self.redelivered.push(enriched.position);
+    }
+
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
@@ -50,12 +53,15 @@ impl Shared<'_> {
 pub struct Shard {
     pub(super) profiles: Profiles,
     pub(super) population: Population,
+    pub(super) peers: PeerRoutes,
     pub(super) requests: Recent<()>,
     /// First uses of nonces and signatures.
     pub(super) used_once: Recent<FirstUse>,
     pub(super) hasher: foldhash::quality::FixedState,
     pub(super) logs: HashMap<PartitionId, Log>,
     pub(super) decider: Decider,
+    pub(super) calibration: Calibration,
+    pub(super) sources: Sources,
     /// Event times of the revocations requested for these keys in the last hour.
     pub(super) revocations: VecDeque<EventTime>,
     pub(super) changes: Changes,
@@ -66,11 +72,14 @@ impl Default for Shard {
         Self {
             profiles: HashMap::default(),
             population: Population::default(),
+            peers: PeerRoutes::default(),
             requests: Recent::new(MEMORY_ENTRIES),
             used_once: Recent::new(MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            calibration: Calibration::default(),
+            sources: Sources::default(),
             revocations: VecDeque::new(),
             changes: Changes::default(),
         }
@@ -82,54 +91,8 @@ impl Shard {
         self.profiles.len()
     }
 
-    /// Events since the last cut.
-    pub fn unsaved_events(&self) -> u64 {
-        self.changes.events
-    }
-
-    /// The last offset of `partition` that this state includes.
-    pub fn position(&self, partition: &PartitionId) -> Option<i64> {
-        self.logs.get(partition)?.position()
-    }
-
-    /// Begins a round, and gives up one that is in progress: the state as it is now, with the
-    /// profiles to follow by [`Self::take_slice`].
-    pub fn cut(&mut self, extent: Extent) -> Result<Cut, SnapshotError> {
-        if extent == Extent::All {
-            self.requests.save_all_again();
-            self.used_once.save_all_again();
-        }
-        let mut chunks = vec![self.rest()?];
-        chunks.extend(unsaved(&mut self.requests, ChunkKind::Requests)?);
-        chunks.extend(unsaved(&mut self.used_once, ChunkKind::UsedOnce)?);
-        let mut positions: Vec<_> = self
-            .logs
-            .iter()
-            .filter_map(|(partition, log)| Some((partition.clone(), log.position()?)))
-            .collect();
-        positions.sort_unstable();
-        Ok(Cut { positions, profiles: self.changes.cut(&mut self.profiles, extent), chunks })
-    }
-
-    fn rest(&mut self) -> Result<Chunk, SnapshotError> {
-        let newest = self.revocations.iter().max().copied();
-        self.revocations
-            .retain(|time| newest.is_some_and(|newest| newest.seconds_since(*time) < HOUR_SECONDS));
-        let mut rest = Entries::default();
-        rest.push(&(
-            &self.logs,
-            &self.population,
-            &self.decider,
-            &self.revocations,
-            self.requests.lengths(),
-            self.used_once.lengths(),
-        ))?;
-        Ok(rest.into_chunk(ChunkKind::Rest))
-    }
-
-    /// About `count` more profiles of the round in progress; `None` when it has all.
-    pub fn take_slice(&mut self, count: usize) -> Result<Option<Chunk>, SnapshotError> {
-        self.changes.take_slice(&mut self.profiles, count)
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Folds one partition's next events.
@@ -148,6 +111,9 @@ impl Shard {
         }
         self.logs.insert(partition.clone(), log);
         self.changes.events += events.len() as u64;
+        let requested = |alert: &&Alert| alert.alert_type == AlertType::RevocationRequested;
+        let requested = alerts.iter().filter(requested);
+        self.revocations.extend(requested.map(|alert| alert.detected_event_time));
         alerts
     }
 
@@ -161,63 +127,121 @@ impl Shard {
     ) {
         shared.counters.events += 1;
         if log.is_redelivery(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let Some(watermark) = log.advance(enriched.event.time) else {
             shared.counters.set_aside += 1;
             return;
         };
+        log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
+        let thresholds =
+            Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         if !self.admit(enriched, shared) {
             shared.counters.unprofiled += 1;
+            alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
             return;
         }
         let event = &enriched.event;
-        alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
+        alerts.extend(self.decider.close_stale_key(
+            &event.key_id,
+            event.time,
+            moment,
+            shared.policy,
+        ));
         let repetition = self.repetition(enriched);
-        let thresholds =
-            Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let Some(kept) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         self.changes.note(&enriched.event.key_id, kept);
         let profile = &mut *kept.profile;
+        let conduct = Conduct::of(event, profile, &log.blackouts);
         let tenant = event.tenant.as_deref();
         if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
         }
-        log.fleet.count(profile, &enriched.event);
+        if let Some(scores) = profile.scores.end_before(event.time) {
+            self.calibration.record(scores, &thresholds);
+        }
+        conduct.count(event, profile);
+        log.fleet.count(profile, event);
+        let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
             profile,
-            registered: shared.registry.get(&enriched.event.key_id),
+            registered,
             population: &self.population,
             fleet: &log.fleet,
+            peers: &self.peers,
+            conduct: &conduct,
             decider: &self.decider,
             thresholds,
+            calibration: &self.calibration,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let (signals, suspicion) = inspection.run(repetition.as_ref());
+        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        profile.scores.add(scores);
         if suspicion != Suspicion::default() {
-            self.decider.keep_open(enriched, moment.partition, shared.policy);
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
-        let news = self.decider.consider(enriched, signals, moment, shared.policy);
-        if news.iter().any(|alert| alert.alert_type == AlertType::RevocationRequested) {
-            self.revocations.push_back(event.time);
+        conduct.learn(event, registered, suspicion, profile, &mut self.peers);
+        if !signals.is_empty() {
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            alerts.extend(self.decider.consider(
+                &subject,
+                occurrence,
+                signals,
+                moment,
+                shared.policy,
+            ));
         }
-        alerts.extend(news);
+        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
     }
 
-    /// The same request in another record: same id, same time. A replayed request has an
-    /// id and a time of its own.
+    fn observe_source(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+    ) -> Vec<Alert> {
+        let key_id = &enriched.event.key_id;
+        if !self.sources.concern(&enriched.event) {
+            return Vec::new();
+        }
+        let caller = Caller {
+            enriched,
+            key_hash: self.hash(key_id),
+            profile: self.profiles.get(key_id).map(|kept| &*kept.profile),
+            is_registered: shared.registry.get(key_id).is_some(),
+        };
+        let mut judge = Judge {
+            decider: &mut self.decider,
+            policy: shared.policy,
+            moment,
+            threshold: thresholds.source,
+        };
+        self.sources.observe(&caller, &mut log.fleet, &mut judge)
+    }
+
+    /// The same request in another record: same id, or without one same nonce or signature
+    /// from the same address, and same time. A replayed request has an id and a time of its own.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
-        let Some(request_id) = &event.request_id else { return false };
-        let identity = self.hash((&event.key_id, request_id, event.time));
+        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+        let identity = match (&event.request_id, signed) {
+            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
+            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
+            (None, None) => return false,
+        };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 
@@ -256,14 +280,4 @@ impl Shard {
         shared.keys += 1;
         true
     }
-}
-
-/// What was remembered since the last cut.
-fn unsaved<V: Copy + Serialize>(
-    memory: &mut Recent<V>,
-    kind: ChunkKind,
-) -> Result<Option<Chunk>, SnapshotError> {
-    let mut entries = Entries::default();
-    memory.take_unsaved().try_for_each(|entry| entries.push(&entry))?;
-    Ok((!entries.is_empty()).then(|| entries.into_chunk(kind)))
 }

@@ -11,10 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Decider;
+use crate::detect::calibration::Calibration;
 use crate::event::{EventTime, KeyId, PartitionId};
-use crate::profile::{Population, Profile};
+use crate::profile::{PeerRoutes, Population, Profile};
 
 use super::log::Log;
+use super::sources::Sources;
 
 /// Version of the bytes. Raised whenever a type that is saved changes its fields: the bytes do
 /// not describe themselves. A test holds it against the bytes.
@@ -82,8 +84,14 @@ pub enum SnapshotError {
 }
 
 /// What of a shard is in neither of the other chunks.
-pub(super) type Rest =
-    (HashMap<PartitionId, Log>, Population, Decider, VecDeque<EventTime>, Lengths, Lengths);
+pub(super) type Rest = (
+    HashMap<PartitionId, Log>,
+    (Population, PeerRoutes, Calibration, Sources),
+    Decider,
+    VecDeque<EventTime>,
+    Lengths,
+    Lengths,
+);
 
 /// Of the two generations of a memory.
 pub(super) type Lengths = (usize, usize);
