@@ -3,9 +3,11 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
+use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::engine::Engine;
 use crate::enrich::Enricher;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -64,6 +66,11 @@ impl Core {
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.engine.keys()
+    }
+
+    /// What the scores were like in the shard of files, and the thresholds they were held to.
+    pub fn calibration(&self) -> Option<(&Calibration, Thresholds)> {
+        self.engine.calibration(ShardId::Shared)
     }
 
     /// Reads location databases again that were replaced; keeps the old ones on failure.

@@ -170,6 +170,7 @@ impl Shard {
         let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
+            profile.scores.exclude_current();
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
             self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
