@@ -3,9 +3,9 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
-use crate::engine::{Counters, Engine};
+use crate::engine::Engine;
 use crate::enrich::Enricher;
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -25,6 +25,8 @@ pub struct Processed {
     pub first_offset: i64,
     pub last_offset: i64,
     pub events: Vec<EnrichedEvent>,
+    /// Events among these that had come before, by position, in order.
+    pub redelivered: Vec<RecordPosition>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
 }
@@ -53,13 +55,10 @@ impl Core {
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
             events,
+            redelivered: self.engine.redelivered().to_vec(),
             rejections: decoded.rejections,
             alerts,
         }
-    }
-
-    pub fn counters(&self) -> Counters {
-        self.engine.counters()
     }
 
     /// Keys that have a profile.

@@ -3,6 +3,7 @@
 //! Detectors read profiles and never change them. Each answers with a p-value: the
 //! probability that the key's own behaviour does something at least this unusual.
 
+pub mod calibration;
 pub mod conduct;
 pub mod dormancy;
 pub mod geo;
@@ -133,6 +134,7 @@ const DORMANCY_TESTS: f64 = 7.0;
 /// Rates, outcomes, places, replay; and one part for sources, conduct and dormancy together,
 /// whose tests are few. Rules have no false alerts to budget.
 const FAMILIES: f64 = 5.0;
+const HOURS_A_WEEK: f64 = 168.0;
 const SHARING: f64 = 3.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
@@ -149,5 +151,30 @@ impl Thresholds {
             conduct: budget / SHARING / CONDUCT_TESTS,
             dormancy: budget / SHARING / DORMANCY_TESTS,
         }
+    }
+
+    /// The threshold of a family. Rules are facts: theirs only keeps them in order.
+    pub const fn of(&self, family: Family) -> f64 {
+        match family {
+            Family::Rate | Family::Outcome => self.rate,
+            Family::Place => self.place,
+            Family::Replay | Family::Policy => self.replay,
+            Family::Source => self.source,
+            Family::Conduct => self.conduct,
+            Family::Dormancy => self.dormancy,
+        }
+    }
+
+    /// Tests that a key brings in an hour.
+    pub const fn tests_an_hour(family: Family) -> f64 {
+        let tests = match family {
+            Family::Rate | Family::Outcome => RATE_TESTS,
+            Family::Place => PLACE_TESTS,
+            Family::Replay | Family::Policy => REPLAY_TESTS,
+            Family::Source => SOURCE_TESTS,
+            Family::Conduct => CONDUCT_TESTS,
+            Family::Dormancy => DORMANCY_TESTS,
+        };
+        tests / HOURS_A_WEEK
     }
 }

@@ -4,6 +4,7 @@
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::outcome::{Failure, OutcomeProfile};
+use crate::profile::rate::season::Shape;
 use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
 
 /// A key that is new rises from nothing; that is no surge.
@@ -22,7 +23,7 @@ const MAX_FAILURES: u32 = 50;
 const PRIOR_REQUESTS: f64 = 25.0;
 
 /// The window in which surging keys are counted.
-const MINUTE: usize = 1;
+const MINUTE: usize = 2;
 
 /// All keys as one.
 #[derive(Debug, Default)]
@@ -57,7 +58,9 @@ impl Census {
 impl Fleet {
     /// Counts an event that was just counted in its key's `profile`.
     pub fn count(&mut self, profile: &Profile, event: &AccessEvent) {
-        self.rate.get_or_insert_with(|| RateProfile::new(event.time)).count(event.time);
+        self.rate
+            .get_or_insert_with(|| RateProfile::new(event.time))
+            .count(event.time, &Shape::FLAT);
         self.take_census(&profile.rate);
         let failed = Failure::of_status(event.status)
             .map_or(0, |failure| profile.outcomes.current(failure).1);

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::Policy;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
 use self::shard::{Shard, Shared};
@@ -40,6 +40,7 @@ pub struct Engine {
     policy: Policy,
     shards: HashMap<ShardId, Shard>,
     counters: Counters,
+    redelivered: Vec<RecordPosition>,
 }
 
 impl Engine {
@@ -50,11 +51,17 @@ impl Engine {
             policy: Policy::new(policy),
             shards: HashMap::new(),
             counters: Counters::default(),
+            redelivered: Vec::new(),
         }
     }
 
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Of the last batch: records that had come before, in order.
+    pub fn redelivered(&self) -> &[RecordPosition] {
+        &self.redelivered
     }
 
     /// Keys that have a profile.
@@ -72,12 +79,14 @@ impl Engine {
         events: &[EnrichedEvent],
         now: Option<EventTime>,
     ) -> Vec<Alert> {
+        self.redelivered.clear();
         let mut shared = Shared {
             keys: self.keys(),
             config: &self.config,
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,
+            redelivered: &mut self.redelivered,
         };
         self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)
     }

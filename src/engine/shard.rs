@@ -7,14 +7,15 @@ use crate::alert::Alert;
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
 use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
 use super::conduct::Conduct;
-use super::inspection::Inspection;
+use super::inspection::{Findings, Inspection};
 use super::log::Log;
 use super::sources::{Caller, Judge, Sources};
 
@@ -27,11 +28,18 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    /// Records of this batch that had come before.
+    pub redelivered: &'a mut Vec<RecordPosition>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
 }
 
 impl Shared<'_> {
+    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
+        self.counters.redelivered += 1;
+        self.redelivered.push(enriched.position);
+    }
+
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
@@ -49,6 +57,7 @@ pub struct Shard {
     hasher: foldhash::quality::FixedState,
     logs: HashMap<PartitionId, Log>,
     decider: Decider,
+    calibration: Calibration,
     sources: Sources,
 }
 
@@ -63,6 +72,7 @@ impl Default for Shard {
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            calibration: Calibration::default(),
             sources: Sources::default(),
         }
     }
@@ -71,6 +81,10 @@ impl Default for Shard {
 impl Shard {
     pub fn keys(&self) -> usize {
         self.profiles.len()
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Folds one partition's next events.
@@ -101,7 +115,7 @@ impl Shard {
     ) {
         shared.counters.events += 1;
         if log.is_redelivery(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let Some(watermark) = log.advance(enriched.event.time) else {
@@ -111,7 +125,7 @@ impl Shard {
         log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let thresholds = Thresholds::new(shared.config, self.profiles.len());
@@ -130,7 +144,13 @@ impl Shard {
         let repetition = self.repetition(enriched);
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
         let conduct = Conduct::of(event, profile, &log.blackouts);
-        profile.count(event);
+        let tenant = event.tenant.as_deref();
+        if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
+            self.population.learn_hour(tenant, hour);
+        }
+        if let Some(scores) = profile.scores.end_before(event.time) {
+            self.calibration.record(scores, &thresholds);
+        }
         conduct.count(event, profile);
         log.fleet.count(profile, event);
         let registered = shared.registry.get(&event.key_id);
@@ -143,10 +163,12 @@ impl Shard {
             conduct: &conduct,
             decider: &self.decider,
             thresholds,
+            calibration: &self.calibration,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let (signals, suspicion) = inspection.run(repetition.as_ref());
+        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        profile.scores.add(scores);
         if suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
@@ -195,12 +217,16 @@ impl Shard {
         self.sources.observe(&caller, &mut log.fleet, &mut judge)
     }
 
-    /// The same request in another record: same id, same time. A replayed request has an
-    /// id and a time of its own.
+    /// The same request in another record: same id, or without one same nonce or signature
+    /// from the same address, and same time. A replayed request has an id and a time of its own.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
-        let Some(request_id) = &event.request_id else { return false };
-        let identity = self.hash((&event.key_id, request_id, event.time));
+        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+        let identity = match (&event.request_id, signed) {
+            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
+            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
+            (None, None) => return false,
+        };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 
@@ -235,8 +261,7 @@ impl Shard {
             return false;
         }
         self.profiles.insert(event.key_id.clone(), Profile::new(event.time));
-        self.population.countries.add(&enriched.origin.country);
-        self.population.networks.add(&enriched.origin.asn);
+        self.population.admit(event.tenant.as_deref(), &enriched.origin);
         shared.keys += 1;
         true
     }

@@ -13,6 +13,7 @@ pub mod population;
 pub mod rate;
 pub mod recent;
 pub mod route;
+pub mod scores;
 pub mod silence;
 pub mod source;
 
@@ -25,9 +26,12 @@ pub use self::outcome::OutcomeProfile;
 pub use self::peers::PeerRoutes;
 pub use self::place::PlaceProfile;
 pub use self::population::Population;
+use self::rate::HourShare;
 pub use self::rate::RateProfile;
+use self::rate::season::Shape;
 pub use self::recent::Recent;
 pub use self::route::RouteProfile;
+use self::scores::HourScores;
 pub use self::silence::SilenceProfile;
 
 /// What must not be learned because it was just found unusual: whoever steals a
@@ -58,6 +62,7 @@ pub struct Profile {
     pub nonces: NonceProfile,
     pub signatures: Repetitions,
     pub clock: ClockProfile,
+    pub scores: HourScores,
     pub routes: RouteProfile,
     pub key_management: KeyManagementProfile,
     pub silence: SilenceProfile,
@@ -74,6 +79,7 @@ impl Profile {
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
             clock: ClockProfile::default(),
+            scores: HourScores::new(time),
             routes: RouteProfile::default(),
             key_management: KeyManagementProfile::default(),
             silence: SilenceProfile::default(),
@@ -81,10 +87,10 @@ impl Profile {
     }
 
     /// Counts one event in its windows, before detection: a window is judged with the event
-    /// that fills it.
-    pub fn count(&mut self, event: &AccessEvent) {
-        self.rate.count(event.time);
+    /// that fills it. Returns the hour that ended with it, if it tells others something.
+    pub fn count(&mut self, event: &AccessEvent, shape: &Shape) -> Option<HourShare> {
         self.outcomes.count(event.time, event.status);
+        self.rate.count(event.time, shape)
     }
 
     /// Learns one event, after detection.

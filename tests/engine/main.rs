@@ -1,6 +1,7 @@
 //! The synchronous core, scene by scene: what must alert, and what is ordinary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod conduct;
 mod scene;
 mod sources;
