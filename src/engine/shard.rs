@@ -207,7 +207,7 @@ impl Shard {
             enriched,
             key_hash: self.hash(key_id),
             profile: self.profiles.get(key_id),
-            is_registered: shared.registry.get(key_id).is_some(),
+            registry: shared.registry,
         };
         let mut judge = Judge {
             decider: &mut self.decider,
