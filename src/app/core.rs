@@ -3,6 +3,8 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
+use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
 use crate::engine::{Engine, Restoration};
 use crate::enrich::Enricher;
@@ -113,6 +115,11 @@ impl Core {
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.engine.keys()
+    }
+
+    /// What the scores were like in the shard of files, and the thresholds they were held to.
+    pub fn calibration(&self) -> Option<(&Calibration, Thresholds)> {
+        self.engine.calibration(ShardId::Shared)
     }
 
     /// Reads location databases again that were replaced; keeps the old ones on failure.

@@ -6,6 +6,7 @@ mod cases;
 pub mod labels;
 mod matches;
 pub mod page;
+mod promise;
 pub mod report;
 mod span;
 mod tally;
@@ -54,6 +55,9 @@ pub fn run(
         on_progress(&progress);
     }
     let (observed, rejections) = tally.finish(core.keys());
-    let report = report::measure(&observed, &alerts, labels);
+    let mut report = report::measure(&observed, &alerts, labels);
+    report.calibration = core.calibration().map(|(calibration, thresholds)| {
+        promise::compare(calibration, &thresholds, &report.detectors, !labels.is_empty())
+    });
     Ok(Outcome { alerts, report, rejections })
 }

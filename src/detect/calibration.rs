@@ -5,25 +5,33 @@
 //! (Pickands 1975; Coles, An Introduction to Statistical Modeling of Extreme Values, ch. 4),
 //! and a p-value that the fleet exceeds more often than it says is raised to what was seen.
 //!
-//! Scores above the alert threshold are attacks, or false alerts; nobody knows which. The fit
-//! looks only at those below it and knows that it does (a truncated likelihood), so that
-//! attacks neither hide in the tail nor swell it.
+//! Hours in which a key was suspected are left out, and of the others only scores below the
+//! alert threshold are looked at, which the fit knows (a truncated likelihood): attacks
+//! neither hide in the tail nor swell it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Family, Thresholds, surprise};
 use crate::profile::scores::{SCORED_FAMILIES, WorstScores};
 
-/// Families that are calibrated. Rules are facts and need none.
-pub const CALIBRATED: [Family; SCORED_FAMILIES] =
+/// Families whose scores are measured. Rules are facts and have none.
+pub const MEASURED: [Family; SCORED_FAMILIES] =
     [Family::Rate, Family::Outcome, Family::Place, Family::Replay];
+
+/// Families whose p-values are corrected: counts, whose tail goes on as it begins. Places and
+/// replays do not: a tail of people who change their carrier says nothing of a journey that
+/// is impossible. Their promise is measured and shown.
+const fn is_corrected(family: Family) -> bool {
+    matches!(family, Family::Rate | Family::Outcome)
+}
 
 /// Score of a p-value of one over e: the mean of `-10 log10(p)` when p is uniform.
 const EXPONENTIAL_SCALE: f64 = 10.0 / std::f64::consts::LN_10;
 /// The tail begins where a true model has this many exceedances a key and hour.
 const BASE_RATE: f64 = 0.02;
-/// The model is believed like so many exceedances that obey it.
-const PRIOR_EXCEEDANCES: f64 = 30.0;
+/// The model is believed like so many exceedances that obey it: a few days of a small fleet,
+/// with attacks in them that nobody found, must not talk the detectors out of anything.
+const PRIOR_EXCEEDANCES: f64 = 1_000.0;
 /// Highest score that is told apart, exclusive.
 const SCORES: usize = 256;
 /// The tail is fitted anew after so many hours of keys.
@@ -141,7 +149,7 @@ impl Tail {
 fn candidates() -> impl Iterator<Item = Fit> {
     (0..28).flat_map(|step| {
         let scale = 2.0 * 1.12f64.powi(step);
-        (0..11).map(move |shape| Fit { rate: 0.0, scale, shape: 0.05 * f64::from(shape) })
+        (0..6).map(move |shape| Fit { rate: 0.0, scale, shape: 0.05 * f64::from(shape) })
     })
 }
 
@@ -156,7 +164,7 @@ pub struct Calibration {
 impl Default for Calibration {
     fn default() -> Self {
         Self {
-            tails: CALIBRATED.map(|family| Tail::new(Thresholds::tests_an_hour(family))),
+            tails: MEASURED.map(|family| Tail::new(Thresholds::tests_an_hour(family))),
             key_hours: 0.0,
             since_fit: 0,
         }
@@ -166,10 +174,11 @@ impl Default for Calibration {
 impl Calibration {
     /// The p-value that stands for a model's `p_value` in this fleet.
     pub fn p_value(&self, family: Family, p_value: f64) -> f64 {
-        self.tails.get(family as usize).map_or(p_value, |tail| tail.p_value(p_value))
+        let tail = self.tails.get(family as usize).filter(|_| is_corrected(family));
+        tail.map_or(p_value, |tail| tail.p_value(p_value))
     }
 
-    /// Takes note of an hour of a key that is over.
+    /// Takes note of an hour of a key that is over and had no part in an incident.
     pub fn record(&mut self, worst: WorstScores, thresholds: &Thresholds) {
         self.key_hours += 1.0;
         for (tail, score) in self.tails.iter_mut().zip(worst.0) {
@@ -182,7 +191,7 @@ impl Calibration {
     }
 
     fn refit(&mut self, thresholds: &Thresholds) {
-        for (tail, family) in self.tails.iter_mut().zip(CALIBRATED) {
+        for (tail, family) in self.tails.iter_mut().zip(MEASURED) {
             let limit = surprise(thresholds.of(family)).max(tail.base + 10.0);
             tail.refit(limit, self.key_hours);
         }

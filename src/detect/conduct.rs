@@ -42,7 +42,7 @@ pub fn unexpected_route(
     id: RouteId,
     usage: Option<Usage>,
     peers: &PeerRoutes,
-    groups: &[GroupId],
+    groups: impl FnOnce() -> Vec<GroupId>,
 ) -> Option<UnexpectedRoute> {
     let observations = routes.observations();
     let requests = routes.fresh_requests();
@@ -51,7 +51,7 @@ pub fn unexpected_route(
     }
     let own = f64::from(u8::from(usage.is_some()));
     let new = (CONCENTRATION + routes.misses()) / (CONCENTRATION + observations);
-    let rarity = peers.share(groups, id, own);
+    let rarity = peers.share(&groups(), id, own);
     if rarity > RARE {
         return None;
     }

@@ -121,8 +121,8 @@ impl Inspection<'_> {
         }
         let EnrichedEvent { event, .. } = self.enriched;
         let routes = &self.profile.routes;
-        let groups = groups(event, self.registered);
-        let unexpected = conduct::unexpected_route(routes, route, usage, self.peers, &groups)
+        let groups = || groups(event, self.registered);
+        let unexpected = conduct::unexpected_route(routes, route, usage, self.peers, groups)
             .filter(|found| found.p_value < self.thresholds.conduct);
         let Some(unexpected) = unexpected else { return false };
         if self.is_news(DetectorId::UnexpectedEndpoint, unexpected.p_value) {

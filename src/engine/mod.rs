@@ -19,6 +19,8 @@ use std::collections::HashMap;
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::Policy;
+use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
@@ -143,6 +145,12 @@ impl Engine {
         if let Some(shard) = self.shards.remove(&shard) {
             self.policy.forget_revocations(shard.revocations);
         }
+    }
+
+    /// What the scores of a shard's keys are like, and the thresholds they are held to.
+    pub fn calibration(&self, shard: ShardId) -> Option<(&Calibration, Thresholds)> {
+        let shard = self.shards.get(&shard)?;
+        Some((shard.calibration(), Thresholds::new(&self.config, shard.keys())))
     }
 
     /// Folds one partition's next events into the shard they belong to. `now` is the wall

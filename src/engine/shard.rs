@@ -185,6 +185,7 @@ impl Shard {
         let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
+            profile.scores.exclude_current();
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
             self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
@@ -221,7 +222,7 @@ impl Shard {
             enriched,
             key_hash: self.hash(key_id),
             profile: self.profiles.get(key_id).map(|kept| &*kept.profile),
-            is_registered: shared.registry.get(key_id).is_some(),
+            registry: shared.registry,
         };
         let mut judge = Judge {
             decider: &mut self.decider,

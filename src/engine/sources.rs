@@ -10,6 +10,7 @@ use crate::detect::stuffing::{Stuffing, find_stuffing};
 use crate::event::{AccessEvent, EnrichedEvent, KeyId};
 use crate::profile::Profile;
 use crate::profile::source::{Attempt, SourceTable, machine_of, network_of};
+use crate::registry::Registry;
 
 use super::fleet::Fleet;
 
@@ -27,7 +28,7 @@ pub struct Caller<'a> {
     pub key_hash: u64,
     /// `None` for a key that was never accepted.
     pub profile: Option<&'a Profile>,
-    pub is_registered: bool,
+    pub registry: &'a Registry,
 }
 
 /// What the answers to an attempt need.
@@ -67,9 +68,12 @@ impl Sources {
         let attempt = Attempt { time: event.time, key_hash: caller.key_hash, is_refused };
         let network = network_of(event.client_ip);
         let source = self.count(event, network, &attempt);
-        let is_known = caller.profile.is_some() || caller.is_registered;
+        let may_be_affected = caller.is_known()
+            && !is_at_home
+            && self.is_often_refused(source, network)
+            && !(is_accepted && caller.is_at_home());
         let is_affected =
-            is_known && !is_at_home && self.note_affected(source, network, event, is_accepted);
+            may_be_affected && self.note_affected(source, network, event, is_accepted);
         let has_leaked = is_affected && is_accepted;
         if !(is_refused || has_leaked) || fleet.is_refusing_most() {
             return Vec::new();
@@ -90,6 +94,11 @@ impl Sources {
             self.networks.count(network, attempt);
         }
         machine
+    }
+
+    fn is_often_refused(&mut self, source: IpNet, network: IpNet) -> bool {
+        let table = if source == network { &mut self.networks } else { &mut self.machines };
+        table.get_mut(&source).is_some_and(|profile| profile.is_often_refused())
     }
 
     /// True when the key was not known to be affected, or not to be answered.
@@ -218,6 +227,11 @@ const fn is_accepted(event: &AccessEvent) -> Option<bool> {
 }
 
 impl Caller<'_> {
+    /// Whether there is such a key.
+    fn is_known(&self) -> bool {
+        self.profile.is_some() || self.registry.get(&self.enriched.event.key_id).is_some()
+    }
+
     /// Whether the key is used from here anyhow. In data centres neighbours are strangers,
     /// so that there only the network's own prefix counts.
     fn is_at_home(&self) -> bool {

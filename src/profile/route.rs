@@ -1,7 +1,6 @@
 //! What is asked for: paths as templates, and which of them a key uses.
 
 use std::fmt::Write;
-use std::hash::{BuildHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,21 +16,38 @@ const MAX_LITERAL: usize = 32;
 pub type RouteId = u32;
 
 /// The route of a request. Numbers, UUIDs and other opaque segments all count as `{id}`.
+///
+/// FNV-1a (Fowler, Noll and Vo) over method and literal segments, in one pass, since it is
+/// asked with every request.
 pub fn route_id(method: &str, path: &str) -> RouteId {
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    hasher.write(method.as_bytes());
-    for segment in segments(path) {
-        hasher.write_u8(b'/');
-        hasher.write(if is_literal(segment) { segment.as_bytes() } else { b"{id}" });
+    let mut route = method.bytes().fold(FNV_BASIS, fnv);
+    let (mut segment, mut shape, mut segments) = (route, Shape::default(), 0);
+    for byte in path.bytes().chain([b'/']) {
+        if byte != b'/' {
+            segment = fnv(segment, byte);
+            shape.add(byte);
+            continue;
+        }
+        if shape.length > 0 && segments < MAX_SEGMENTS {
+            route = fnv(if shape.is_literal() { segment } else { route }, b'/');
+            segments += 1;
+        }
+        (segment, shape) = (route, Shape::default());
     }
-    hasher.finish() as RouteId
+    (route ^ (route >> 32)) as RouteId
+}
+
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+const fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
 }
 
 /// The route as text: `GET /v1/orders/{id}`.
 pub fn route_name(method: &str, path: &str) -> String {
     let mut name = format!("{method} ");
     for segment in segments(path) {
-        let shown = if is_literal(segment) { segment } else { "{id}" };
+        let shown = if Shape::of(segment).is_literal() { segment } else { "{id}" };
         // Writing into a string does not fail.
         let _ = write!(name, "/{shown}");
     }
@@ -42,24 +58,58 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty()).take(MAX_SEGMENTS)
 }
 
-/// Whether a segment names a kind of thing (`orders`, `v1`, `oauth2`) and not one thing
-/// (`4711`, `cus_9s6XKz`, `BTC-USD`, `a@example.com`).
-fn is_literal(segment: &str) -> bool {
-    let (mut digits, mut lower, mut upper) = (0, 0, 0);
-    for byte in segment.bytes() {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'a'..=b'z' => lower += 1,
-            b'A'..=b'Z' => upper += 1,
-            b'-' | b'_' | b'.' | b':' | b'~' => {}
-            _ => return false,
-        }
+/// Letters of a path segment by kind.
+#[derive(Clone, Copy, Default)]
+struct Shape {
+    /// Digits, lower case, upper case, and all else that no name has: 16 bits each.
+    counts: u64,
+    first: u8,
+    length: usize,
+}
+
+const KINDS: [u64; 256] = {
+    let mut kinds = [1 << 48; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        kinds[byte as usize] = match byte {
+            b'0'..=b'9' => 1,
+            b'a'..=b'z' => 1 << 16,
+            b'A'..=b'Z' => 1 << 32,
+            b'-' | b'_' | b'.' | b':' | b'~' => 0,
+            _ => 1 << 48,
+        };
+        byte += 1;
     }
-    let is_word = segment.len() <= MAX_LITERAL && lower > 0;
-    match digits {
-        0 => is_word || upper == 1,
-        1 => is_word && segment.len() <= 10,
-        _ => is_word && segment.len() <= 8 && segment.starts_with('v') && upper == 0 && lower <= 5,
+    kinds
+};
+
+impl Shape {
+    fn of(segment: &str) -> Self {
+        let mut shape = Self::default();
+        segment.bytes().for_each(|byte| shape.add(byte));
+        shape
+    }
+
+    fn add(&mut self, byte: u8) {
+        if self.length == 0 {
+            self.first = byte;
+        }
+        self.counts = self.counts.wrapping_add(KINDS[usize::from(byte)]);
+        self.length += 1;
+    }
+
+    /// Whether a segment names a kind of thing (`orders`, `v1`, `oauth2`) and not one thing
+    /// (`4711`, `cus_9s6XKz`, `BTC-USD`, `a@example.com`).
+    fn is_literal(self) -> bool {
+        let [digits, lower, upper, other] = [0, 16, 32, 48].map(|at| self.counts >> at & 0xffff);
+        if self.length > MAX_LITERAL || other > 0 {
+            return false;
+        }
+        match digits {
+            0 => lower > 0 || upper == 1,
+            1 => lower > 0 && self.length <= 10,
+            _ => self.first == b'v' && self.length <= 8 && upper == 0 && (1..=5).contains(&lower),
+        }
     }
 }
 

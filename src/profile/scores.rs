@@ -25,17 +25,26 @@ impl WorstScores {
 pub struct HourScores {
     hour: i32,
     worst: WorstScores,
+    is_excluded: bool,
 }
 
 impl HourScores {
     pub fn new(time: EventTime) -> Self {
-        Self { hour: hour_of(time), worst: WorstScores::default() }
+        Self { hour: hour_of(time), worst: WorstScores::default(), is_excluded: false }
     }
 
-    /// The scores of the hour that ended before `time`, if one did.
+    /// The scores of the hour that ended before `time`, if one did and is not excluded.
     pub fn end_before(&mut self, time: EventTime) -> Option<WorstScores> {
-        let hour = hour_of(time);
-        (hour > self.hour).then(|| std::mem::replace(self, Self::new(time)).worst)
+        if hour_of(time) <= self.hour {
+            return None;
+        }
+        let ended = std::mem::replace(self, Self::new(time));
+        (!ended.is_excluded).then_some(ended.worst)
+    }
+
+    /// Leaves the present hour out: the key is suspected.
+    pub fn exclude_current(&mut self) {
+        self.is_excluded = true;
     }
 
     pub fn add(&mut self, scores: WorstScores) {
@@ -61,5 +70,8 @@ mod tests {
         assert_eq!(scores.end_before(at(60)), Some(WorstScores([3, 2, 9, 0])));
         assert_eq!(scores.end_before(at(61)), None);
         assert_eq!(scores.end_before(at(500)), Some(WorstScores::default()));
+        scores.exclude_current();
+        assert_eq!(scores.end_before(at(600)), None);
+        assert_eq!(scores.end_before(at(700)), Some(WorstScores::default()));
     }
 }

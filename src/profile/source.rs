@@ -110,7 +110,7 @@ impl SourceProfile {
     }
 
     /// Whether a large part of its keys is refused: cheap, to be asked with every request.
-    fn is_often_refused(&self) -> bool {
+    pub fn is_often_refused(&self) -> bool {
         let refused = self.tried.set - self.accepted.set;
         refused > 0 && 4 * refused >= self.tried.set
     }
@@ -224,12 +224,9 @@ impl SourceTable {
         self.profiles[place].1.count(attempt);
     }
 
-    /// Notes that `source` tried an existing key, when much of what it tries is refused.
-    /// True when that is new.
+    /// Notes that `source` tried an existing key. True when that is new.
     pub fn note_affected(&mut self, source: &IpNet, key_id: &KeyId, is_answered: bool) -> bool {
-        self.get_mut(source)
-            .filter(|profile| profile.is_often_refused())
-            .is_some_and(|profile| profile.note_affected(key_id, is_answered))
+        self.get_mut(source).is_some_and(|profile| profile.note_affected(key_id, is_answered))
     }
 
     /// Forgets what the source did in this window, because it is explained otherwise.

@@ -10,7 +10,7 @@ use crate::event::EventTime;
 
 const HEIGHT: f64 = 84.0;
 /// Room above the bars for the heads of the alerts' marks.
-const ABOVE: f64 = 16.0;
+const ABOVE: f64 = 26.0;
 
 /// Nothing without labels.
 pub fn attacks(report: &Report) -> Markup {
@@ -126,8 +126,8 @@ fn timeline(
                 }
                 @for mark in requests.alerts.iter().filter(|mark| inside(axis.at(mark.time))) {
                     @let x = percent(axis.at(mark.time));
-                    line.mark x1=(x) x2=(x) y1="-4" y2=(HEIGHT) {}
-                    circle class=(severity_class(mark.severity)) cx=(x) cy="-8" r="5" {
+                    line.mark x1=(x) x2=(x) y1="-14" y2=(HEIGHT) {}
+                    circle class=(severity_class(mark.severity)) cx=(x) cy="-19" r="5" {
                         title { (time_text(mark.time)) ": " (mark.severity) ", " (mark.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")) }
                     }
                 }

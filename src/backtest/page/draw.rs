@@ -64,8 +64,13 @@ pub fn level(y: f64, text: &str) -> Markup {
 /// A round number at or above `value`, for the top of an axis.
 pub fn round_up(value: f64) -> f64 {
     let decade = 10f64.powf(value.max(1.0).log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 10.0];
-    steps.into_iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
+    // Counts below ten end at whole numbers.
+    let steps: &[f64] = if decade < 10.0 {
+        &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+    } else {
+        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+    };
+    steps.iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
 }
 
 /// Colours are set in the style sheet, for light, dark and paper.
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        assert_eq!([0.0, 1.0, 3.0, 11.0, 480.0].map(round_up), [1.0, 1.0, 4.0, 20.0, 500.0]);
+        assert_eq!([0.0, 1.0, 3.0, 11.0, 480.0].map(round_up), [1.0, 1.0, 3.0, 12.0, 500.0]);
     }
 
     #[test]

@@ -32,7 +32,6 @@ pub fn over_time(report: &Report) -> Markup {
             svg.plot height=(ABOVE + HEIGHT + AXIS_HEIGHT) role="img" aria-label=(counted(report.incidents, "incident")) {
                 svg y=(ABOVE) {
                     (level(0.0, &count(top as usize)))
-                    @if top % 2.0 == 0.0 { (level(HEIGHT / 2.0, &count(top as usize / 2))) }
                     (time_axis(&axis, HEIGHT))
                     @for (place, column) in columns.iter().enumerate().filter(|(_, c)| total(c) > 0) {
                         g { title { (column_text(first, last, place, column)) } (stack(place, column, top)) }

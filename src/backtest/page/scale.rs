@@ -69,8 +69,8 @@ impl TimeAxis {
 
 fn tick_text(time: EventTime, step: i64) -> (String, String) {
     let (text, day) = match step {
-        ..60 => ("%H:%M:%S", "%-d %b %Y"),
-        ..86_400 => ("%H:%M", "%-d %b %Y"),
+        0..60 => ("%H:%M:%S", "%-d %b %Y"),
+        60..86_400 => ("%H:%M", "%-d %b %Y"),
         _ => ("%-d %b", "%Y"),
     };
     (format_time(time, text), format_time(time, day))
