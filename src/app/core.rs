@@ -3,7 +3,7 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
-use crate::engine::{Counters, Engine};
+use crate::engine::{Counters, Engine, Quarantined};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId};
 use crate::registry::Registry;
@@ -25,6 +25,8 @@ pub struct Processed {
     pub first_offset: i64,
     pub last_offset: i64,
     pub events: Vec<EnrichedEvent>,
+    /// Those of the events that were not judged.
+    pub quarantined: Vec<Quarantined>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
 }
@@ -53,6 +55,7 @@ impl Core {
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
             events,
+            quarantined: self.engine.take_quarantined(),
             rejections: decoded.rejections,
             alerts,
         }

@@ -16,6 +16,7 @@ use crate::decide::Policy;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
 use crate::registry::Registry;
 
+pub use self::log::{QuarantineReason, Quarantined};
 use self::shard::{Shard, Shared};
 
 /// What happened to the events so far.
@@ -24,7 +25,7 @@ pub struct Counters {
     pub events: u64,
     /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
     pub redelivered: u64,
-    /// Further ahead of the log than a week, one at a time: a wrong clock. Not learned.
+    /// Ahead of the wall clock, or further from the log than a week, one at a time. Not learned.
     pub set_aside: u64,
     /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
     pub unprofiled: u64,
@@ -37,6 +38,7 @@ pub struct Engine {
     policy: Policy,
     shards: HashMap<ShardId, Shard>,
     counters: Counters,
+    quarantined: Vec<Quarantined>,
 }
 
 impl Engine {
@@ -47,6 +49,7 @@ impl Engine {
             policy: Policy::new(policy),
             shards: HashMap::new(),
             counters: Counters::default(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -59,9 +62,14 @@ impl Engine {
         self.shards.values().map(Shard::keys).sum()
     }
 
+    /// The events that were not judged since this was asked last, in the order they came.
+    pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
+        std::mem::take(&mut self.quarantined)
+    }
+
     /// Folds one partition's next events into the shard they belong to. `now` is the wall
-    /// clock, for `detected_at` only; without it (in a backtest) alerts are detected at their
-    /// event's time.
+    /// clock, for `detected_at` and for what is ahead of it; without it (in a backtest) alerts
+    /// are detected at their event's time.
     pub fn process(
         &mut self,
         shard: ShardId,
@@ -75,6 +83,7 @@ impl Engine {
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,
+            quarantined: &mut self.quarantined,
         };
         self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)
     }

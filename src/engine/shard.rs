@@ -14,7 +14,7 @@ use crate::registry::Registry;
 
 use super::Counters;
 use super::inspection::Inspection;
-use super::log::Log;
+use super::log::{Log, Quarantined};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 const MEMORY_ENTRIES: usize = 2_000_000;
@@ -25,6 +25,7 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    pub quarantined: &'a mut Vec<Quarantined>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
 }
@@ -98,9 +99,13 @@ impl Shard {
             shared.counters.redelivered += 1;
             return;
         }
-        let Some(watermark) = log.advance(enriched.event.time) else {
-            shared.counters.set_aside += 1;
-            return;
+        let watermark = match log.advance(enriched.event.time, moment.now) {
+            Ok(watermark) => watermark,
+            Err(reason) => {
+                shared.counters.set_aside += 1;
+                shared.quarantined.push(Quarantined { position: enriched.position, reason });
+                return;
+            }
         };
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {

@@ -68,6 +68,27 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_quarantined_total",
+        Unit::Count,
+        &["reason"],
+        "Events stored and not judged, since their time is ahead of the clock or far behind the log",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_skipped_offsets_total",
+        Unit::Count,
+        &[],
+        "Offsets without a record: dropped by retention before they were stored, compacted, or of a transaction's end",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_abandoned_batches_total",
+        Unit::Count,
+        &[],
+        "Batches given up because another process had claimed their partition",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_alerts_total",
         Unit::Count,
         &["type", "severity"],
