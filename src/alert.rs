@@ -48,10 +48,12 @@ pub enum DetectorId {
     ExpiredKeyUse,
     #[serde(rename = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
+    #[serde(rename = "monitor.blind")]
+    MonitorBlind,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
@@ -70,6 +72,7 @@ impl DetectorId {
         Self::RetiredKeyUse,
         Self::ExpiredKeyUse,
         Self::RevokedKeyUse,
+        Self::MonitorBlind,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -92,6 +95,7 @@ impl DetectorId {
             Self::RetiredKeyUse => "lifecycle.retired_key_use",
             Self::ExpiredKeyUse => "lifecycle.expired_key_use",
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
+            Self::MonitorBlind => "monitor.blind",
         }
     }
 }

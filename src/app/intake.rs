@@ -210,6 +210,7 @@ impl Upcoming {
 /// they begin later they abandon.
 async fn take_over(store: Arc<Store>, next: Upcoming) -> Result<Owned, StoreError> {
     let Upcoming { partition, topic_id, ownership, from } = &next;
+    let from = *from;
     let claim = store.until_available(|| store.claim(partition, topic_id)).await?;
     let progress = store.until_available(|| store.progress(partition, &claim)).await?;
     let Progress { stored_to, in_doubt } = &progress;
@@ -218,12 +219,12 @@ async fn take_over(store: Arc<Store>, next: Upcoming) -> Result<Owned, StoreErro
         topic_id = &**topic_id,
         partition = partition.partition,
         epoch = claim.epoch,
-        ?from,
+        from,
         stored_to,
         in_doubt = ?in_doubt.as_ref().map(|doubt| (doubt.first_offset, doubt.last_offset)),
         "reading a partition"
     );
-    if let (Some(from), Some(stored_to)) = (*from, *stored_to)
+    if let (Some(from), Some(stored_to)) = (from, *stored_to)
         && in_doubt.is_none()
         && from > stored_to + 1
     {

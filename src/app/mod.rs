@@ -9,17 +9,17 @@
 //! Two tasks: while some batches are being stored, the next one is scored. The channel
 //! between them is short, so that a slow store slows reading down and memory stays flat.
 
+mod blind;
 mod core;
 mod intake;
 mod writer;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use crate::decode::DecodeError;
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::enrich::EnrichError;
-use crate::event::{EventTime, PartitionId};
+use crate::event::EventTime;
 use crate::registry::RegistryError;
 use crate::source::{
     FileReader, FileSource, HttpSource, KafkaSource, Source, SourceError, StdinSource,
@@ -38,6 +38,7 @@ use crate::source::{
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
 
+use self::blind::{Lookout, Observation};
 pub use self::core::{Core, Processed};
 use self::intake::{Intake, Work};
 use self::writer::{Scored, Settled, Writer};
@@ -137,12 +138,19 @@ pub async fn run_from<S: Source>(
     let (settled, done) = mpsc::channel(QUEUED_BATCHES);
     let writer = Writer::new(Arc::clone(&store), Arc::clone(&outbox), dead_letters, settled);
     let writer = tokio::spawn(writer.run(queue));
+    let observation = Observation::default();
+    let (observations, observed) = watch::channel(Observation::default());
+    let lookout = Lookout::new(config, Arc::clone(&store), Arc::clone(&outbox), observed);
+    let lookout = tokio::spawn(lookout.run());
     let intake = Intake::new(source, store);
-    let log_ends = HashMap::new();
-    let mut pipeline = Pipeline { intake, core, scored, done, outbox, log_ends, vitals };
+    let mut pipeline =
+        Pipeline { intake, core, scored, done, outbox, observation, observations, vitals };
 
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
+    lookout.abort();
+    // It holds the outbox; that it was cut off is what was wanted.
+    let _ = lookout.await;
     let within = Duration::from_secs(config.service.shutdown_seconds);
     let finished = pipeline.finish(writer, within).await?;
     outcome?;
@@ -202,8 +210,9 @@ struct Pipeline<S> {
     scored: mpsc::Sender<Scored>,
     done: mpsc::Receiver<Settled>,
     outbox: Arc<Outbox>,
-    /// As of the last pulse.
-    log_ends: HashMap<PartitionId, i64>,
+    /// What the lookout sees, as of the last pulse.
+    observation: Observation,
+    observations: watch::Sender<Observation>,
     vitals: Vitals,
 }
 
@@ -226,17 +235,20 @@ impl<S: Source> Pipeline<S> {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = pulse.tick() => {
                     self.vitals.report(self.intake.source.trouble());
-                    let ends = self.intake.source.lags().into_iter();
-                    self.log_ends = ends.map(|lag| (lag.partition, lag.log_end)).collect();
+                    self.observation.lags = self.intake.source.lags();
+                    self.observations.send_replace(self.observation.clone());
                 }
                 _ = reloads.tick() => self.core.reload_databases(),
                 settled = self.done.recv() => match settled {
-                    Some(settled) => settle(&mut self.intake, settled).await?,
+                    Some(settled) => {
+                        self.observation.note(&settled);
+                        settle(&mut self.intake, settled).await?;
+                    }
                     None => return Ok(()),
                 },
                 next = next_batch(&mut self.intake, &self.scored) => match next? {
                     Some((place, work)) => {
-                        let log_end = self.log_ends.get(&work.batch.partition).copied();
+                        let log_end = self.observation.log_end(&work.batch.partition);
                         place.send(score(&mut self.core, work, log_end));
                     }
                     None => return Ok(()),
@@ -285,7 +297,7 @@ impl<S: Source> Pipeline<S> {
 
 async fn settle<S: Source>(intake: &mut Intake<S>, settled: Settled) -> Result<(), AppError> {
     match settled {
-        Settled::Stored { partition, last_offset } => {
+        Settled::Stored { partition, last_offset, .. } => {
             Ok(intake.source.commit(&partition, last_offset).await?)
         }
         Settled::TakenOver { partition, ownership } => intake.give_up(&partition, ownership),

@@ -43,7 +43,8 @@ pub struct Scored {
 #[derive(Clone, Debug)]
 pub enum Settled {
     /// Everything of the partition up to this offset is safe.
-    Stored { partition: PartitionId, last_offset: i64 },
+    /// `newest` is the latest event time of the batch.
+    Stored { partition: PartitionId, last_offset: i64, newest: Option<EventTime> },
     /// Another process has claimed the partition.
     TakenOver { partition: PartitionId, ownership: u64 },
 }
@@ -140,6 +141,7 @@ impl Writer {
                 Settled::Stored {
                     partition: processed.partition.clone(),
                     last_offset: name.last_offset,
+                    newest: processed.events.iter().map(|event| event.event.time).max(),
                 }
             }
             Written::Superseded { by } => {

@@ -69,6 +69,8 @@ pub enum Family {
     Place,
     Replay,
     Policy,
+    /// About no key: never weighed with the others.
+    Monitor,
 }
 
 pub const fn family(detector: DetectorId) -> Family {
@@ -91,6 +93,7 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
         | DetectorId::RevokedKeyUse => Family::Policy,
+        DetectorId::MonitorBlind => Family::Monitor,
     }
 }
 

@@ -5,6 +5,7 @@ mod delivery;
 mod error;
 mod ledger;
 mod migrate;
+mod monitor;
 mod query;
 mod rows;
 mod write;

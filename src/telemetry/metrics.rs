@@ -88,6 +88,13 @@ pub const METRICS: &[Metric] = &[
         "Batches given up because another process had claimed their partition",
     ),
     row(
+        Kind::Gauge,
+        "keywatch_ledger_findings",
+        Unit::Count,
+        &["finding"],
+        "What is wrong in the ledger's last day: gap, overlap, in doubt, behind",
+    ),
+    row(
         Kind::Counter,
         "keywatch_alerts_total",
         Unit::Count,
