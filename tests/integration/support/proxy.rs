@@ -195,6 +195,12 @@ enum Pass {
     Cut,
 }
 
+/// The head stays whole: half a head ends the embedded ClickHouse.
+fn half_of_body(bytes: &[u8]) -> &[u8] {
+    let end_of_head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+    &bytes[..end_of_head + (bytes.len() - end_of_head) / 2]
+}
+
 fn copy(mut from: TcpStream, mut to: TcpStream, mut judge: impl FnMut(&[u8]) -> Pass) {
     let mut buffer = vec![0; 64 << 10];
     let mut pass = || -> io::Result<()> {
@@ -205,7 +211,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut judge: impl FnMut(&[u8]) -> 
             }
             match judge(&buffer[..count]) {
                 Pass::All => to.write_all(&buffer[..count])?,
-                Pass::HalfThenCut => return to.write_all(&buffer[..count / 2]),
+                Pass::HalfThenCut => return to.write_all(half_of_body(&buffer[..count])),
                 Pass::Cut => return Ok(()),
             }
         }
