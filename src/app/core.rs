@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
-use crate::engine::Engine;
+use crate::engine::{Engine, Quarantined};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
@@ -29,6 +29,8 @@ pub struct Processed {
     pub events: Vec<EnrichedEvent>,
     /// Events among these that had come before, by position, in order.
     pub redelivered: Vec<RecordPosition>,
+    /// Those of the events that were not judged.
+    pub quarantined: Vec<Quarantined>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
 }
@@ -58,6 +60,7 @@ impl Core {
             last_offset: decoded.last_offset,
             events,
             redelivered: self.engine.redelivered().to_vec(),
+            quarantined: self.engine.take_quarantined(),
             rejections: decoded.rejections,
             alerts,
         }

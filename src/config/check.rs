@@ -99,6 +99,8 @@ impl Config {
         findings.require_positive("detect.validity_window_seconds", detect.validity_window_seconds);
         findings.require_positive("detect.max_keys", detect.max_keys as f64);
         findings.require_positive("policy.quiet_close_seconds", self.policy.quiet_close_seconds);
+        findings.require_positive("monitor.max_lag_seconds", self.monitor.max_lag_seconds);
+        findings.require_positive("monitor.max_silence_seconds", self.monitor.max_silence_seconds);
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             findings.require(false, "log.filter", format!("is no tracing filter: {error}"));
         }

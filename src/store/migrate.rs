@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0002_ingest_ledger.sql",
     "0003_alerts.sql",
     "0004_usage_rollups.sql",
+    "0005_ownership.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\
