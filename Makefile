@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt build clean
+.PHONY: help setup demo test chaos lint fmt build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ demo: ## Watch a simulated fleet with attacks in it (DEMO="--rate 500 --seconds 
 test: ## Run all tests, against real ClickHouse, Kafka and SMTP (ARGS="filter")
 	@tools/setup
 	@$(CARGO) test --locked $(ARGS)
+
+chaos: ## Kill and pause the service at every step of a batch, 200 times (KILLS=n)
+	@tools/setup
+	@KEYWATCH_CHAOS_KILLS=$(or $(KILLS),200) $(CARGO) test $(QUICK) --test integration -- chaos:: --nocapture --test-threads 1
 
 lint: ## Check formatting and lints
 	@tools/setup system

@@ -54,10 +54,12 @@ pub enum DetectorId {
     DormantKeyUse,
     #[serde(rename = "lifecycle.rotation_abuse")]
     RotationAbuse,
+    #[serde(rename = "monitor.blind")]
+    MonitorBlind,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
@@ -79,6 +81,7 @@ impl DetectorId {
         Self::RevokedKeyUse,
         Self::DormantKeyUse,
         Self::RotationAbuse,
+        Self::MonitorBlind,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -104,6 +107,7 @@ impl DetectorId {
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
             Self::DormantKeyUse => "lifecycle.dormant_key_use",
             Self::RotationAbuse => "lifecycle.rotation_abuse",
+            Self::MonitorBlind => "monitor.blind",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
-use crate::engine::{Engine, Restoration};
+use crate::engine::{Engine, Quarantined, Restoration};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
@@ -30,10 +30,10 @@ pub struct Processed {
     pub events: Vec<EnrichedEvent>,
     /// Events among these that had come before, by position, in order.
     pub redelivered: Vec<RecordPosition>,
+    /// Those of the events that were not judged.
+    pub quarantined: Vec<Quarantined>,
     pub rejections: Vec<Rejection>,
     pub alerts: Vec<Alert>,
-    /// About events that were stored before. Stored by now too, and to be told.
-    pub late_alerts: Vec<Alert>,
 }
 
 impl Core {
@@ -61,9 +61,9 @@ impl Core {
             last_offset: decoded.last_offset,
             events,
             redelivered: self.engine.redelivered().to_vec(),
+            quarantined: self.engine.take_quarantined(),
             rejections: decoded.rejections,
             alerts,
-            late_alerts: Vec::new(),
         }
     }
 

@@ -1,31 +1,78 @@
 //! What of a source is to be stored: what the ledger has already is marked as such, and a
 //! batch in doubt is cut to its old bounds, so that its deduplication token matches.
 
+mod mark;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::{debug, info};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use metrics::counter;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
 
+use self::mark::{Cut, Mark};
 use crate::event::PartitionId;
 use crate::source::{RawBatch, Source};
-use crate::store::{Store, StoreError};
+use crate::store::{Claim, Progress, Store, StoreError};
 
 use super::AppError;
+
+/// A member that the group went on without hears of it in this time.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A batch to store, and what to store it as.
+#[derive(Debug)]
+pub struct Work {
+    pub batch: RawBatch,
+    pub name: BatchName,
+}
+
+/// Who stores which offsets, under which token.
+#[derive(Clone, Debug)]
+pub struct BatchName {
+    pub claim: Claim,
+    pub ownership: u64,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    /// Of a batch that was begun before.
+    pub token: Option<String>,
+}
 
 /// A source, and what the ledger says of its partitions.
 pub struct Intake<S> {
     pub source: S,
     store: Arc<Store>,
-    marks: HashMap<PartitionId, Mark>,
+    partitions: HashMap<PartitionId, Owned>,
     /// Came from the source and waits for the ledger.
     uncut: Option<RawBatch>,
+    /// Kept between calls, so that each ownership is claimed once.
+    taking_over: Option<BoxFuture<'static, Result<Owned, StoreError>>>,
     /// To be handed out, in order.
-    cut: VecDeque<RawBatch>,
+    cut: VecDeque<Work>,
+}
+
+/// One ownership of one partition.
+struct Owned {
+    ownership: u64,
+    claim: Claim,
+    mark: Mark,
+    /// Since when it is known that another process has claimed the partition.
+    lost: Option<Instant>,
 }
 
 impl<S: Source> Intake<S> {
     pub fn new(source: S, store: Arc<Store>) -> Self {
-        Self { source, store, marks: HashMap::new(), uncut: None, cut: VecDeque::new() }
+        Self {
+            source,
+            store,
+            partitions: HashMap::new(),
+            uncut: None,
+            taking_over: None,
+            cut: VecDeque::new(),
+        }
     }
 
     /// The next batch, or `None` when the source has ended. Waits for as long as
@@ -33,31 +80,58 @@ impl<S: Source> Intake<S> {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn next(&mut self) -> Result<Option<RawBatch>, AppError> {
+    pub async fn next(&mut self) -> Result<Option<Work>, AppError> {
         loop {
-            if let Some(batch) = self.cut.pop_front() {
-                return Ok(Some(batch));
+            if let Some(work) = self.cut.pop_front() {
+                return Ok(Some(work));
             }
             if self.uncut.is_none() {
                 self.uncut = self.source.next().await?;
             }
             let Some(batch) = &self.uncut else { return Ok(None) };
-            let known = self.marks.get(&batch.partition);
-            if known.is_none_or(|mark| mark.ownership != batch.ownership) {
-                let mark = read_mark(&self.store, batch).await?;
-                self.marks.insert(batch.partition.clone(), mark);
+            let known = self.partitions.get(&batch.partition);
+            if known.is_none_or(|owned| owned.ownership != batch.ownership) {
+                let begin = || take_over(Arc::clone(&self.store), Upcoming::new(batch)).boxed();
+                let owned = self.taking_over.get_or_insert_with(begin).await;
+                self.taking_over = None;
+                self.partitions.insert(batch.partition.clone(), owned?);
             }
             self.cut_batch().await?;
         }
     }
 
+    /// Another process has claimed the partition: nothing more of this ownership is stored.
+    ///
+    /// # Errors
+    /// When partitions do not move by themselves: then two processes do the same work.
+    pub fn give_up(&mut self, partition: &PartitionId, ownership: u64) -> Result<(), AppError> {
+        self.cut
+            .retain(|work| work.batch.partition != *partition || work.name.ownership != ownership);
+        let Some(owned) = self.partitions.get_mut(partition) else { return Ok(()) };
+        if owned.ownership != ownership || owned.lost.is_some() {
+            return Ok(());
+        }
+        owned.lost = Some(Instant::now());
+        if self.source.give_up(partition) { Ok(()) } else { Err(taken_over(partition)) }
+    }
+
     async fn cut_batch(&mut self) -> Result<(), AppError> {
+        let Some(batch) = &self.uncut else { return Ok(()) };
+        let Some(owned) = self.partitions.get_mut(&batch.partition) else { return Ok(()) };
+        if let Some(since) = owned.lost {
+            // The group takes it from this process soon, or there are two groups.
+            if since.elapsed() > TAKEOVER_PATIENCE {
+                return Err(taken_over(&batch.partition));
+            }
+            self.uncut = None;
+            return Ok(());
+        }
+        owned.settle_what_is_gone(&self.store, batch).await?;
         let Some(batch) = self.uncut.take() else { return Ok(()) };
-        let Some(mark) = self.marks.get_mut(&batch.partition) else { return Ok(()) };
         let (partition, offsets) = (batch.partition.clone(), batch.offsets());
-        self.cut.extend(mark.cut(batch));
-        if self.cut.iter().all(|batch| batch.is_stored)
-            && mark.held.is_none()
+        self.cut.extend(owned.cut(batch));
+        if self.cut.iter().all(|work| work.batch.is_stored)
+            && !owned.mark.is_holding()
             && let Some((first_offset, last_offset)) = offsets
         {
             debug!(?partition, first_offset, last_offset, "is stored already");
@@ -67,100 +141,99 @@ impl<S: Source> Intake<S> {
     }
 }
 
-/// What the ledger said of one partition when this ownership of it began.
-#[derive(Debug)]
-struct Mark {
-    ownership: u64,
-    stored_to: Option<i64>,
-    /// Bounds of a batch that may or may not be stored, until it was cut again.
-    doubt: Option<(i64, i64)>,
-    /// Records of the batch in doubt that have come so far.
-    held: Option<RawBatch>,
+fn taken_over(partition: &PartitionId) -> AppError {
+    let PartitionId { topic, partition } = partition;
+    AppError::TakenOver { topic: topic.to_string(), partition: *partition }
 }
 
-async fn read_mark(store: &Store, batch: &RawBatch) -> Result<Mark, StoreError> {
-    let RawBatch { partition, ownership, .. } = batch;
-    let stored_to = store.until_available(|| store.last_stored_offset(partition)).await?;
-    let doubt = store.until_available(|| store.batch_in_doubt(partition)).await?;
-    let doubt = doubt.map(|bounds| (bounds.first_offset, bounds.last_offset));
+impl Owned {
+    /// A batch in doubt of which nothing is left in the source cannot be written again.
+    async fn settle_what_is_gone(
+        &mut self,
+        store: &Store,
+        next: &RawBatch,
+    ) -> Result<(), StoreError> {
+        let Some(doubt) = self.mark.doubt_gone_before(next) else { return Ok(()) };
+        let partition = &next.partition;
+        let settled = store.until_available(|| store.settle(partition, &self.claim, doubt)).await?;
+        let (first_offset, last_offset) = (doubt.first_offset, doubt.last_offset);
+        if settled {
+            info!(?partition, first_offset, last_offset, "a batch in doubt was stored");
+        } else {
+            error!(
+                ?partition,
+                first_offset,
+                last_offset,
+                "records are lost: the source dropped them before they could be stored"
+            );
+        }
+        self.mark.forget_doubt();
+        Ok(())
+    }
+
+    fn cut(&mut self, batch: RawBatch) -> impl Iterator<Item = Work> {
+        let skipped = self.mark.skipped_before(&batch);
+        if skipped > 0 {
+            counter!("keywatch_skipped_offsets_total").increment(skipped);
+            debug!(partition = ?batch.partition, skipped, "offsets without records");
+        }
+        let cuts = self.mark.cut(batch);
+        let (claim, ownership) = (self.claim.clone(), self.ownership);
+        cuts.into_iter().map(move |Cut { batch, first_offset, last_offset, token }| {
+            let claim = claim.clone();
+            let name = BatchName { claim, ownership, first_offset, last_offset, token };
+            Work { batch, name }
+        })
+    }
+}
+
+/// The batch with which an ownership begins, without its records.
+struct Upcoming {
+    partition: PartitionId,
+    topic_id: Arc<str>,
+    ownership: u64,
+    from: Option<i64>,
+}
+
+impl Upcoming {
+    fn new(batch: &RawBatch) -> Self {
+        Self {
+            partition: batch.partition.clone(),
+            topic_id: Arc::clone(&batch.topic_id),
+            ownership: batch.ownership,
+            from: batch.offsets().map(|(first, _)| first),
+        }
+    }
+}
+
+/// Claims the partition first: what other owners began before is in the ledger then, and what
+/// they begin later they abandon.
+async fn take_over(store: Arc<Store>, next: Upcoming) -> Result<Owned, StoreError> {
+    let Upcoming { partition, topic_id, ownership, from } = &next;
+    let from = *from;
+    let claim = store.until_available(|| store.claim(partition, topic_id)).await?;
+    let progress = store.until_available(|| store.progress(partition, &claim)).await?;
+    let Progress { stored_to, in_doubt } = &progress;
     info!(
         topic = &*partition.topic,
+        topic_id = &**topic_id,
         partition = partition.partition,
-        from = batch.offsets().map(|(first, _)| first),
+        epoch = claim.epoch,
+        from,
         stored_to,
-        in_doubt = ?doubt,
+        in_doubt = ?in_doubt.as_ref().map(|doubt| (doubt.first_offset, doubt.last_offset)),
         "reading a partition"
     );
-    Ok(Mark { ownership: *ownership, stored_to, doubt, held: None })
-}
-
-impl Mark {
-    /// Cuts a batch into what is stored already and those that are to be stored, in order.
-    fn cut(&mut self, batch: RawBatch) -> Vec<RawBatch> {
-        let stored_to = self.stored_to.unwrap_or(i64::MIN);
-        if self.doubt.is_none() && batch.offsets().is_some_and(|(first, _)| first > stored_to) {
-            return vec![batch];
-        }
-        let empty = || batch.emptied();
-        let mut before = empty();
-        let mut within = self.held.take().unwrap_or_else(empty);
-        let mut after = empty();
-        let mut stored = empty();
-        stored.is_stored = true;
-        for (offset, payload) in batch.records() {
-            match self.doubt {
-                _ if offset <= stored_to => stored.push(offset, payload),
-                Some((first, _)) if offset < first => before.push(offset, payload),
-                Some((_, last)) if offset <= last => within.push(offset, payload),
-                _ => after.push(offset, payload),
-            }
-        }
-        if let Some((_, last)) = self.doubt {
-            let complete = !after.is_empty() || within.offsets().is_some_and(|(_, l)| l >= last);
-            if complete {
-                self.doubt = None;
-            } else {
-                self.held = Some(std::mem::replace(&mut within, empty()));
-            }
-        }
-        [stored, before, within, after].into_iter().filter(|batch| !batch.is_empty()).collect()
+    if let (Some(from), Some(stored_to)) = (from, *stored_to)
+        && in_doubt.is_none()
+        && from > stored_to + 1
+    {
+        warn!(
+            ?partition,
+            first_offset = stored_to + 1,
+            last_offset = from - 1,
+            "these offsets are not stored and not in the source: lost, or without records"
+        );
     }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn batch(offsets: std::ops::RangeInclusive<i64>) -> RawBatch {
-        let mut batch = RawBatch::new(PartitionId { topic: "t".into(), partition: 0 });
-        offsets.for_each(|offset| batch.push(offset, b"{}"));
-        batch
-    }
-
-    fn bounds(batches: &[RawBatch]) -> Vec<(i64, i64)> {
-        let to_store = batches.iter().filter(|batch| !batch.is_stored);
-        to_store.map(|batch| batch.offsets().unwrap()).collect()
-    }
-
-    #[test]
-    fn what_is_stored_is_handed_on_for_the_state_alone() {
-        let mut mark = Mark { ownership: 0, stored_to: Some(10), doubt: None, held: None };
-        assert!(mark.cut(batch(1..=10))[0].is_stored);
-        let cut = mark.cut(batch(8..=15));
-        assert_eq!((cut[0].is_stored, cut[0].offsets()), (true, Some((8, 10))));
-        assert_eq!(bounds(&cut), [(11, 15)]);
-        assert_eq!(bounds(&mark.cut(batch(16..=20))), [(16, 20)]);
-    }
-
-    #[test]
-    fn a_batch_in_doubt_is_cut_to_its_old_bounds() {
-        let doubt =
-            || Mark { ownership: 0, stored_to: Some(10), doubt: Some((11, 20)), held: None };
-        assert_eq!(bounds(&doubt().cut(batch(11..=30))), [(11, 20), (21, 30)]);
-        let mut mark = doubt();
-        assert!(bounds(&mark.cut(batch(9..=14))).is_empty());
-        assert_eq!(bounds(&mark.cut(batch(15..=22))), [(11, 20), (21, 22)]);
-        assert_eq!(bounds(&mark.cut(batch(23..=24))), [(23, 24)]);
-    }
+    Ok(Owned { ownership: *ownership, claim, mark: Mark::new(progress), lost: None })
 }

@@ -1,14 +1,15 @@
 //! The composition root: the one place that knows both the core and the I/O.
 //!
 //! ```text
-//! source --batch--> [decode, enrich, engine] --processed--> writer --alerts--> outbox
-//!   ^                                                          |
-//!   +------------------------ stored offsets -----------------+
+//! source --batch--> [decode, enrich, engine] --scored--> writer --alerts--> outbox
+//!   ^                                                       |
+//!   +------------------------ stored offsets ---------------+
 //! ```
 //!
-//! Two tasks: while one batch is being stored, the next one is scored. The channel
+//! Two tasks: while some batches are being stored, the next one is scored. The channel
 //! between them is short, so that a slow store slows reading down and memory stays flat.
 
+mod blind;
 mod core;
 mod intake;
 mod resume;
@@ -19,32 +20,31 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::alert::Alert;
 use crate::config::{Config, SourceKind};
 use crate::decode::DecodeError;
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::enrich::EnrichError;
-use crate::event::EventTime;
 use crate::registry::RegistryError;
 use crate::source::{
-    FileReader, FileSource, HttpSource, KafkaSource, RawBatch, Source, SourceError, StdinSource,
+    FileReader, FileSource, HttpSource, KafkaSource, Source, SourceError, StdinSource,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
 
+use self::blind::{Lookout, Observation};
 pub use self::core::{Core, Processed};
-use self::intake::Intake;
+use self::intake::{Intake, Work};
 use self::resume::Owned;
 use self::snapshots::Snapshots;
-use self::writer::{Stored, Writer};
+use self::writer::{Scored, Settled, Writer};
 
 /// Batches between scoring and storing.
 const QUEUED_BATCHES: usize = 2;
@@ -65,6 +65,11 @@ pub enum AppError {
     Channel(#[from] ChannelError),
     #[error("source.kafka.dead_letter_topic: {0}")]
     DeadLetters(#[from] TopicError),
+    #[error(
+        "{topic}/{partition} was claimed by another process (see the table partition_owners). \
+         Let one consumer group, or one import, write a topic or file to a database"
+    )]
+    TakenOver { topic: String, partition: i32 },
     #[error("the writer stopped: {0}")]
     Writer(#[from] tokio::task::JoinError),
 }
@@ -131,28 +136,34 @@ pub async fn run_from<S: Source>(
         () = shutdown.cancelled() => return Ok(Summary::default()),
         outcome = vitals.keep_beating(prepare(&store)) => outcome?,
     }
-    let outbox = outbox(&store)?;
-    let (processed, queue) = mpsc::channel(QUEUED_BATCHES);
-    let (stored, done) = mpsc::channel(QUEUED_BATCHES);
-    let writer = Writer::new(Arc::clone(&store), outbox, dead_letters, stored);
+    let outbox = Arc::new(outbox(&store)?);
+    let (scored, queue) = mpsc::channel(QUEUED_BATCHES);
+    let (settled, done) = mpsc::channel(QUEUED_BATCHES);
+    let writer = Writer::new(Arc::clone(&store), Arc::clone(&outbox), dead_letters, settled);
     let writer = tokio::spawn(writer.run(queue));
-    let snapshots = Snapshots::new(config, Arc::clone(&store));
-    let intake = Intake::new(source, Arc::clone(&store));
-    let owned = Owned::new();
+    let observation = Observation::default();
+    let (observations, observed) = watch::channel(Observation::default());
+    let lookout = Lookout::new(config, Arc::clone(&store), Arc::clone(&outbox), observed);
+    let lookout = tokio::spawn(lookout.run());
     let mut pipeline = Pipeline {
-        intake,
+        intake: Intake::new(source, Arc::clone(&store)),
         core,
-        snapshots,
-        owned,
-        late_alerts: Vec::new(),
+        snapshots: Snapshots::new(config, Arc::clone(&store)),
+        owned: Owned::new(),
         store,
-        processed,
+        scored,
         done,
+        outbox,
+        observation,
+        observations,
         vitals,
     };
 
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
+    lookout.abort();
+    // It holds the outbox; that it was cut off is what was wanted.
+    let _ = lookout.await;
     let within = Duration::from_secs(config.service.shutdown_seconds);
     let finished = pipeline.finish(writer, within).await?;
     outcome?;
@@ -211,10 +222,13 @@ struct Pipeline<S> {
     core: Core,
     snapshots: Snapshots,
     owned: Owned,
-    late_alerts: Vec<Alert>,
     store: Arc<Store>,
-    processed: mpsc::Sender<Processed>,
-    done: mpsc::Receiver<Stored>,
+    scored: mpsc::Sender<Scored>,
+    done: mpsc::Receiver<Settled>,
+    outbox: Arc<Outbox>,
+    /// What the lookout sees, as of the last pulse.
+    observation: Observation,
+    observations: watch::Sender<Observation>,
     vitals: Vitals,
 }
 
@@ -237,23 +251,25 @@ impl<S: Source> Pipeline<S> {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = pulse.tick() => {
                     self.vitals.report(self.intake.source.trouble());
+                    self.observation.lags = self.intake.source.lags();
+                    self.observations.send_replace(self.observation.clone());
                     self.forget_lost_shards();
                     self.snapshots.turn(&mut self.core);
                 }
                 _ = reloads.tick() => self.core.reload_databases(),
-                stored = self.done.recv() => match stored {
-                    Some(Stored { partition, last_offset }) => {
-                        self.snapshots.note_stored(&partition, last_offset);
-                        self.intake.source.commit(&partition, last_offset).await?;
+                settled = self.done.recv() => match settled {
+                    Some(settled) => {
+                        self.observation.note(&settled);
+                        settle(&mut self.intake, &mut self.snapshots, settled).await?;
                     }
                     None => return Ok(()),
                 },
-                next = next_batch(&mut self.intake, &self.processed) => match next? {
-                    Some((place, batch)) => tokio::select! {
+                next = next_batch(&mut self.intake, &self.scored) => match next? {
+                    Some((place, work)) => tokio::select! {
                         () = shutdown.cancelled() => return Ok(()),
-                        scored = self.score(batch) => {
-                            if let Some(processed) = scored? {
-                                place.send(processed);
+                        scored = self.score(work) => {
+                            if let Some(scored) = scored? {
+                                place.send(scored);
                             }
                             self.snapshots.turn(&mut self.core);
                         }
@@ -268,37 +284,37 @@ impl<S: Source> Pipeline<S> {
     /// Lets the writer store what is under way, commits it, leaves the source: all `within`
     /// the bound, of which storing may take half, and saving state half of what is left.
     async fn finish(
-        self,
-        writer: JoinHandle<Result<(Outbox, Summary), StoreError>>,
+        mut self,
+        writer: JoinHandle<Result<Summary, AppError>>,
         within: Duration,
     ) -> Result<Summary, AppError> {
         let deadline = Instant::now() + within;
-        let Self { intake, mut core, mut snapshots, processed, mut done, .. } = self;
-        let mut source = intake.source;
-        drop(processed);
         let abort = writer.abort_handle();
+        // Closed: the writer ends when it has stored what it was given.
+        self.scored = mpsc::channel(1).0;
         let drain = async {
-            while let Some(stored) = done.recv().await {
-                snapshots.note_stored(&stored.partition, stored.last_offset);
-                source.commit(&stored.partition, stored.last_offset).await?;
+            while let Some(settled) = self.done.recv().await {
+                settle(&mut self.intake, &mut self.snapshots, settled).await?;
             }
-            Ok::<_, AppError>(writer.await??)
+            writer.await?
         };
         let drained = tokio::time::timeout(within / 2, drain).await;
         abort.abort();
         if matches!(drained, Ok(Ok(_))) {
             let rest = deadline.saturating_duration_since(Instant::now());
-            snapshots.finish(&mut core, rest / 2).await;
+            self.snapshots.finish(&mut self.core, rest / 2).await;
         }
         let rest = deadline.saturating_duration_since(Instant::now());
-        let closed = source.close(rest);
-        let (outbox, summary) = match drained {
+        let closed = self.intake.source.close(rest);
+        let summary = match drained {
             Ok(drained) => drained?,
             Err(_) => {
                 warn!("not everything could be stored in time; it is read again at the next start");
-                (Outbox::default(), Summary::default())
+                Summary::default()
             }
         };
+        // A writer that was cut off may still hold it; what it has not delivered is in the store.
+        let outbox = Arc::into_inner(self.outbox).unwrap_or_default();
         let (closed, _) = tokio::join!(closed, outbox.shutdown(rest));
         if let Err(error) = closed {
             warn!(%error, "left the source without an orderly end");
@@ -307,19 +323,28 @@ impl<S: Source> Pipeline<S> {
     }
 }
 
+async fn settle<S: Source>(
+    intake: &mut Intake<S>,
+    snapshots: &mut Snapshots,
+    settled: Settled,
+) -> Result<(), AppError> {
+    match settled {
+        Settled::Stored { partition, last_offset, .. } => {
+            snapshots.note_stored(&partition, last_offset);
+            Ok(intake.source.commit(&partition, last_offset).await?)
+        }
+        Settled::TakenOver { partition, ownership } => {
+            snapshots.note_lost(&partition);
+            intake.give_up(&partition, ownership)
+        }
+    }
+}
+
 /// A place in the queue first, so that a batch is only taken when it can be passed on.
 async fn next_batch<S: Source>(
     intake: &mut Intake<S>,
-    processed: &mpsc::Sender<Processed>,
-) -> Result<Option<(OwnedPermit<Processed>, RawBatch)>, AppError> {
-    let Ok(place) = processed.clone().reserve_owned().await else { return Ok(None) };
-    Ok(intake.next().await?.map(|batch| (place, batch)))
-}
-
-/// Scoring takes the thread for milliseconds: the runtime is told.
-fn process(core: &mut Core, batch: &RawBatch) -> Processed {
-    let processed = tokio::task::block_in_place(|| core.process(batch, Some(EventTime::now())));
-    counter!("keywatch_events_total").increment(processed.events.len() as u64);
-    counter!("keywatch_rejections_total").increment(processed.rejections.len() as u64);
-    processed
+    scored: &mpsc::Sender<Scored>,
+) -> Result<Option<(OwnedPermit<Scored>, Work)>, AppError> {
+    let Ok(place) = scored.clone().reserve_owned().await else { return Ok(None) };
+    Ok(intake.next().await?.map(|work| (place, work)))
 }

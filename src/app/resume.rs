@@ -11,7 +11,7 @@ use metrics::counter;
 use tokio::task;
 use tracing::{info, warn};
 
-use super::{AppError, Pipeline, Processed, process};
+use super::{AppError, Pipeline, Scored, Work};
 use crate::alert::Alert;
 use crate::event::{EventTime, PartitionId, ShardId};
 use crate::source::{RawBatch, Source};
@@ -22,10 +22,10 @@ const MAX_HISTORY: i64 = 20_000_000;
 
 impl<S: Source> Pipeline<S> {
     /// Scores a batch; gives what the writer has to do.
-    pub(super) async fn score(&mut self, batch: RawBatch) -> Result<Option<Processed>, AppError> {
-        let known = self.owned.get(&batch.partition);
-        if known != Some(&batch.ownership) {
-            self.begin_ownership(&batch).await?;
+    pub(super) async fn score(&mut self, work: Work) -> Result<Option<Scored>, AppError> {
+        let Work { batch, name } = work;
+        if self.owned.get(&batch.partition) != Some(&batch.ownership) {
+            self.begin_ownership(&batch, name.claim.epoch).await?;
             self.score_history(&batch).await?;
         }
         if batch.is_stored {
@@ -33,12 +33,16 @@ impl<S: Source> Pipeline<S> {
             self.score_again(&batch.after(position.unwrap_or(i64::MIN))).await?;
             return Ok(None);
         }
-        let mut processed = process(&mut self.core, &batch);
-        processed.late_alerts = std::mem::take(&mut self.late_alerts);
-        Ok(Some(processed))
+        let log_end = self.observation.log_end(&batch.partition);
+        let now = EventTime::now();
+        // Scoring takes the thread for milliseconds: the runtime is told.
+        let processed = task::block_in_place(|| self.core.process(&batch, Some(now)));
+        counter!("keywatch_events_total").increment(processed.events.len() as u64);
+        counter!("keywatch_rejections_total").increment(processed.rejections.len() as u64);
+        Ok(Some(Scored { processed, name, log_end }))
     }
 
-    async fn begin_ownership(&mut self, batch: &RawBatch) -> Result<(), AppError> {
+    async fn begin_ownership(&mut self, batch: &RawBatch, epoch: u64) -> Result<(), AppError> {
         let RawBatch { partition, shard, ownership, .. } = batch;
         let was_elsewhere = self.owned.contains_key(partition);
         if was_elsewhere && matches!(shard, ShardId::Partition(_)) {
@@ -50,7 +54,7 @@ impl<S: Source> Pipeline<S> {
             self.core.set_partition_count(count);
         }
         if !self.core.has_shard(*shard) {
-            let restored = self.snapshots.restore(*shard, &mut self.core);
+            let restored = self.snapshots.restore(*shard, epoch, &mut self.core);
             self.vitals.keep_beating(restored).await?;
         }
         self.owned.insert(partition.clone(), *ownership);
@@ -84,7 +88,7 @@ impl<S: Source> Pipeline<S> {
         let (Some(position), Some((first_offset, _))) = (position, batch.offsets()) else {
             return Ok(None);
         };
-        let stored = self.store.until_available(|| self.store.last_stored_offset(partition));
+        let stored = self.store.until_available(|| self.store.stored_up_to(partition));
         let stored = self.vitals.keep_beating(stored).await?;
         let missing = position + 1..stored.map_or(first_offset, |last| first_offset.min(last + 1));
         if missing.end - missing.start > MAX_HISTORY {
@@ -95,7 +99,7 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Brings the state up to the end of a batch that is stored. Alerts that are not stored are
-    /// stored now, and told with the next batch.
+    /// stored and told now.
     async fn score_again(&mut self, batch: &RawBatch) -> Result<(), AppError> {
         let Some((_, last_offset)) = batch.offsets() else { return Ok(()) };
         let now = EventTime::now();
@@ -104,7 +108,7 @@ impl<S: Source> Pipeline<S> {
         self.snapshots.note_stored(&batch.partition, last_offset);
         let missing =
             self.vitals.keep_beating(store_missing(&self.store, processed.alerts)).await?;
-        self.late_alerts.extend(missing);
+        missing.into_iter().for_each(|alert| self.outbox.enqueue(alert));
         Ok(())
     }
 

@@ -37,5 +37,6 @@ const fn name(which: Family) -> &'static str {
         Family::Source => "source",
         Family::Conduct => "conduct",
         Family::Dormancy => "dormancy",
+        Family::Monitor => "monitor",
     }
 }

@@ -102,6 +102,8 @@ impl Config {
         let state = &self.state;
         findings.require_positive("state.snapshot_seconds", state.snapshot_seconds as f64);
         findings.require_positive("state.snapshot_events", state.snapshot_events as f64);
+        findings.require_positive("monitor.max_lag_seconds", self.monitor.max_lag_seconds);
+        findings.require_positive("monitor.max_silence_seconds", self.monitor.max_silence_seconds);
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             findings.require(false, "log.filter", format!("is no tracing filter: {error}"));
         }

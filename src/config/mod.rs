@@ -9,6 +9,7 @@ mod detect;
 mod enrich;
 mod error;
 mod load;
+mod monitor;
 mod policy;
 mod secret;
 mod service;
@@ -26,6 +27,7 @@ pub use self::deliver::{AlertFormat, AlertsTopicConfig, EmailConfig, SmtpTls, We
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
+pub use self::monitor::MonitorConfig;
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
@@ -43,6 +45,7 @@ pub struct Config {
     pub enrich: EnrichConfig,
     pub detect: DetectConfig,
     pub policy: PolicyConfig,
+    pub monitor: MonitorConfig,
     pub clickhouse: ClickHouseConfig,
     pub state: StateConfig,
     /// E-mail is sent when present.

@@ -29,6 +29,7 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
         DetectorId::DormantKeyUse => 0.25,
         DetectorId::ErrorBurst => 0.1,
+        DetectorId::MonitorBlind => 0.0,
     }
 }
 

@@ -76,6 +76,8 @@ pub enum Family {
     Source,
     Conduct,
     Dormancy,
+    /// About no key: never weighed with the others.
+    Monitor,
 }
 
 pub const fn family(detector: DetectorId) -> Family {
@@ -100,6 +102,7 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
         | DetectorId::RevokedKeyUse => Family::Policy,
+        DetectorId::MonitorBlind => Family::Monitor,
     }
 }
 
@@ -162,6 +165,7 @@ impl Thresholds {
             Family::Source => self.source,
             Family::Conduct => self.conduct,
             Family::Dormancy => self.dormancy,
+            Family::Monitor => 0.0,
         }
     }
 
@@ -174,6 +178,7 @@ impl Thresholds {
             Family::Source => SOURCE_TESTS,
             Family::Conduct => CONDUCT_TESTS,
             Family::Dormancy => DORMANCY_TESTS,
+            Family::Monitor => 0.0,
         };
         tests / HOURS_A_WEEK
     }

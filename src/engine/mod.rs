@@ -24,6 +24,7 @@ use crate::detect::calibration::Calibration;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
+pub use self::log::{QuarantineReason, Quarantined};
 pub use self::restore::Restoration;
 use self::shard::{Shard, Shared};
 use self::snapshot::{Chunk, Cut, Extent, SnapshotError};
@@ -34,7 +35,7 @@ pub struct Counters {
     pub events: u64,
     /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
     pub redelivered: u64,
-    /// Further ahead of the log than a week, one at a time: a wrong clock. Not learned.
+    /// Ahead of the wall clock, or further from the log than a week, one at a time. Not learned.
     pub set_aside: u64,
     /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
     pub unprofiled: u64,
@@ -49,6 +50,7 @@ pub struct Engine {
     partition_count: usize,
     counters: Counters,
     redelivered: Vec<RecordPosition>,
+    quarantined: Vec<Quarantined>,
 }
 
 impl Engine {
@@ -61,6 +63,7 @@ impl Engine {
             partition_count: 1,
             counters: Counters::default(),
             redelivered: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -153,9 +156,14 @@ impl Engine {
         Some((shard.calibration(), Thresholds::new(&self.config, shard.keys())))
     }
 
+    /// The events that were not judged since this was asked last, in the order they came.
+    pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
+        std::mem::take(&mut self.quarantined)
+    }
+
     /// Folds one partition's next events into the shard they belong to. `now` is the wall
-    /// clock, for `detected_at` only; without it (in a backtest) alerts are detected at their
-    /// event's time.
+    /// clock, for `detected_at` and for what is ahead of it; without it (in a backtest) alerts
+    /// are detected at their event's time.
     pub fn process(
         &mut self,
         shard: ShardId,
@@ -175,6 +183,7 @@ impl Engine {
             policy: &mut self.policy,
             counters: &mut self.counters,
             redelivered: &mut self.redelivered,
+            quarantined: &mut self.quarantined,
         };
         self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)
     }

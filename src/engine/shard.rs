@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use super::Counters;
 use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
-use super::log::Log;
+use super::log::{Log, Quarantined};
 use super::snapshot::{Changes, Kept, Profiles};
 use super::sources::{Caller, Judge, Sources};
 
@@ -31,6 +31,7 @@ pub struct Shared<'a> {
     pub counters: &'a mut Counters,
     /// Records of this batch that had come before.
     pub redelivered: &'a mut Vec<RecordPosition>,
+    pub quarantined: &'a mut Vec<Quarantined>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
     /// Shards like this one that the whole fleet has, over all processes.
@@ -130,9 +131,13 @@ impl Shard {
             shared.count_redelivery(enriched);
             return;
         }
-        let Some(watermark) = log.advance(enriched.event.time) else {
-            shared.counters.set_aside += 1;
-            return;
+        let watermark = match log.advance(enriched.event.time, moment.now) {
+            Ok(watermark) => watermark,
+            Err(reason) => {
+                shared.counters.set_aside += 1;
+                shared.quarantined.push(Quarantined { position: enriched.position, reason });
+                return;
+            }
         };
         log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));

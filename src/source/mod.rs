@@ -11,6 +11,7 @@ mod stdin;
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
@@ -28,6 +29,9 @@ pub use self::stdin::StdinSource;
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     pub partition: PartitionId,
+    /// Tells the topic from another one that had or will have its name: Kafka's topic ID.
+    /// Empty when the name itself is unique.
+    pub topic_id: Arc<str>,
     pub shard: ShardId,
     /// Changes when the partition may have been read by somebody else meanwhile.
     pub ownership: u64,
@@ -42,6 +46,7 @@ impl RawBatch {
     pub fn new(partition: PartitionId) -> Self {
         Self {
             partition,
+            topic_id: "".into(),
             shard: ShardId::Shared,
             ownership: 0,
             is_stored: false,
@@ -52,7 +57,12 @@ impl RawBatch {
 
     /// Without records, of the same partition as this one.
     pub fn emptied(&self) -> Self {
-        Self { shard: self.shard, ownership: self.ownership, ..Self::new(self.partition.clone()) }
+        Self {
+            topic_id: Arc::clone(&self.topic_id),
+            shard: self.shard,
+            ownership: self.ownership,
+            ..Self::new(self.partition.clone())
+        }
     }
 
     /// The records beyond `offset`.
@@ -125,6 +135,16 @@ impl From<&SourceConfig> for BatchLimits {
 /// Batches as they are read.
 pub type History = mpsc::Receiver<Result<RawBatch, SourceError>>;
 
+/// How far a partition is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    pub partition: PartitionId,
+    /// Records that are not committed.
+    pub records: u64,
+    /// Offset of the next record that will be written to it.
+    pub log_end: i64,
+}
+
 /// A stream of raw batches.
 pub trait Source: Send {
     /// The next batch, or `None` when the source has ended. Cancel safe.
@@ -157,6 +177,18 @@ pub trait Source: Send {
     /// Whether this process reads a partition of this number.
     fn owns(&self, _number: i32) -> bool {
         true
+    }
+
+    /// Of each partition that is read, as far as that is known at present.
+    fn lags(&self) -> Vec<Lag> {
+        Vec::new()
+    }
+
+    /// Says that another process has claimed `partition`, and that nothing of it that is under
+    /// way will be committed. True when partitions of this source move between processes, so
+    /// that nothing is wrong with that.
+    fn give_up(&mut self, _partition: &PartitionId) -> bool {
+        false
     }
 
     /// Says that everything of `partition` up to and including `last_offset` is stored.

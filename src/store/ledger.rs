@@ -3,24 +3,39 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, StoredBatch};
+use super::{Claim, Store, StoreError, StoredBatch};
 use crate::event::{EventTime, PartitionId};
 
 /// Bumped when the meaning of stored rows changes. Recorded in the ledger, and no part of the
 /// token: a batch in doubt across an upgrade must still be recognised.
 const SCHEMA_VERSION: u32 = 1;
 
-/// The first and last offset of a batch, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
-pub struct BatchBounds {
+/// A batch that was begun and not finished: its rows may be stored, or some of them.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct BatchInDoubt {
     pub first_offset: i64,
+    /// Included.
     pub last_offset: i64,
+    /// Under which it was inserted, and must be inserted again.
+    pub token: String,
+}
+
+/// How far a partition is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The highest offset that is known to be stored.
+    pub stored_to: Option<i64>,
+    /// Must be written again before anything else of the partition.
+    pub in_doubt: Option<BatchInDoubt>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchState {
     Intent,
     Done,
+    /// Given up, by a writer that found a newer owner or by one whose records are gone. For
+    /// people: some of it may be stored, so that the batch stays in doubt.
+    Abandoned,
 }
 
 impl BatchState {
@@ -28,15 +43,17 @@ impl BatchState {
         match self {
             Self::Intent => "intent",
             Self::Done => "done",
+            Self::Abandoned => "abandoned",
         }
     }
 }
 
 /// A row of `ingest_batches`.
 #[derive(Row, Serialize)]
-pub(super) struct LedgerRow<'a> {
+struct LedgerRow<'a> {
     topic: &'a str,
     partition: i32,
+    topic_id: &'a str,
     first_offset: i64,
     last_offset: i64,
     state: &'a str,
@@ -45,19 +62,18 @@ pub(super) struct LedgerRow<'a> {
     rejections: u64,
     alerts: u64,
     token: &'a str,
+    epoch: u64,
+    owner: &'a str,
+    log_end: Option<i64>,
     time: i64,
 }
 
 impl<'a> LedgerRow<'a> {
-    pub(super) fn new(
-        batch: &'a StoredBatch<'_>,
-        state: BatchState,
-        token: &'a str,
-        time: EventTime,
-    ) -> Self {
+    fn new(batch: &'a StoredBatch<'_>, state: BatchState, token: &'a str) -> Self {
         Self {
             topic: &batch.partition.topic,
             partition: batch.partition.partition,
+            topic_id: &batch.claim.topic_id,
             first_offset: batch.first_offset,
             last_offset: batch.last_offset,
             state: state.as_str(),
@@ -66,57 +82,153 @@ impl<'a> LedgerRow<'a> {
             rejections: batch.rejections.len() as u64,
             alerts: batch.alerts.len() as u64,
             token,
-            time: time.as_micros(),
+            epoch: batch.claim.epoch,
+            owner: &batch.claim.owner,
+            log_end: batch.log_end,
+            time: EventTime::now().as_micros(),
         }
     }
 }
 
-/// The deduplication token of a batch: a function of its partition and bounds alone.
+/// The deduplication token of a new batch: a function of its partition and bounds alone.
 pub(super) fn token(batch: &StoredBatch<'_>) -> String {
     let PartitionId { topic, partition } = batch.partition;
-    format!("{topic}/{partition}/{}-{}", batch.first_offset, batch.last_offset)
+    let (first, last) = (batch.first_offset, batch.last_offset);
+    match &*batch.claim.topic_id {
+        "" => format!("{topic}/{partition}/{first}-{last}"),
+        topic_id => format!("{topic}@{topic_id}/{partition}/{first}-{last}"),
+    }
 }
 
 impl Store {
-    /// The last batch of `partition` that was begun and not finished. A restart must write
-    /// the same bounds again before anything else of the partition.
-    ///
-    /// # Errors
-    /// [`StoreError`]; retryable ones are worth waiting for.
-    pub async fn batch_in_doubt(
+    pub(super) async fn write_ledger(
         &self,
-        partition: &PartitionId,
-    ) -> Result<Option<BatchBounds>, StoreError> {
-        let sql = "SELECT first_offset, last_offset FROM ingest_batches \
-                   WHERE topic = ? AND partition = ? \
-                   GROUP BY first_offset, last_offset HAVING countIf(state = 'done') = 0 \
-                   ORDER BY max(time) DESC LIMIT 1";
-        self.client
-            .query(sql)
-            .bind(&*partition.topic)
-            .bind(partition.partition)
-            .fetch_optional()
-            .await
-            .map_err(|error| self.error("reading the ledger", &error))
+        batch: &StoredBatch<'_>,
+        state: BatchState,
+        token: &str,
+    ) -> Result<(), StoreError> {
+        let row = LedgerRow::new(batch, state, token);
+        let Claim { epoch, owner, .. } = batch.claim;
+        let row_token = format!("{token}/{epoch}/{owner}/{state:?}");
+        self.insert::<LedgerRow<'_>>("ingest_batches", &row_token, [row]).await
     }
 
-    /// The highest offset of `partition` that is known to be stored.
+    /// What of `partition` is stored. To be asked after claiming it: from then on nobody else
+    /// begins a batch that this does not show.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.
-    pub async fn last_stored_offset(
+    pub async fn progress(
         &self,
         partition: &PartitionId,
-    ) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT maxOrNull(last_offset) FROM ingest_batches \
-                   WHERE topic = ? AND partition = ? AND state = 'done'";
-        self.client
+        claim: &Claim,
+    ) -> Result<Progress, StoreError> {
+        let topic_id = self.topic_id_in_ledger(partition, &claim.topic_id).await?;
+        let stored_to = self.last_stored_offset(partition, topic_id).await?;
+        let in_doubt = self.batch_in_doubt(partition, topic_id, stored_to).await?;
+        Ok(Progress { stored_to, in_doubt })
+    }
+
+    /// Rows written before topics had IDs are those of the first ID that comes.
+    async fn topic_id_in_ledger<'a>(
+        &self,
+        partition: &PartitionId,
+        topic_id: &'a str,
+    ) -> Result<&'a str, StoreError> {
+        let sql = "SELECT count() FROM (SELECT 1 FROM ingest_batches \
+                   WHERE topic = ? AND partition = ? AND topic_id != '' LIMIT 1)";
+        let with_id: u64 = self
+            .client
             .query(sql)
             .bind(&*partition.topic)
             .bind(partition.partition)
             .fetch_one()
             .await
+            .map_err(|error| self.error("reading the ledger", &error))?;
+        Ok(if with_id == 0 { "" } else { topic_id })
+    }
+
+    /// Read from the end of the table's order: batches do not overlap, so that the last few
+    /// are the furthest.
+    async fn last_stored_offset(
+        &self,
+        partition: &PartitionId,
+        topic_id: &str,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT maxOrNull(last_offset) FROM (SELECT last_offset FROM ingest_batches \
+                   WHERE topic = ? AND partition = ? AND topic_id = ? AND state = 'done' \
+                   ORDER BY first_offset DESC LIMIT 100)";
+        self.client
+            .query(sql)
+            .bind(&*partition.topic)
+            .bind(partition.partition)
+            .bind(topic_id)
+            .fetch_one()
+            .await
             .map_err(|error| self.error("reading the ledger", &error))
+    }
+
+    /// What the newest owner began last. What older owners began behind that, or at offsets
+    /// that are stored, they abandoned: they found the newer owner before they inserted.
+    async fn batch_in_doubt(
+        &self,
+        partition: &PartitionId,
+        topic_id: &str,
+        stored_to: Option<i64>,
+    ) -> Result<Option<BatchInDoubt>, StoreError> {
+        let sql = "SELECT first_offset, last_offset, any(token) AS token FROM ingest_batches \
+                   WHERE topic = ? AND partition = ? AND topic_id = ? AND first_offset > ? \
+                   GROUP BY first_offset, last_offset HAVING countIf(state = 'done') = 0 \
+                   ORDER BY max(epoch) DESC, max(time) DESC LIMIT 1";
+        self.client
+            .query(sql)
+            .bind(&*partition.topic)
+            .bind(partition.partition)
+            .bind(topic_id)
+            .bind(stored_to.unwrap_or(i64::MIN))
+            .fetch_optional()
+            .await
+            .map_err(|error| self.error("reading the ledger", &error))
+    }
+
+    /// Closes a batch in doubt of which the source has no record any more: done when something
+    /// of it is stored, as a batch is stored whole or, cut by days, nearly so. Says whether it is.
+    ///
+    /// # Errors
+    /// [`StoreError`]; retryable ones are worth waiting for.
+    pub async fn settle(
+        &self,
+        partition: &PartitionId,
+        claim: &Claim,
+        doubt: &BatchInDoubt,
+    ) -> Result<bool, StoreError> {
+        let stored = self.rows_of(partition, doubt).await?;
+        let batch = StoredBatch {
+            first_offset: doubt.first_offset,
+            last_offset: doubt.last_offset,
+            ..StoredBatch::empty(partition, claim)
+        };
+        let state = if stored > 0 { BatchState::Done } else { BatchState::Abandoned };
+        self.write_ledger(&batch, state, &doubt.token).await?;
+        Ok(stored > 0)
+    }
+
+    async fn rows_of(
+        &self,
+        partition: &PartitionId,
+        doubt: &BatchInDoubt,
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT count() FROM (SELECT 1 FROM access_events WHERE topic = ? \
+                   AND partition = ? AND record_offset BETWEEN ? AND ? LIMIT 1)";
+        self.client
+            .query(sql)
+            .bind(&*partition.topic)
+            .bind(partition.partition)
+            .bind(doubt.first_offset)
+            .bind(doubt.last_offset)
+            .fetch_one()
+            .await
+            .map_err(|error| self.error("looking for a batch in doubt", &error))
     }
 }
 
@@ -124,23 +236,17 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn batch(partition: &PartitionId, first_offset: i64, last_offset: i64) -> StoredBatch<'_> {
-        StoredBatch {
-            partition,
-            first_offset,
-            last_offset,
-            events: &[],
-            rejections: &[],
-            alerts: &[],
-        }
+    fn token_of(topic_id: &str, partition: i32, first_offset: i64, last_offset: i64) -> String {
+        let partition = PartitionId { topic: "access".into(), partition };
+        let claim = Claim { topic_id: topic_id.into(), ..Claim::default() };
+        token(&StoredBatch { first_offset, last_offset, ..StoredBatch::empty(&partition, &claim) })
     }
 
     #[test]
-    fn the_token_tells_partitions_and_bounds_apart() {
-        let one = PartitionId { topic: "access".into(), partition: 1 };
-        let eleven = PartitionId { topic: "access".into(), partition: 11 };
-        assert_eq!(token(&batch(&one, 0, 9)), "access/1/0-9");
-        assert_ne!(token(&batch(&one, 10, 9)), token(&batch(&eleven, 0, 9)));
-        assert_ne!(token(&batch(&one, 0, 9)), token(&batch(&one, 0, 19)));
+    fn the_token_tells_topics_partitions_and_bounds_apart() {
+        assert_eq!(token_of("", 1, 0, 9), "access/1/0-9", "as before topics had IDs");
+        assert_ne!(token_of("", 1, 10, 9), token_of("", 11, 0, 9));
+        assert_ne!(token_of("", 1, 0, 9), token_of("", 1, 0, 19));
+        assert_ne!(token_of("a", 1, 0, 9), token_of("b", 1, 0, 9));
     }
 }

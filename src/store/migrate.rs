@@ -24,7 +24,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0002_ingest_ledger.sql",
     "0003_alerts.sql",
     "0004_usage_rollups.sql",
-    "0005_state_snapshots.sql",
+    "0005_ownership.sql",
+    "0006_state_snapshots.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

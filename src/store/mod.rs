@@ -1,9 +1,11 @@
 //! ClickHouse: rows, inserts that may be repeated, the ledger, migrations, queries.
 
+mod claim;
 mod delivery;
 mod error;
 mod ledger;
 mod migrate;
+mod monitor;
 mod query;
 mod rows;
 mod snapshot;
@@ -15,12 +17,13 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
 
+pub use self::claim::{Claim, Holder};
 pub use self::error::StoreError;
-pub use self::ledger::BatchBounds;
+pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::snapshot::{PackedChunk, Round, RoundId};
-pub use self::write::StoredBatch;
+pub use self::write::{StoredBatch, Written};
 use crate::config::ClickHouseConfig;
 
 /// A database of one ClickHouse server. Cheap to clone: clones share connections.
@@ -30,6 +33,8 @@ pub struct Store {
     url: String,
     database: String,
     raw_retention_days: u32,
+    /// Under which this process claims partitions.
+    owner: Arc<str>,
     /// Why an operation is being repeated.
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -48,6 +53,7 @@ impl Store {
             url: config.url.clone(),
             database: config.database.clone(),
             raw_retention_days: config.raw_retention_days,
+            owner: claim::new_owner(),
             trouble: Arc::default(),
         }
     }

@@ -43,6 +43,8 @@ pub struct EventRow<'a> {
     pub longitude: Option<f32>,
     pub asn: u32,
     pub as_name: &'a str,
+    /// Why the event was not judged; empty when it was.
+    pub quarantined: &'a str,
 }
 
 impl<'a> EventRow<'a> {
@@ -78,6 +80,7 @@ impl<'a> EventRow<'a> {
             longitude: coordinates.map(|place| place.longitude as f32),
             asn: origin.asn,
             as_name: &origin.as_name,
+            quarantined: "",
         }
     }
 }

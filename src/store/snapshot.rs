@@ -219,6 +219,23 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.into_round(shard)).collect())
     }
 
+    /// The furthest offset of `partition` that is stored, whichever topic of its name it was in.
+    ///
+    /// # Errors
+    /// [`StoreError`]; retryable ones are worth waiting for.
+    pub async fn stored_up_to(&self, partition: &PartitionId) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT maxOrNull(last_offset) FROM (SELECT last_offset FROM ingest_batches \
+                   WHERE topic = ? AND partition = ? AND state = 'done' \
+                   ORDER BY first_offset DESC LIMIT 100)";
+        self.client
+            .query(sql)
+            .bind(&*partition.topic)
+            .bind(partition.partition)
+            .fetch_one()
+            .await
+            .map_err(|error| self.error("reading the ledger", &error))
+    }
+
     /// Hands the chunks of a generation up to and including `round` to `each`, in the order
     /// in which they were written. Of earlier rounds the rest of the shard is left out.
     /// Returns how many there were.

@@ -3,27 +3,64 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use clickhouse::insert::Insert;
 use clickhouse::{Row, RowWrite};
 
-use super::ledger::{BatchState, LedgerRow, token};
-use super::{AlertRow, EventRow, RejectionRow, Store, StoreError};
+use super::ledger::{BatchState, token};
+use super::{AlertRow, Claim, EventRow, RejectionRow, Store, StoreError};
 use crate::alert::Alert;
 use crate::decode::Rejection;
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::engine::Quarantined;
+use crate::event::{EnrichedEvent, PartitionId};
 
 /// What one contiguous range of offsets became.
 ///
-/// A partition and its offsets name records for ever: two batches of the same bounds are
-/// taken for the same batch, whatever they hold, and the second one is not stored. A source
-/// whose offsets begin anew needs a new topic name.
+/// A partition, its topic's ID and its offsets name records for ever: two batches of the same
+/// bounds are taken for the same batch, whatever they hold, and the second one is not stored.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredBatch<'a> {
     pub partition: &'a PartitionId,
+    /// Under which the batch is written.
+    pub claim: &'a Claim,
     pub first_offset: i64,
     pub last_offset: i64,
+    /// Of a batch that was begun before; a new one has a token of its own.
+    pub token: Option<&'a str>,
+    /// Where the log ends at present, as far as that is known.
+    pub log_end: Option<i64>,
     pub events: &'a [EnrichedEvent],
+    /// Those of the events that were not judged, in the same order.
+    pub quarantined: &'a [Quarantined],
     pub rejections: &'a [Rejection],
     pub alerts: &'a [Alert],
+}
+
+impl<'a> StoredBatch<'a> {
+    /// Without rows and, until they are given, bounds.
+    pub fn empty(partition: &'a PartitionId, claim: &'a Claim) -> Self {
+        Self {
+            partition,
+            claim,
+            first_offset: 0,
+            last_offset: -1,
+            token: None,
+            log_end: None,
+            events: &[],
+            quarantined: &[],
+            rejections: &[],
+            alerts: &[],
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    Stored,
+    /// Given up: this process has claimed the partition since.
+    Superseded {
+        by: String,
+    },
 }
 
 /// Settings of every insert.
@@ -49,25 +86,36 @@ impl Store {
     /// Writes a batch: ledger intent, events, rejections, alerts, ledger done. Writing the same
     /// batch again, after success, failure or an answer that was lost, changes nothing.
     ///
+    /// Gives up when the partition was claimed by somebody else, who finds the intent.
+    ///
     /// # Errors
     /// [`StoreError`]; after a retryable one the batch is in doubt and must be written again.
-    pub async fn write_batch(&self, batch: &StoredBatch<'_>) -> Result<(), StoreError> {
+    pub async fn write_batch(&self, batch: &StoredBatch<'_>) -> Result<Written, StoreError> {
         let begin = Instant::now();
-        let token = token(batch);
-        let alerts = alert_rows(batch.alerts)?;
-        let partition = batch.partition;
-        let events: Vec<_> = batch.events.iter().map(|e| EventRow::new(partition, e)).collect();
+        let token = batch.token.map_or_else(|| token(batch), str::to_owned);
         let rejections: Vec<_> =
-            batch.rejections.iter().map(|r| RejectionRow::new(partition, r)).collect();
+            batch.rejections.iter().map(|r| RejectionRow::new(batch.partition, r)).collect();
+        let alerts = alert_rows(batch.alerts)?;
 
         self.write_ledger(batch, BatchState::Intent, &token).await?;
-        self.insert::<EventRow<'_>>("access_events", &token, events).await?;
-        self.insert::<RejectionRow<'_>>("rejected_events", &token, rejections).await?;
-        self.insert::<AlertRow<'_>>("alerts", &token, alerts).await?;
+        let outcome = async {
+            self.insert_owned::<EventRow<'_>>(batch, "access_events", &token, event_rows(batch))
+                .await?;
+            self.insert_owned::<RejectionRow<'_>>(batch, "rejected_events", &token, rejections)
+                .await?;
+            self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await
+        };
+        match outcome.await {
+            Err(Stopped::Superseded(by)) => {
+                self.write_ledger(batch, BatchState::Abandoned, &token).await?;
+                return Ok(Written::Superseded { by });
+            }
+            Err(Stopped::Failed(error)) => return Err(error),
+            Ok(()) => {}
+        }
         self.write_ledger(batch, BatchState::Done, &token).await?;
-
         count_batch(batch, begin.elapsed());
-        Ok(())
+        Ok(Written::Stored)
     }
 
     /// Writes a batch, waiting for as long as ClickHouse is unavailable. Cancel safe: a batch
@@ -75,7 +123,10 @@ impl Store {
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn write_batch_until_done(&self, batch: &StoredBatch<'_>) -> Result<(), StoreError> {
+    pub async fn write_batch_until_done(
+        &self,
+        batch: &StoredBatch<'_>,
+    ) -> Result<Written, StoreError> {
         self.until_available(|| self.write_batch(batch)).await
     }
 
@@ -113,15 +164,26 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    async fn write_ledger(
+    /// Inserts as [`Self::insert`] does, unless the partition was claimed by somebody else.
+    ///
+    /// The order is the fence: the request is under way when the owner is looked up, and its
+    /// end is sent after. A process that is paused in between for longer than the server waits
+    /// for the rest of a request (`http_receive_timeout`, 30 s) has its request thrown away.
+    async fn insert_owned<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,
-        state: BatchState,
+        table: &str,
         token: &str,
-    ) -> Result<(), StoreError> {
-        let row = LedgerRow::new(batch, state, token, EventTime::now());
-        let row_token = format!("{token}/{state:?}");
-        self.insert::<LedgerRow<'_>>("ingest_batches", &row_token, [row]).await
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
+    ) -> Result<(), Stopped> {
+        let Some(insert) = self.open_insert::<R>(table, token, rows).await? else {
+            return Ok(());
+        };
+        match self.newer_holder(batch.partition, batch.claim).await? {
+            // Dropped before its end, the request comes to nothing.
+            Some(holder) => Err(Stopped::Superseded(holder.owner)),
+            None => Ok(self.end_insert(table, insert).await?),
+        }
     }
 
     /// Inserts `rows` as one block under `token`. Nothing happens without rows.
@@ -131,11 +193,24 @@ impl Store {
         token: &str,
         rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
     ) -> Result<(), StoreError> {
+        match self.open_insert::<R>(table, token, rows).await? {
+            Some(insert) => self.end_insert(table, insert).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the rows, and not yet the end of the request, without which nothing is stored.
+    async fn open_insert<'a, R: RowWrite>(
+        &self,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
+    ) -> Result<Option<Insert<R>>, StoreError> {
         let mut rows = rows.into_iter().peekable();
         if rows.peek().is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        let written = async {
+        let opened = async {
             let mut insert = self
                 .client
                 .insert::<R>(table)
@@ -148,10 +223,42 @@ impl Store {
             for row in rows {
                 insert.write(&row).await?;
             }
-            insert.end().await
+            Ok(Some(insert))
         };
-        written.await.map_err(|error| self.error(&format!("inserting into {table}"), &error))
+        opened.await.map_err(|error| self.insert_error(table, &error))
     }
+
+    async fn end_insert<R>(&self, table: &str, insert: Insert<R>) -> Result<(), StoreError> {
+        insert.end().await.map_err(|error| self.insert_error(table, &error))
+    }
+
+    fn insert_error(&self, table: &str, error: &clickhouse::error::Error) -> StoreError {
+        self.error(&format!("inserting into {table}"), error)
+    }
+}
+
+/// Why the rows of a batch were not inserted.
+enum Stopped {
+    Superseded(String),
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Events and their quarantine are both in the order of the log.
+fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'a>> {
+    let mut quarantined = batch.quarantined.iter().peekable();
+    batch.events.iter().map(move |event| {
+        let reason = quarantined.next_if(|this| this.position == event.position);
+        EventRow {
+            quarantined: reason.map_or("", |this| this.reason.as_str()),
+            ..EventRow::new(batch.partition, event)
+        }
+    })
 }
 
 fn alert_rows(alerts: &[Alert]) -> Result<Vec<AlertRow<'_>>, StoreError> {

@@ -41,7 +41,7 @@ pub async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
     topic
 }
 
-fn produce(broker: &Broker, topic: &str, traffic: &Traffic) {
+pub fn produce(broker: &Broker, topic: &str, traffic: &Traffic) {
     for partition in 0..PARTITIONS {
         broker.produce(topic, partition, traffic.of_partition(partition));
     }

@@ -33,8 +33,8 @@ const QUEUED_CHUNKS: usize = 2;
 /// a new generation begins.
 const MIN_INCREMENT_BYTES: u64 = 4 << 20;
 
-/// Ownership of partitions that nobody contests: files, and groups without a fence.
-const UNCONTESTED: u64 = 0;
+/// Of state that several partitions share: their epochs do not compare.
+const NO_EPOCH: u64 = 0;
 
 /// Saves and restores the state of all shards of this process.
 pub struct Snapshots {
@@ -82,15 +82,23 @@ impl Snapshots {
         }
     }
 
-    /// Puts the saved state of `shard` into the core, which has none. `None` when nothing was
-    /// saved.
+    /// Puts the saved state of `shard` into the core, which has none, if there is any. `epoch` is
+    /// the ownership of its partition.
     ///
     /// # Errors
     /// What waiting does not mend.
-    pub async fn restore(&mut self, shard: ShardId, core: &mut Core) -> Result<(), StoreError> {
+    pub async fn restore(
+        &mut self,
+        shard: ShardId,
+        epoch: u64,
+        core: &mut Core,
+    ) -> Result<(), StoreError> {
         let restored = restore::restore(&self.store, &self.scope, shard, core).await?;
         let now = Instant::now();
         let mut saved = Saved::new(now);
+        if matches!(shard, ShardId::Partition(_)) {
+            saved.epoch = epoch;
+        }
         match restored {
             // What is restored is saved.
             Some(round) => {
@@ -120,6 +128,11 @@ impl Snapshots {
             Some(stored) => *stored = last_offset.max(*stored),
             None => drop(self.stored.insert(partition.clone(), last_offset)),
         }
+    }
+
+    /// Another process has claimed `partition` and stores what was under way of it.
+    pub fn note_lost(&mut self, partition: &PartitionId) {
+        self.note_stored(partition, i64::MAX);
     }
 
     /// Goes on with saving, for some milliseconds at most; called between batches.
@@ -230,7 +243,7 @@ impl Saved {
             newest_generation: 0,
             base_bytes: 0,
             increment_bytes: 0,
-            epoch: UNCONTESTED,
+            epoch: NO_EPOCH,
         }
     }
 

@@ -79,7 +79,7 @@ async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restorat
         return Err(Unusable::Format(round.format));
     }
     for (partition, offset) in &round.positions {
-        let stored = store.until_available(|| store.last_stored_offset(partition)).await?;
+        let stored = store.until_available(|| store.stored_up_to(partition)).await?;
         if stored.is_none_or(|stored| stored < *offset) {
             let (topic, partition) = (partition.topic.to_string(), partition.partition);
             return Err(Unusable::Ahead { topic, partition, offset: *offset });

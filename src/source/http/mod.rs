@@ -4,7 +4,9 @@ mod body;
 mod inbox;
 mod server;
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -20,7 +22,8 @@ use crate::config::HttpConfig;
 use crate::event::{EventTime, PartitionId};
 
 /// One partition, topic `http`. Offsets go on from the microseconds of the wall
-/// clock at the start, so that none comes twice, whatever the number of restarts.
+/// clock at the start, so that none comes twice, whatever the number of restarts. The
+/// topic ID is of this process: others may take events at the same time.
 pub struct HttpSource {
     address: SocketAddr,
     submissions: mpsc::UnboundedReceiver<Submission>,
@@ -28,6 +31,7 @@ pub struct HttpSource {
     /// What is being filled, and when it must be handed out.
     batch: RawBatch,
     due: Option<Instant>,
+    topic_id: Arc<str>,
     next_offset: i64,
     handed_out_up_to: Option<i64>,
     waiting: WaitingList,
@@ -60,6 +64,7 @@ impl HttpSource {
             limits,
             batch: new_batch(),
             due: None,
+            topic_id: new_topic_id(),
             next_offset: EventTime::now().as_micros(),
             handed_out_up_to: None,
             waiting: WaitingList::default(),
@@ -90,7 +95,7 @@ impl HttpSource {
         let (_, last_offset) = batch.offsets()?;
         self.handed_out_up_to = Some(last_offset);
         count_batch(&batch);
-        Some(batch)
+        Some(RawBatch { topic_id: Arc::clone(&self.topic_id), ..batch })
     }
 
     /// The next submission, or `None` when the batch is due or none will come.
@@ -107,6 +112,11 @@ impl HttpSource {
 
 fn new_batch() -> RawBatch {
     RawBatch::new(PartitionId { topic: "http".into(), partition: 0 })
+}
+
+/// The random state of a hasher is different in every process.
+fn new_topic_id() -> Arc<str> {
+    format!("{:016x}", RandomState::new().hash_one(0)).into()
 }
 
 fn warn_when_open(config: &HttpConfig) {

@@ -59,6 +59,21 @@ impl Assignment {
         self.lock().owned.keys().any(|partition| partition.partition == number)
     }
 
+    /// Begins another ownership of a partition that stays, with a number of its own.
+    pub(super) fn renew(&self, partition: &PartitionId) -> Option<u64> {
+        let mut state = self.lock();
+        let number = state.ownerships + 1;
+        let ownership = state.owned.get_mut(partition).filter(|owned| !owned.is_ending)?;
+        *ownership = Ownership { number, is_ending: false, in_flight: None };
+        state.ownerships = number;
+        Some(number)
+    }
+
+    /// What is in flight of `partition` will not be committed: nobody need wait for it.
+    pub(super) fn give_up(&self, partition: &PartitionId) {
+        self.commit(partition, i64::MAX);
+    }
+
     /// Ends the ownership. Nothing more of `partitions` is handed out, and what
     /// is in flight is waited for as long as `patience`; returns what still is then.
     pub(super) fn revoke(
@@ -149,6 +164,26 @@ mod tests {
         assignment.assign([partition(0)]);
         assert!(!assignment.hand_out(&partition(0), 1, 9), "the batch is of the first ownership");
         assert!(assignment.hand_out(&partition(0), 2, 9));
+    }
+
+    #[test]
+    fn a_renewed_ownership_hands_out_nothing_of_the_old_one() {
+        let assignment = Assignment::default();
+        assert_eq!(assignment.renew(&partition(0)), None, "not ours");
+        assignment.assign([partition(0)]);
+        assert!(assignment.hand_out(&partition(0), 1, 9));
+        assert_eq!(assignment.renew(&partition(0)), Some(2));
+        assert!(!assignment.hand_out(&partition(0), 1, 19));
+        assert!(assignment.hand_out(&partition(0), 2, 0));
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_waited_for() {
+        let assignment = Assignment::default();
+        assignment.assign([partition(0)]);
+        assert!(assignment.hand_out(&partition(0), 1, 9));
+        assignment.give_up(&partition(0));
+        assert_eq!(assignment.revoke(&[partition(0)], LONG), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What librdkafka calls back: logs, errors, statistics, rebalances.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::gauge;
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::assignment::Assignment;
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, log_line};
+use crate::source::Lag;
 
 /// A revoked partition waits this long for its last batch to be stored. Far
 /// below `max.poll.interval.ms`, after which this member would be put out of the group.
@@ -23,6 +24,8 @@ const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Context {
     pub(super) assignment: Arc<Assignment>,
     pub(super) connection: ConnectionLog,
+    /// Of the last statistics.
+    pub(super) lags: Mutex<Vec<Lag>>,
 }
 
 impl ClientContext for Context {
@@ -38,15 +41,27 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.connection.up();
         }
-        for (topic, topic_statistics) in &statistics.topics {
-            for (number, partition) in &topic_statistics.partitions {
-                // Negative while it is not known, and for partitions of other members.
-                if let Ok(lag) = u32::try_from(partition.consumer_lag_stored) {
-                    lag_gauge(topic, *number).set(lag);
-                }
-            }
+        let lags = lags(&statistics);
+        for Lag { partition, records, .. } in &lags {
+            lag_gauge(&partition.topic, partition.partition).set(*records as f64);
         }
+        *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = lags;
     }
+}
+
+/// Negative numbers stand for what is not known, and for partitions of other members.
+fn lags(statistics: &Statistics) -> Vec<Lag> {
+    let partitions = statistics.topics.iter().flat_map(|(topic, of_topic)| {
+        of_topic.partitions.iter().map(move |(number, partition)| (topic, *number, partition))
+    });
+    partitions
+        .filter_map(|(topic, number, partition)| {
+            let records = u64::try_from(partition.consumer_lag_stored).ok()?;
+            let log_end = Some(partition.hi_offset).filter(|offset| *offset >= 0)?;
+            let partition = PartitionId { topic: topic.as_str().into(), partition: number };
+            Some(Lag { partition, records, log_end })
+        })
+        .collect()
 }
 
 impl ConsumerContext for Context {

@@ -7,10 +7,12 @@
 mod assignment;
 mod context;
 mod history;
+mod lane;
 mod reader;
+mod topic_id;
 
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -24,8 +26,9 @@ use tracing::{debug, warn};
 use self::assignment::Assignment;
 use self::context::Context;
 use self::history::Records;
-use self::reader::{OwnedBatch, Reader};
-use super::{BatchLimits, History, RawBatch, Source, SourceError, count_batch};
+use self::lane::OwnedBatch;
+use self::reader::Reader;
+use super::{BatchLimits, History, Lag, RawBatch, Source, SourceError, count_batch};
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, SettingsError, client_config};
@@ -104,7 +107,8 @@ fn subscribe(
     for (property, value) in INVARIANTS {
         client.set(property, value);
     }
-    let context = Context { assignment, connection: ConnectionLog::new(config) };
+    let connection = ConnectionLog::new(config);
+    let context = Context { assignment, connection, lags: Mutex::default() };
     let consumer: BaseConsumer<Context> = client.create_with_context(context)?;
     let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)?;
@@ -156,6 +160,17 @@ impl Source for KafkaSource {
 
     fn owns(&self, number: i32) -> bool {
         self.assignment.owns(number)
+    }
+
+    /// As of the last second, of the partitions of this member.
+    fn lags(&self) -> Vec<Lag> {
+        let Some(consumer) = self.consumer.upgrade() else { return Vec::new() };
+        consumer.context().lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn give_up(&mut self, partition: &PartitionId) -> bool {
+        self.assignment.give_up(partition);
+        true
     }
 
     async fn commit(

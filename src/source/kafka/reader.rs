@@ -7,42 +7,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::Offset;
 use tokio::sync::mpsc;
+use tracing::error;
 
 use super::assignment::Change;
 use super::context::Context;
-use crate::event::{PartitionId, ShardId};
-use crate::source::{BatchLimits, RawBatch, SourceError};
+use super::lane::{Lane, OwnedBatch};
+use crate::event::PartitionId;
+use crate::source::{BatchLimits, SourceError};
 
 /// How long the thread sleeps in the consumer's queue when there are no records
 /// or no room for them.
 const IDLE_POLL: Duration = Duration::from_millis(5);
-
-/// Records taken from one partition before it is the next one's turn.
-const TURN_RECORDS: usize = 1024;
-
-/// A batch and the number of the ownership under which it was read.
-pub(super) struct OwnedBatch {
-    pub(super) batch: RawBatch,
-    pub(super) ownership: u64,
-}
-
-/// One partition's queue and the batch that is being filled from it.
-struct Lane {
-    queue: PartitionQueue<Context>,
-    ownership: u64,
-    filling: Filling,
-}
-
-struct Filling {
-    batch: RawBatch,
-    /// When the batch must be handed over; counts from its first record.
-    due: Instant,
-}
 
 pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
@@ -90,7 +69,7 @@ impl Reader {
             // Read before the partition had its own queue.
             Some(Ok(message)) => {
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.is_of(&message)) {
-                    lane.filling.push(&message, self.limits.interval);
+                    lane.push_early(&message, self.limits.interval);
                 }
                 Ok(())
             }
@@ -113,12 +92,11 @@ impl Reader {
         let queue = self.consumer.split_partition_queue(&partition.topic, partition.partition);
         // Only a topic name with a zero byte has no queue, and no broker has such a topic.
         let Some(queue) = queue else { return };
-        let filling = Filling { batch: RawBatch::new(partition), due: Instant::now() };
-        self.lanes.push(Lane { queue, ownership, filling });
+        self.lanes.push(Lane::new(queue, partition, ownership));
     }
 
     fn bytes_in_the_making(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.filling.batch.size_bytes()).sum()
+        self.lanes.iter().map(Lane::size_bytes).sum()
     }
 
     /// Takes a turn's records from each partition, within the bound of all; returns how many.
@@ -129,9 +107,16 @@ impl Reader {
         let turn = self.turn.min(self.lanes.len());
         let (before, from_turn) = self.lanes.split_at_mut(turn);
         for lane in from_turn.iter_mut().chain(before) {
-            let (records, bytes) = lane.take_turn(&self.limits, room);
-            taken += records;
-            room = room.saturating_sub(bytes);
+            let turn = lane.take_turn(&self.consumer, &self.limits, room);
+            taken += turn.records;
+            room = room.saturating_sub(turn.bytes);
+            let assignment = &self.consumer.context().assignment;
+            if turn.is_other_topic
+                && let Some(ownership) = assignment.renew(lane.partition())
+            {
+                lane.begin_anew(ownership);
+                rewind(&self.consumer, lane.partition());
+            }
         }
         taken
     }
@@ -143,8 +128,8 @@ impl Reader {
         let (first, count) = (self.turn, self.lanes.len());
         for index in (first..first + count).map(|index| index % count) {
             let lane = &mut self.lanes[index];
-            let is_due = is_crowded || lane.filling.is_due(&self.limits, now);
-            if lane.filling.batch.is_empty() || !is_due {
+            let is_due = is_crowded || lane.is_due(&self.limits, now);
+            if !lane.has_records() || !is_due {
                 continue;
             }
             let Ok(slot) = self.output.try_reserve() else { return };
@@ -154,59 +139,11 @@ impl Reader {
     }
 }
 
-impl Lane {
-    fn partition(&self) -> &PartitionId {
-        &self.filling.batch.partition
-    }
-
-    fn is_of(&self, message: &BorrowedMessage<'_>) -> bool {
-        let partition = self.partition();
-        partition.partition == message.partition() && &*partition.topic == message.topic()
-    }
-
-    /// Moves records from the queue to the batch until either ends, or `room` bytes
-    /// are used; returns the numbers of records and bytes.
-    fn take_turn(&mut self, limits: &BatchLimits, room: usize) -> (usize, usize) {
-        let bytes_before = self.filling.batch.size_bytes();
-        let mut records = 0;
-        let mut bytes = 0;
-        while records < TURN_RECORDS && bytes < room && !limits.are_reached_by(&self.filling.batch)
-        {
-            // Errors of a partition went to the context's log already.
-            let Some(Ok(message)) = self.queue.poll(Duration::ZERO) else { break };
-            self.filling.push(&message, limits.interval);
-            records += 1;
-            bytes = self.filling.batch.size_bytes() - bytes_before;
-        }
-        (records, bytes)
-    }
-
-    fn take_batch(&mut self) -> OwnedBatch {
-        let empty = RawBatch::new(self.partition().clone());
-        let batch = std::mem::replace(&mut self.filling.batch, empty);
-        OwnedBatch { batch, ownership: self.ownership }
-    }
-}
-
-/// A producer that sets a record's key partitions by it: by the API key, says the README.
-fn shard_of(message: &BorrowedMessage<'_>) -> ShardId {
-    match message.key() {
-        Some(_) => ShardId::Partition(message.partition()),
-        None => ShardId::Shared,
-    }
-}
-
-impl Filling {
-    /// A record without a payload (a tombstone) is added empty: decode rejects it by name.
-    fn push(&mut self, message: &BorrowedMessage<'_>, interval: Duration) {
-        if self.batch.is_empty() {
-            self.due = Instant::now() + interval;
-            self.batch.shard = shard_of(message);
-        }
-        self.batch.push(message.offset(), message.payload().unwrap_or_default());
-    }
-
-    fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
-        self.due <= now || limits.are_reached_by(&self.batch)
+/// The record that showed the new topic is read again, and what may stand before it.
+fn rewind(consumer: &BaseConsumer<Context>, partition: &PartitionId) {
+    let PartitionId { topic, partition } = partition;
+    let begin = Offset::Beginning;
+    if let Err(error) = consumer.seek(topic, *partition, begin, Duration::ZERO) {
+        error!(topic = &**topic, partition, %error, "cannot go back to the begin of the topic");
     }
 }

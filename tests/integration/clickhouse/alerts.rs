@@ -3,7 +3,7 @@ use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::EventTime;
 use keywatch::store::{Store, StoredBatch};
 
-use super::samples::{alert, partition};
+use super::samples::{alert, partition, unclaimed};
 use crate::support::clickhouse::{database, lines};
 
 fn delivery(id: &str, revision: u32, channel: &str, outcome: DeliveryOutcome) -> DeliveryRow {
@@ -36,14 +36,8 @@ async fn an_alert_is_undelivered_until_it_is_delivered_or_given_up() {
         alert("old", 1, "key-c", now.plus_seconds(-9_000.0)),
     ];
     let partition = partition(0);
-    let batch = StoredBatch {
-        partition: &partition,
-        first_offset: 0,
-        last_offset: 9,
-        events: &[],
-        rejections: &[],
-        alerts: &alerts,
-    };
+    let batch =
+        StoredBatch { first_offset: 0, last_offset: 9, alerts: &alerts, ..unclaimed(&partition) };
     store.write_batch(&batch).await.unwrap();
     let since = now.plus_seconds(-3_600.0);
     let all = [("a".to_owned(), 1), ("a".to_owned(), 2), ("b".to_owned(), 1)];
@@ -67,12 +61,10 @@ async fn an_alert_reads_back_whole() {
     let written = alert("a", 1, "key-a", EventTime::now());
     let partition = partition(0);
     let batch = StoredBatch {
-        partition: &partition,
         first_offset: 0,
         last_offset: 0,
-        events: &[],
-        rejections: &[],
         alerts: std::slice::from_ref(&written),
+        ..unclaimed(&partition)
     };
     database.store.write_batch(&batch).await.unwrap();
     let since = written.detected_at;
@@ -99,14 +91,8 @@ async fn the_command_line_lists_open_alerts_and_shows_every_revision() {
     let now = EventTime::now();
     let alerts = [alert("a", 1, "key-a", now.plus_seconds(-30.0)), alert("a", 2, "key-a", now)];
     let partition = partition(0);
-    let batch = StoredBatch {
-        partition: &partition,
-        first_offset: 0,
-        last_offset: 9,
-        events: &[],
-        rejections: &[],
-        alerts: &alerts,
-    };
+    let batch =
+        StoredBatch { first_offset: 0, last_offset: 9, alerts: &alerts, ..unclaimed(&partition) };
     database.store.write_batch(&batch).await.unwrap();
     let run = |arguments: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"))

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use keywatch::event::{EnrichedEvent, EventTime};
-use keywatch::store::{BatchBounds, EventRow, Store, StoreError, StoredBatch};
+use keywatch::event::{EnrichedEvent, EventTime, PartitionId};
+use keywatch::store::{
+    BatchInDoubt, Claim, EventRow, Progress, Store, StoreError, StoredBatch, Written,
+};
 
 use super::samples::{alert, batch, event, origin, partition, rejection, varied_events};
 use crate::support::clickhouse::{database, lines};
@@ -229,19 +232,31 @@ async fn a_batch_that_did_not_finish_is_in_doubt_until_it_does() {
     let (done, doubtful) = events.split_at(60);
     let partition = partition(2);
     database.store.write_batch(&batch(&partition, done)).await.unwrap();
-    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), None);
+    assert_eq!(progress(&database.store, &partition).await, (Some(69), None));
 
     execute(&database.config, "RENAME TABLE access_events TO elsewhere").await;
     let error = database.store.write_batch(&batch(&partition, doubtful)).await.unwrap_err();
     assert!(matches!(error, StoreError::NotMigrated { .. }), "{error}");
-    let bounds = BatchBounds { first_offset: 70, last_offset: 109 };
-    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), Some(bounds));
-    assert_eq!(database.store.last_stored_offset(&partition).await.unwrap(), Some(69));
+    let token = "access/2/70-109".into();
+    let doubt = BatchInDoubt { first_offset: 70, last_offset: 109, token };
+    assert_eq!(progress(&database.store, &partition).await, (Some(69), Some(doubt)));
 
     execute(&database.config, "RENAME TABLE elsewhere TO access_events").await;
     database.store.write_batch(&batch(&partition, doubtful)).await.unwrap();
-    assert_eq!(database.store.batch_in_doubt(&partition).await.unwrap(), None);
-    assert_eq!(database.store.last_stored_offset(&partition).await.unwrap(), Some(109));
+    assert_eq!(progress(&database.store, &partition).await, (Some(109), None));
+}
+
+async fn progress(store: &Store, partition: &PartitionId) -> (Option<i64>, Option<BatchInDoubt>) {
+    progress_of(store, partition, &Claim::default()).await
+}
+
+async fn progress_of(
+    store: &Store,
+    partition: &PartitionId,
+    claim: &Claim,
+) -> (Option<i64>, Option<BatchInDoubt>) {
+    let Progress { stored_to, in_doubt } = store.progress(partition, claim).await.unwrap();
+    (stored_to, in_doubt)
 }
 
 #[tokio::test]
@@ -252,8 +267,116 @@ async fn nothing_is_known_of_a_partition_never_seen() {
         .write_batch(&batch(&partition(1), &[event(0, EventTime::now(), "k")]))
         .await
         .unwrap();
-    assert_eq!(database.store.batch_in_doubt(&partition(9)).await.unwrap(), None);
-    assert_eq!(database.store.last_stored_offset(&partition(9)).await.unwrap(), None);
+    assert_eq!(progress(&database.store, &partition(9)).await, (None, None));
+}
+
+/// What a process does that was paused while its partition went to another.
+#[tokio::test]
+async fn whoever_was_overtaken_stores_nothing_more() {
+    let database = database().await;
+    let partition = partition(3);
+    let (before, after) = (&database.store, Store::new(&database.config));
+    let old = before.claim(&partition, &"id".into()).await.unwrap();
+    let events = varied_events(60, 0, EventTime::now(), 0.001);
+    let old_batch = StoredBatch { claim: &old, ..batch(&partition, &events[..20]) };
+    assert_eq!(before.write_batch(&old_batch).await.unwrap(), Written::Stored);
+
+    let new = after.claim(&partition, &"id".into()).await.unwrap();
+    assert!(new.epoch > old.epoch && new.owner != old.owner, "{old:?} {new:?}");
+    assert_eq!(progress_of(&after, &partition, &new).await, (Some(19), None));
+    let late = StoredBatch { claim: &old, ..batch(&partition, &events[20..40]) };
+    let by = new.owner.to_string();
+    assert_eq!(before.write_batch(&late).await.unwrap(), Written::Superseded { by });
+    assert_eq!(lines(&after, "SELECT count() FROM access_events").await, ["20"]);
+
+    // Cut in another way by the new owner; then what the old one began is void.
+    let all = StoredBatch { claim: &new, ..batch(&partition, &events[20..]) };
+    assert_eq!(after.write_batch(&all).await.unwrap(), Written::Stored);
+    let newest = before.claim(&partition, &"id".into()).await.unwrap();
+    assert_eq!(progress_of(before, &partition, &newest).await, (Some(59), None));
+    assert_eq!(
+        lines(&after, "SELECT uniqExact(record_offset) = count() FROM access_events").await,
+        ["1"]
+    );
+}
+
+#[tokio::test]
+async fn of_two_batches_in_doubt_the_newest_owners_counts() {
+    let database = database().await;
+    let (store, partition) = (&database.store, partition(3));
+    for (epoch, last_offset) in [(2, 29), (1, 19)] {
+        let sql = format!(
+            "INSERT INTO ingest_batches (topic, topic_id, partition, first_offset, last_offset, \
+             state, token, epoch, time) \
+             VALUES ('access', 'id', 3, 0, {last_offset}, 'intent', 't{epoch}', {epoch}, now64(6))"
+        );
+        execute(&database.config, &sql).await;
+    }
+    let claim = store.claim(&partition, &"id".into()).await.unwrap();
+    let expected = BatchInDoubt { first_offset: 0, last_offset: 29, token: "t2".into() };
+    assert_eq!(progress_of(store, &partition, &claim).await, (None, Some(expected)));
+}
+
+#[tokio::test]
+async fn many_that_claim_at_once_have_an_order() {
+    let database = database().await;
+    let partition = partition(0);
+    let stores: Vec<_> = (0..8).map(|_| Store::new(&database.config)).collect();
+    let topic_id = Arc::from("id");
+    let claims = stores.iter().map(|store| store.claim(&partition, &topic_id));
+    let claims: Vec<Claim> =
+        futures_util::future::try_join_all(claims).await.unwrap().into_iter().collect();
+    let events = [event(0, EventTime::now(), "key")];
+    let mut stored = 0;
+    for (store, claim) in stores.iter().zip(&claims) {
+        let batch = StoredBatch { claim, ..batch(&partition, &events) };
+        stored += u32::from(store.write_batch(&batch).await.unwrap() == Written::Stored);
+    }
+    assert_eq!(stored, 1, "{claims:?}");
+}
+
+/// The same name and the same offsets, and other records.
+#[tokio::test]
+async fn a_topic_that_was_made_again_is_another_one() {
+    let database = database().await;
+    let (store, partition) = (&database.store, partition(0));
+    let events = [event(0, EventTime::now(), "key")];
+    for id in ["first", "second"] {
+        let claim = store.claim(&partition, &id.into()).await.unwrap();
+        assert_eq!(progress_of(store, &partition, &claim).await, (None, None), "{id}");
+        store
+            .write_batch(&StoredBatch { claim: &claim, ..batch(&partition, &events) })
+            .await
+            .unwrap();
+    }
+    assert_eq!(lines(store, "SELECT count() FROM access_events").await, ["2"]);
+}
+
+/// A ledger from before topics had IDs belongs to the topic that is there.
+#[tokio::test]
+async fn what_was_stored_without_a_topic_id_is_not_stored_again() {
+    let database = database().await;
+    let (store, partition) = (&database.store, partition(0));
+    let events = varied_events(20, 0, EventTime::now(), 0.001);
+    store.write_batch(&batch(&partition, &events)).await.unwrap();
+    let claim = store.claim(&partition, &"id".into()).await.unwrap();
+    assert_eq!(progress_of(store, &partition, &claim).await, (Some(19), None));
+}
+
+#[tokio::test]
+async fn a_batch_in_doubt_without_records_is_settled_by_what_is_stored() {
+    let database = database().await;
+    let (store, partition) = (&database.store, partition(0));
+    let events = varied_events(20, 0, EventTime::now(), 0.001);
+    store.write_batch(&batch(&partition, &events)).await.unwrap();
+    let claim = Claim::default();
+    let doubt = |first_offset, last_offset| {
+        let token = format!("{first_offset}");
+        BatchInDoubt { first_offset, last_offset, token }
+    };
+    assert!(store.settle(&partition, &claim, &doubt(5, 25)).await.unwrap());
+    assert!(!store.settle(&partition, &claim, &doubt(30, 39)).await.unwrap());
+    assert_eq!(progress(store, &partition).await.0, Some(25));
 }
 
 async fn execute(config: &keywatch::config::ClickHouseConfig, sql: &str) {

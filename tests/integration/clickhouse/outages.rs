@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keywatch::config::{ClickHouseConfig, Secret};
 use keywatch::event::EventTime;
-use keywatch::store::{Store, StoreError};
+use keywatch::store::{Claim, Store, StoreError};
 use tokio::sync::mpsc;
 
 use super::batches::{USAGE_BY_HOUR, USAGE_BY_MINUTE, usage};
@@ -102,5 +102,6 @@ async fn kills_in_the_middle_of_batches_lose_and_repeat_nothing() {
     assert_eq!(lines(&store, counts).await, ["24000 24000"]);
     assert_eq!(lines(&store, USAGE_BY_MINUTE).await, usage(&events, 60));
     assert_eq!(lines(&store, USAGE_BY_HOUR).await, usage(&events, 3_600));
-    assert_eq!(store.batch_in_doubt(&partition).await.unwrap(), None);
+    let progress = store.progress(&partition, &Claim::default()).await.unwrap();
+    assert_eq!(progress.in_doubt, None);
 }

@@ -7,7 +7,7 @@ use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::{EnrichedEvent, EventTime};
 use keywatch::store::{ANALYST_QUERIES, Store, StoredBatch, analyst_query};
 
-use super::samples::{alert, batch, event, origin, partition, rejection};
+use super::samples::{alert, batch, event, origin, partition, rejection, unclaimed};
 use crate::support::clickhouse::{TestDatabase, database};
 
 /// The answer as lines of chosen columns.
@@ -158,12 +158,10 @@ async fn rejections() {
         [rejection(1, "bad_status"), rejection(2, "invalid_json"), rejection(3, "invalid_json")];
     let partition = partition(0);
     let batch = StoredBatch {
-        partition: &partition,
         first_offset: 1,
         last_offset: 3,
-        events: &[],
         rejections: &rejections,
-        alerts: &[],
+        ..unclaimed(&partition)
     };
     database.store.write_batch(&batch).await.unwrap();
     let columns = ["reason", "records", "partitions"];
@@ -185,8 +183,12 @@ async fn completeness() {
         events(11, ["a"; 5], 0.1, |_| {}),
     ])
     .await;
-    let doubt = "INSERT INTO ingest_batches (topic, partition, first_offset, last_offset, state, time) \
-                 VALUES ('access', 0, 16, 20, 'intent', now())";
+    // An intent that a newer owner's batches went past is no doubt.
+    let doubt = "INSERT INTO ingest_batches \
+                 (topic, partition, first_offset, last_offset, state, log_end, time) \
+                 VALUES ('access', 0, 16, 20, 'intent', NULL, now()), \
+                 ('access', 0, 9, 14, 'intent', NULL, now()), \
+                 ('access', 1, 0, 9, 'done', 30, now())";
     clickhouse::Client::default()
         .with_url(&incomplete.config.url)
         .with_database(&incomplete.config.database)
@@ -195,7 +197,10 @@ async fn completeness() {
         .await
         .unwrap();
     let rows = answer(&incomplete.store, "completeness", &[], &columns).await;
-    assert_eq!(rows, ["gap | 5 | 7", "overlap | 11 | 12", "in doubt | 16 | 20"]);
+    assert_eq!(
+        rows,
+        ["gap | 5 | 7", "overlap | 11 | 12", "in doubt | 16 | 20", "behind | 10 | 29"]
+    );
 }
 
 async fn stored_alerts() -> TestDatabase {
@@ -214,14 +219,8 @@ async fn stored_alerts() -> TestDatabase {
         resolved,
     ];
     let partition = partition(0);
-    let batch = StoredBatch {
-        partition: &partition,
-        first_offset: 0,
-        last_offset: 9,
-        events: &[],
-        rejections: &[],
-        alerts: &alerts,
-    };
+    let batch =
+        StoredBatch { first_offset: 0, last_offset: 9, alerts: &alerts, ..unclaimed(&partition) };
     database.store.write_batch(&batch).await.unwrap();
     database
 }

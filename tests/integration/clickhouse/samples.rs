@@ -1,7 +1,7 @@
 //! Events and alerts for the tests.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use keywatch::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Severity};
 use keywatch::decode::Rejection;
@@ -9,7 +9,7 @@ use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
     RecordPosition,
 };
-use keywatch::store::StoredBatch;
+use keywatch::store::{Claim, StoredBatch};
 
 pub fn partition(number: i32) -> PartitionId {
     PartitionId { topic: "access".into(), partition: number }
@@ -81,13 +81,17 @@ pub fn varied_events(
 /// The batch of `events`, whose offsets rise by one.
 pub fn batch<'a>(partition: &'a PartitionId, events: &'a [EnrichedEvent]) -> StoredBatch<'a> {
     StoredBatch {
-        partition,
         first_offset: events.first().unwrap().position.offset,
         last_offset: events.last().unwrap().position.offset,
         events,
-        rejections: &[],
-        alerts: &[],
+        ..unclaimed(partition)
     }
+}
+
+/// Without rows, of a partition that nobody claims.
+pub fn unclaimed(partition: &PartitionId) -> StoredBatch<'_> {
+    static NOBODY: LazyLock<Claim> = LazyLock::new(Claim::default);
+    StoredBatch::empty(partition, &NOBODY)
 }
 
 pub fn rejection(offset: i64, reason: &'static str) -> Rejection {

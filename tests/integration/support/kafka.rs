@@ -141,6 +141,24 @@ impl Broker {
         }
     }
 
+    /// Returns when the name is free again.
+    pub async fn delete_topic(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let results = admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+        for result in results {
+            result.unwrap();
+        }
+        let deadline = Instant::now() + START_LIMIT;
+        let is_there = || {
+            let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(5)).unwrap();
+            metadata.topics().iter().any(|known| known.name() == topic)
+        };
+        while is_there() {
+            assert!(Instant::now() < deadline, "{topic} is not deleted");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Sends `payloads` to one partition, in order. Returns when the broker has them all.
     pub fn produce<P: AsRef<[u8]>>(
         &self,

@@ -4,6 +4,7 @@ pub mod clickhouse;
 pub mod geo;
 pub mod kafka;
 pub mod mailbox;
+pub mod proxy;
 pub mod receiver;
 pub mod service;
 pub mod traffic;

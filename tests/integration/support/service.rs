@@ -78,6 +78,10 @@ impl Service {
         service
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap()
+    }
+
     /// The field `address` of the log line with this message.
     pub fn logged_address(&self, message: &str) -> String {
         let line = self.wait_for_log(&format!("\"message\":\"{message}\""));
@@ -139,8 +143,7 @@ impl Service {
 
     /// SIGTERM; panics when it does not end within its bound (and a little for slow machines).
     pub fn terminate(mut self) -> (ExitStatus, String) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        kill_process(self.pid(), Signal::TERM).unwrap();
         self.wait_for_end(Duration::from_secs(SHUTDOWN_SECONDS + 5))
     }
 

@@ -90,6 +90,12 @@ impl Traffic {
         lines.finish().unwrap();
     }
 
+    /// Two logs, as one account.
+    pub fn joined(mut self, other: Self) -> Self {
+        self.events.extend(other.events);
+        self
+    }
+
     /// The payloads of one partition: all requests of a key are in the same one.
     pub fn of_partition(&self, partition: i32) -> impl Iterator<Item = Vec<u8>> {
         let here = move |event: &&Value| partition_of(&key_id(event)) == partition;

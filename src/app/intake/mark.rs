@@ -1,0 +1,179 @@
+//! How far one partition is stored, and how its next batches are cut.
+
+use crate::source::RawBatch;
+use crate::store::{BatchInDoubt, Progress};
+
+/// What the ledger said when this ownership began, and what has come since.
+#[derive(Debug)]
+pub struct Mark {
+    stored_to: Option<i64>,
+    /// May or may not be stored, until it was cut again.
+    doubt: Option<BatchInDoubt>,
+    /// Records of the batch in doubt that have come so far.
+    held: Option<RawBatch>,
+    next_offset: Option<i64>,
+}
+
+/// Records to store under these bounds. Those of a batch in doubt are the old ones, even when
+/// the source has dropped some of its records meanwhile: the bounds are in the token.
+#[derive(Debug)]
+pub struct Cut {
+    pub batch: RawBatch,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub token: Option<String>,
+}
+
+impl Mark {
+    pub fn new(progress: Progress) -> Self {
+        let Progress { stored_to, in_doubt: doubt } = progress;
+        Self { stored_to, doubt, held: None, next_offset: stored_to.map(|offset| offset + 1) }
+    }
+
+    pub fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The batch in doubt, when none of its records came and, with `next`, none will.
+    pub fn doubt_gone_before(&self, next: &RawBatch) -> Option<&BatchInDoubt> {
+        let doubt = self.doubt.as_ref().filter(|_| self.held.is_none())?;
+        next.offsets().is_some_and(|(first, _)| first > doubt.last_offset).then_some(doubt)
+    }
+
+    pub fn forget_doubt(&mut self) {
+        self.doubt = None;
+    }
+
+    /// How many offsets lie between what came last and `batch`: dropped by the source after its
+    /// retention, compacted, or of a transaction's end.
+    pub fn skipped_before(&mut self, batch: &RawBatch) -> u64 {
+        let Some((first, last)) = batch.offsets() else { return 0 };
+        let skipped = self.next_offset.map_or(0, |next| first.saturating_sub(next));
+        self.next_offset = Some(self.next_offset.unwrap_or(first).max(last + 1));
+        u64::try_from(skipped).unwrap_or(0)
+    }
+
+    /// Cuts a batch into what is stored already and those that are to be stored, in order.
+    pub fn cut(&mut self, batch: RawBatch) -> Vec<Cut> {
+        let stored_to = self.stored_to.unwrap_or(i64::MIN);
+        if self.doubt.is_none() && batch.offsets().is_some_and(|(first, _)| first > stored_to) {
+            return fresh(batch).into_iter().collect();
+        }
+        let empty = || batch.emptied();
+        let mut before = empty();
+        let mut within = self.held.take().unwrap_or_else(empty);
+        let mut after = empty();
+        let mut stored = empty();
+        stored.is_stored = true;
+        for (offset, payload) in batch.records() {
+            match &self.doubt {
+                _ if offset <= stored_to => stored.push(offset, payload),
+                Some(doubt) if offset < doubt.first_offset => before.push(offset, payload),
+                Some(doubt) if offset <= doubt.last_offset => within.push(offset, payload),
+                _ => after.push(offset, payload),
+            }
+        }
+        let again = self.complete(within, !after.is_empty());
+        [fresh(stored), fresh(before), again, fresh(after)].into_iter().flatten().collect()
+    }
+
+    /// The batch in doubt, when all of it has come; else it is held until then.
+    fn complete(&mut self, within: RawBatch, is_past: bool) -> Option<Cut> {
+        let doubt = self.doubt.as_ref()?;
+        let has_last = within.offsets().is_some_and(|(_, last)| last >= doubt.last_offset);
+        if !is_past && !has_last {
+            self.held = Some(within).filter(|held| !held.is_empty());
+            return None;
+        }
+        let BatchInDoubt { first_offset, last_offset, token } = self.doubt.take()?;
+        let batch = Some(within).filter(|within| !within.is_empty())?;
+        Some(Cut { batch, first_offset, last_offset, token: Some(token) })
+    }
+}
+
+fn fresh(batch: RawBatch) -> Option<Cut> {
+    let (first_offset, last_offset) = batch.offsets()?;
+    Some(Cut { batch, first_offset, last_offset, token: None })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::event::PartitionId;
+
+    fn batch(offsets: std::ops::RangeInclusive<i64>) -> RawBatch {
+        let mut batch = RawBatch::new(PartitionId { topic: "t".into(), partition: 0 });
+        offsets.for_each(|offset| batch.push(offset, b"{}"));
+        batch
+    }
+
+    fn stored_to_10(in_doubt: Option<(i64, i64)>) -> Mark {
+        let in_doubt = in_doubt.map(|(first_offset, last_offset)| BatchInDoubt {
+            first_offset,
+            last_offset,
+            token: "old".into(),
+        });
+        Mark::new(Progress { stored_to: Some(10), in_doubt })
+    }
+
+    /// Of what is to be stored.
+    fn bounds(cuts: &[Cut]) -> Vec<(i64, i64)> {
+        cuts.iter()
+            .filter(|cut| !cut.batch.is_stored)
+            .map(|cut| (cut.first_offset, cut.last_offset))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_stored_is_handed_on_for_the_state_alone() {
+        let mut mark = stored_to_10(None);
+        assert!(mark.cut(batch(1..=10))[0].batch.is_stored);
+        let cuts = mark.cut(batch(8..=15));
+        assert_eq!((cuts[0].batch.is_stored, cuts[0].last_offset), (true, 10));
+        assert_eq!(bounds(&cuts), [(11, 15)]);
+        assert_eq!(bounds(&mark.cut(batch(16..=20))), [(16, 20)]);
+    }
+
+    #[test]
+    fn a_batch_in_doubt_is_cut_to_its_old_bounds() {
+        let doubt = || stored_to_10(Some((11, 20)));
+        let cuts = doubt().cut(batch(11..=30));
+        assert_eq!(bounds(&cuts), [(11, 20), (21, 30)]);
+        assert_eq!(cuts[0].token.as_deref(), Some("old"));
+        assert_eq!(cuts[1].token, None);
+        let mut mark = doubt();
+        assert!(bounds(&mark.cut(batch(9..=14))).is_empty());
+        assert!(mark.is_holding());
+        assert_eq!(bounds(&mark.cut(batch(15..=22))), [(11, 20), (21, 22)]);
+        assert!(!mark.is_holding());
+        assert_eq!(bounds(&mark.cut(batch(23..=24))), [(23, 24)]);
+    }
+
+    #[test]
+    fn a_batch_in_doubt_keeps_its_bounds_though_its_first_records_are_gone() {
+        let mut mark = stored_to_10(Some((11, 20)));
+        let cuts = mark.cut(batch(15..=22));
+        assert_eq!(bounds(&cuts), [(11, 20), (21, 22)]);
+        assert_eq!(cuts[0].batch.offsets(), Some((15, 20)));
+        assert_eq!(cuts[0].token.as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn a_batch_in_doubt_whose_records_are_all_gone_is_named() {
+        let mut mark = stored_to_10(Some((11, 20)));
+        assert_eq!(mark.doubt_gone_before(&batch(18..=30)), None);
+        assert_eq!(mark.doubt_gone_before(&batch(25..=30)).unwrap().last_offset, 20);
+        mark.forget_doubt();
+        assert_eq!(bounds(&mark.cut(batch(25..=30))), [(25, 30)]);
+    }
+
+    #[test]
+    fn skipped_offsets_are_counted_once() {
+        let mut mark = stored_to_10(None);
+        assert_eq!(mark.skipped_before(&batch(8..=12)), 0);
+        assert_eq!(mark.skipped_before(&batch(13..=14)), 0);
+        assert_eq!(mark.skipped_before(&batch(18..=20)), 3);
+        assert_eq!(mark.skipped_before(&batch(21..=21)), 0);
+    }
+}

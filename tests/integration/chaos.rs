@@ -1,0 +1,184 @@
+//! Nothing lost, nothing twice: processes that are killed, paused and overtaken at every step of
+//! a batch, against an independent account of what was produced. `make chaos` runs the long form.
+
+use std::env;
+use std::time::Instant;
+
+use keywatch::config::ClickHouseConfig;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::end_to_end::{assert_exact, kafka_settings, produce, topic_of, wait_for_rows};
+use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::kafka::{broker, unique};
+use crate::support::proxy::{Proxy, Step, Then};
+use crate::support::service::{Service, settings};
+use crate::support::traffic::{PARTITIONS, Traffic};
+
+/// The group goes on without a member that is silent for this long.
+const SOON: &str = "\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"";
+/// A static member: the group need not wait until it has missed the killed one.
+const STATIC: &str = "\"group.instance.id\" = \"one\"";
+
+fn signal(pid: Pid, signal: Signal) {
+    kill_process(pid, signal).unwrap();
+}
+
+fn through(proxy: &Proxy, database: &TestDatabase) -> ClickHouseConfig {
+    ClickHouseConfig { url: proxy.url.clone(), ..database.config.clone() }
+}
+
+/// Kafka's settings with small batches, so that there are many steps.
+fn small_batches(topic: &str, properties: &str, records: usize) -> String {
+    let more = format!("[source.kafka.properties]\n{properties}");
+    kafka_settings(topic, &more).replace("2_000", &records.to_string())
+}
+
+fn kills() -> u32 {
+    env::var("KEYWATCH_CHAOS_KILLS").map_or(18, |kills| kills.parse().unwrap())
+}
+
+#[tokio::test]
+async fn killed_at_every_step_nothing_is_lost_or_stored_twice() {
+    let database = unmigrated().await;
+    let kills = kills();
+    let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(18)), 31);
+    let topic = topic_of(broker(), &traffic).await;
+    let proxy = Proxy::start(&database.config.url);
+    let settings = settings(&through(&proxy, &database)) + &small_batches(&topic, STATIC, 50);
+    let begin = Instant::now();
+    let mut struck = [0; Step::ALL.len()];
+    for kill in 0..kills {
+        let which = kill as usize % Step::ALL.len();
+        let service = Service::start(&settings);
+        let pid = service.pid();
+        // Two answers to claims come before a partition's first check.
+        let later = if Step::ALL[which] == Step::AfterCheck { 6 } else { 0 };
+        proxy.arm(Step::ALL[which], later + kill % 5, Then::Cut, move || {
+            signal(pid, Signal::KILL);
+        });
+        proxy.wait_until_struck();
+        service.kill();
+        struck[which] += 1;
+    }
+    let service = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
+    assert_exact(&database.store, &traffic).await;
+    assert!(service.terminate().0.success());
+    let by_step: Vec<_> = Step::ALL.iter().zip(struck).collect();
+    eprintln!(
+        "{kills} kills {by_step:?}: {} events produced and stored, 0 lost, 0 twice, in {:.0} s",
+        traffic.events.len(),
+        begin.elapsed().as_secs_f64()
+    );
+}
+
+/// The server did what it was asked, and nobody heard of it.
+#[tokio::test]
+async fn an_answer_that_is_lost_changes_nothing() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(100, 3.0, 1.0, 32);
+    let topic = topic_of(broker(), &traffic).await;
+    let proxy = Proxy::start(&database.config.url);
+    let settings = settings(&through(&proxy, &database)) + &small_batches(&topic, STATIC, 100);
+    let service = Service::start(&settings);
+    for step in [Step::AfterInsert, Step::AfterIntent, Step::BeforeCommit, Step::DuringInsert] {
+        proxy.arm(step, 5, Then::Cut, || {});
+        proxy.wait_until_struck();
+    }
+    wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
+    assert_exact(&database.store, &traffic).await;
+    assert!(service.metric("keywatch_store_retries_total") >= 4.0);
+    assert!(service.terminate().0.success());
+}
+
+/// Paused until another process has its partitions and has stored all that it had begun; then
+/// it goes on where it was.
+async fn paused_at(step: Step, seed: u64) {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(100, 4.0, 2.0, seed);
+    let topic = topic_of(broker(), &traffic).await;
+    let proxy = Proxy::start(&database.config.url);
+    let source = small_batches(&topic, SOON, 100);
+    let paused = Service::start(&(settings(&through(&proxy, &database)) + &source));
+    let pid = paused.pid();
+    proxy.arm(step, 20, Then::PassOn, move || signal(pid, Signal::STOP));
+    proxy.wait_until_struck();
+
+    let source = source.replace("= 100\n", "= 130\n");
+    let other = Service::start(&(settings(&database.config) + &source));
+    wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
+    signal(paused.pid(), Signal::CONT);
+    paused.wait_for_log("another process has taken over");
+    assert!(paused.metric("keywatch_abandoned_batches_total") >= 1.0);
+    assert_exact(&database.store, &traffic).await;
+    assert!(paused.terminate().0.success());
+    assert!(other.terminate().0.success());
+    assert_exact(&database.store, &traffic).await;
+}
+
+#[tokio::test]
+async fn a_process_paused_before_its_claim_is_looked_up_stores_nothing_more() {
+    paused_at(Step::AfterIntent, 33).await;
+}
+
+#[tokio::test]
+async fn a_process_paused_after_its_claim_was_looked_up_stores_nothing_twice() {
+    paused_at(Step::AfterCheck, 34).await;
+}
+
+#[tokio::test]
+async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(100, 3.0, 1.0, 35);
+    let topic = topic_of(broker(), &traffic).await;
+    let settings = settings(&database.config) + &small_batches(&topic, SOON, 100);
+    let total = traffic.events.len();
+    let mut members = vec![Service::start(&settings)];
+    wait_for_rows(&database.store, "access_events", total / 20).await;
+    members.extend([Service::start(&settings), Service::start(&settings)]);
+    for (round, part) in [2, 3, 4, 5].into_iter().enumerate() {
+        wait_for_rows(&database.store, "access_events", total * part / 20).await;
+        let leaving = members.remove(0);
+        if round % 2 == 0 {
+            let (status, log) = leaving.terminate();
+            assert!(status.success(), "{status}\n{log}");
+        } else {
+            leaving.kill();
+        }
+        members.push(Service::start(&settings));
+    }
+    wait_for_rows(&database.store, "access_events", total).await;
+    assert_exact(&database.store, &traffic).await;
+    let claims = lines(&database.store, "SELECT count() FROM partition_owners").await;
+    eprintln!("{total} events, {} ownerships of {PARTITIONS} partitions", claims[0]);
+}
+
+/// Other records at the same offsets, while the service is away and while it runs.
+#[tokio::test]
+async fn a_topic_made_again_under_its_name_is_stored_from_its_begin() {
+    let database = unmigrated().await;
+    let broker = broker();
+    let topic = unique("again");
+    let settings = settings(&database.config) + &small_batches(&topic, SOON, 100);
+    let mut all = Traffic { events: Vec::new() };
+    let mut running = None;
+    for (seed, rate, stays) in [(36, 0.03, false), (37, 0.05, true), (38, 0.02, true)] {
+        let mut traffic = Traffic::generated(50, 1.0, rate, seed);
+        for event in &mut traffic.events {
+            let id = format!("{seed}-{}", event["request_id"].as_str().unwrap());
+            event["request_id"] = id.into();
+        }
+        broker.create_topic(&topic, PARTITIONS).await;
+        produce(broker, &topic, &traffic);
+        all = all.joined(traffic);
+        let service = running.take().unwrap_or_else(|| Service::start(&settings));
+        wait_for_rows(&database.store, "access_events", all.events.len()).await;
+        if stays {
+            running = Some(service);
+        } else {
+            assert!(service.terminate().0.success());
+        }
+        broker.delete_topic(&topic).await;
+    }
+    assert_exact(&database.store, &all).await;
+}

@@ -1,0 +1,223 @@
+//! Stands between the service and ClickHouse, sees which step of a batch a request is, and
+//! strikes at exactly that point: so that the product needs no switches for it.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A point in the life of a batch, as its requests and answers show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    BeforeIntent,
+    AfterIntent,
+    DuringInsert,
+    /// The claim was looked up, and the end of the insert is not sent.
+    AfterCheck,
+    AfterInsert,
+    BeforeCommit,
+}
+
+impl Step {
+    pub const ALL: [Self; 6] = [
+        Self::BeforeIntent,
+        Self::AfterIntent,
+        Self::DuringInsert,
+        Self::AfterCheck,
+        Self::AfterInsert,
+        Self::BeforeCommit,
+    ];
+}
+
+/// What happens at the step.
+type Strike = Box<dyn FnOnce() + Send>;
+
+/// Whether what came is passed on after a strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    PassOn,
+    Cut,
+}
+
+struct Armed {
+    step: Step,
+    /// Strikes at the time after so many.
+    after: u32,
+    then: Then,
+    strike: Strike,
+}
+
+#[derive(Default)]
+struct Trap {
+    armed: Mutex<Option<Armed>>,
+    sprung: Condvar,
+}
+
+pub struct Proxy {
+    pub url: String,
+    trap: Arc<Trap>,
+}
+
+impl Proxy {
+    /// To the ClickHouse at `url`. Its threads end with the process.
+    pub fn start(url: &str) -> Self {
+        let upstream = url.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let trap = Arc::<Trap>::default();
+        let shared = Arc::clone(&trap);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // Down at present: the client sees its connection closed.
+                let Ok(server) = TcpStream::connect(&upstream) else { continue };
+                Connection::start(client, server, &shared);
+            }
+        });
+        Self { url, trap }
+    }
+
+    /// The `after`th time from now that `step` is reached, `strike` is called.
+    pub fn arm(&self, step: Step, after: u32, then: Then, strike: impl FnOnce() + Send + 'static) {
+        let strike = Box::new(strike);
+        *self.trap.armed.lock().unwrap() = Some(Armed { step, after, then, strike });
+    }
+
+    pub fn wait_until_struck(&self) {
+        let armed = self.trap.armed.lock().unwrap();
+        let waited = self.trap.sprung.wait_timeout_while(armed, DEADLINE, |armed| armed.is_some());
+        let (armed, _) = waited.unwrap();
+        assert!(armed.is_none(), "never reached: {:?}", armed.as_ref().map(|armed| armed.step));
+    }
+}
+
+impl Trap {
+    fn reach(&self, step: Step) -> Then {
+        let mut armed = self.armed.lock().unwrap();
+        match &mut *armed {
+            Some(trap) if trap.step == step && trap.after == 0 => {}
+            Some(trap) if trap.step == step => {
+                trap.after -= 1;
+                return Then::PassOn;
+            }
+            _ => return Then::PassOn,
+        }
+        let Some(trap) = armed.take() else { return Then::PassOn };
+        (trap.strike)();
+        self.sprung.notify_all();
+        trap.then
+    }
+}
+
+/// What the request on a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Intent,
+    Insert,
+    Check,
+    Done,
+    Other,
+}
+
+impl Request {
+    fn of_head(head: &str) -> Self {
+        let is_insert_into = |table: &str| head.contains(&format!("INSERT+INTO+%60{table}%60"));
+        let is_of_state = |state: &str| head.contains(&format!("%2F{state}"));
+        match () {
+            () if is_insert_into("ingest_batches") && is_of_state("Intent") => Self::Intent,
+            () if is_insert_into("ingest_batches") && is_of_state("Done") => Self::Done,
+            () if is_insert_into("access_events") => Self::Insert,
+            () => Self::Other,
+        }
+    }
+
+    const fn answered(self) -> Option<Step> {
+        match self {
+            Self::Intent => Some(Step::AfterIntent),
+            Self::Insert => Some(Step::AfterInsert),
+            Self::Check => Some(Step::AfterCheck),
+            Self::Done => Some(Step::BeforeCommit),
+            Self::Other => None,
+        }
+    }
+}
+
+struct Connection {
+    request: Mutex<Request>,
+    trap: Arc<Trap>,
+}
+
+impl Connection {
+    fn start(client: TcpStream, server: TcpStream, trap: &Arc<Trap>) {
+        let connection =
+            Arc::new(Self { request: Mutex::new(Request::Other), trap: Arc::clone(trap) });
+        let (there, back) = (Arc::clone(&connection), connection);
+        let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || copy(from, to, |bytes| there.asked(bytes)));
+        thread::spawn(move || copy(server, client, |_| back.answered()));
+    }
+
+    fn asked(&self, bytes: &[u8]) -> Pass {
+        let text = String::from_utf8_lossy(bytes);
+        let mut request = self.request.lock().unwrap();
+        if text.starts_with("POST ") {
+            *request = Request::of_head(&text);
+        }
+        if text.contains("FROM partition_owners") {
+            *request = Request::Check;
+        }
+        let step = match *request {
+            Request::Intent => Step::BeforeIntent,
+            Request::Insert => Step::DuringInsert,
+            _ => return Pass::All,
+        };
+        match self.trap.reach(step) {
+            Then::PassOn => Pass::All,
+            Then::Cut if step == Step::DuringInsert => Pass::HalfThenCut,
+            Then::Cut => Pass::Cut,
+        }
+    }
+
+    fn answered(&self) -> Pass {
+        let request = std::mem::replace(&mut *self.request.lock().unwrap(), Request::Other);
+        match request.answered().map(|step| self.trap.reach(step)) {
+            Some(Then::Cut) => Pass::Cut,
+            _ => Pass::All,
+        }
+    }
+}
+
+enum Pass {
+    All,
+    HalfThenCut,
+    Cut,
+}
+
+/// The head stays whole: half a head ends the embedded ClickHouse.
+fn half_of_body(bytes: &[u8]) -> &[u8] {
+    let end_of_head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+    &bytes[..end_of_head + (bytes.len() - end_of_head) / 2]
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, mut judge: impl FnMut(&[u8]) -> Pass) {
+    let mut buffer = vec![0; 64 << 10];
+    let mut pass = || -> io::Result<()> {
+        loop {
+            let count = from.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            match judge(&buffer[..count]) {
+                Pass::All => to.write_all(&buffer[..count])?,
+                Pass::HalfThenCut => return to.write_all(half_of_body(&buffer[..count])),
+                Pass::Cut => return Ok(()),
+            }
+        }
+    };
+    // Whoever closed or broke it, the other side sees it closed.
+    let _ = pass();
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
