@@ -64,12 +64,11 @@ fn words(path: &str) -> impl Iterator<Item = &str> {
         let is_start =
             |at: usize| bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase();
         let mut from = 0;
-        (1..=piece.len()).filter_map(move |at| {
-            (at == bytes.len() || is_start(at)).then(|| {
-                let word = &piece[from..at];
-                from = at;
-                word
-            })
+        let ends = (1..=piece.len()).filter(move |at| *at == bytes.len() || is_start(*at));
+        ends.map(move |end| {
+            let word = &piece[from..end];
+            from = end;
+            word
         })
     })
 }
