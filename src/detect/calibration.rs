@@ -116,7 +116,7 @@ impl Tail {
         let (from, to) = (self.base as usize, (limit as usize).min(SCORES));
         (from..to.max(from)).filter_map(move |score| {
             let count = f64::from(self.counts[score]);
-            (count > 0.0).then(|| (score as f64 + 0.5 - self.base, count))
+            (count > 0.0).then_some((score as f64 + 0.5 - self.base, count))
         })
     }
 

@@ -25,7 +25,7 @@ fn ask(scene: &mut Scene, key: &str, method: &str, route: &str, start: f64, coun
     }
 }
 
-fn of<'a>(alerts: &'a [Alert], detector: DetectorId) -> Option<&'a Alert> {
+fn of(alerts: &[Alert], detector: DetectorId) -> Option<&Alert> {
     alerts.iter().find(|alert| alert.detectors.contains(&detector))
 }
 
