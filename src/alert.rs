@@ -20,6 +20,8 @@ pub enum DetectorId {
     ThrottledBurst,
     #[serde(rename = "auth.failure_burst")]
     AuthFailureBurst,
+    #[serde(rename = "auth.credential_stuffing")]
+    CredentialStuffing,
     #[serde(rename = "geo.impossible_travel")]
     ImpossibleTravel,
     #[serde(rename = "geo.new_location")]
@@ -48,16 +50,21 @@ pub enum DetectorId {
     ExpiredKeyUse,
     #[serde(rename = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
+    #[serde(rename = "lifecycle.dormant_key_use")]
+    DormantKeyUse,
+    #[serde(rename = "lifecycle.rotation_abuse")]
+    RotationAbuse,
     #[serde(rename = "monitor.blind")]
     MonitorBlind,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
         Self::AuthFailureBurst,
+        Self::CredentialStuffing,
         Self::ImpossibleTravel,
         Self::NewLocation,
         Self::NewAsn,
@@ -72,6 +79,8 @@ impl DetectorId {
         Self::RetiredKeyUse,
         Self::ExpiredKeyUse,
         Self::RevokedKeyUse,
+        Self::DormantKeyUse,
+        Self::RotationAbuse,
         Self::MonitorBlind,
     ];
 
@@ -81,6 +90,7 @@ impl DetectorId {
             Self::ErrorBurst => "rate.error_burst",
             Self::ThrottledBurst => "limit.throttled_burst",
             Self::AuthFailureBurst => "auth.failure_burst",
+            Self::CredentialStuffing => "auth.credential_stuffing",
             Self::ImpossibleTravel => "geo.impossible_travel",
             Self::NewLocation => "geo.new_location",
             Self::NewAsn => "network.new_asn",
@@ -95,6 +105,8 @@ impl DetectorId {
             Self::RetiredKeyUse => "lifecycle.retired_key_use",
             Self::ExpiredKeyUse => "lifecycle.expired_key_use",
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
+            Self::DormantKeyUse => "lifecycle.dormant_key_use",
+            Self::RotationAbuse => "lifecycle.rotation_abuse",
             Self::MonitorBlind => "monitor.blind",
         }
     }

@@ -1,7 +1,8 @@
 //! What is registered about keys: who owns them, what they may do, until when.
 
+mod read;
+
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use compact_str::CompactString;
@@ -9,6 +10,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EventTime, KeyId};
+
+pub use self::read::RegistryError;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,51 +57,18 @@ pub struct Registry {
     keys: HashMap<KeyId, RegisteredKey>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    #[error("{path}: {reason}")]
-    Read { path: String, reason: std::io::Error },
-    #[error("{path}:{line}: {reason}; expected one JSON object with a key_id a line")]
-    Parse { path: String, line: usize, reason: serde_json::Error },
-}
-
 impl Registry {
-    /// Reads one JSON object a line. A key that comes twice: the later line counts.
+    /// Reads a registry file: CSV with a header line when its name ends in `.csv`, otherwise
+    /// one JSON object a line. A key that comes twice: the later line counts.
     ///
     /// # Errors
-    /// An unreadable file, or a line that is no registration, by number.
+    /// An unreadable file, or a line that is no registration, by number and field.
     pub fn read(path: &Path) -> Result<Self, RegistryError> {
-        let name = || path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|reason| RegistryError::Read { path: name(), reason })?;
-        let mut keys = HashMap::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let key: RegisteredKey = serde_json::from_str(line)
-                .map_err(|reason| RegistryError::Parse { path: name(), line: index + 1, reason })?;
-            keys.insert(key.key_id.clone(), key);
-        }
-        Ok(Self { keys })
+        let keys = read::read(path)?.into_iter();
+        Ok(Self { keys: keys.map(|key| (key.key_id.clone(), key)).collect() })
     }
 
     pub fn get(&self, key_id: &KeyId) -> Option<&RegisteredKey> {
         self.keys.get(key_id)
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_key_id_is_required_and_errors_name_the_line() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "{\"key_id\":\"a\"}\n\n{\"key_id\":\"b\",\"status\":\"revoked\"}\n")
-            .unwrap();
-        let registry = Registry::read(file.path()).unwrap();
-        assert_eq!(registry.get(&"b".into()).unwrap().status, KeyStatus::Revoked);
-        fs::write(file.path(), "{\"key_id\":\"a\"}\n{}\n").unwrap();
-        let error = Registry::read(file.path()).unwrap_err().to_string();
-        assert!(error.contains(":2: missing field `key_id`"), "{error}");
     }
 }

@@ -2,7 +2,12 @@
 -- limit UInt32 = 20
 SELECT
     id,
-    key_id,
+    -- The key; for an incident about a source its address, IPv4 without its prefix in IPv6.
+    multiIf(
+        latest.key_id != '', latest.key_id,
+        latest.source_ip IS NULL, '(monitor)',
+        replaceOne(toString(assumeNotNull(latest.source_ip)), '::ffff:', '')
+    ) AS about,
     severity,
     round(latest.risk, 1) AS risk,
     action,

@@ -3,9 +3,11 @@
 use crate::alert::Alert;
 use crate::config::Config;
 use crate::decode::{Decoder, Rejection};
-use crate::engine::{Counters, Engine, Quarantined};
+use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
+use crate::engine::{Engine, Quarantined};
 use crate::enrich::Enricher;
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -25,6 +27,8 @@ pub struct Processed {
     pub first_offset: i64,
     pub last_offset: i64,
     pub events: Vec<EnrichedEvent>,
+    /// Events among these that had come before, by position, in order.
+    pub redelivered: Vec<RecordPosition>,
     /// Those of the events that were not judged.
     pub quarantined: Vec<Quarantined>,
     pub rejections: Vec<Rejection>,
@@ -55,19 +59,21 @@ impl Core {
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
             events,
+            redelivered: self.engine.redelivered().to_vec(),
             quarantined: self.engine.take_quarantined(),
             rejections: decoded.rejections,
             alerts,
         }
     }
 
-    pub fn counters(&self) -> Counters {
-        self.engine.counters()
-    }
-
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.engine.keys()
+    }
+
+    /// What the scores were like in the shard of files, and the thresholds they were held to.
+    pub fn calibration(&self) -> Option<(&Calibration, Thresholds)> {
+        self.engine.calibration(ShardId::Shared)
     }
 
     /// Reads location databases again that were replaced; keeps the old ones on failure.

@@ -67,10 +67,19 @@ impl Label {
         same_key && time >= self.start && time <= self.end.plus_seconds(AFTERMATH_SECONDS)
     }
 
-    /// Whether the alert names this attack by one of the detectors that count.
-    pub fn is_found_by(&self, alert: &Alert) -> bool {
-        self.covers(alert)
-            && (self.detectors.is_empty()
-                || alert.detectors.iter().any(|d| self.detectors.iter().any(|l| l == d.as_str())))
+    /// Whether the alert names one of the detectors that count.
+    pub fn is_named_by(&self, alert: &Alert) -> bool {
+        self.detectors.is_empty()
+            || alert.detectors.iter().any(|d| self.detectors.iter().any(|l| l == d.as_str()))
+    }
+
+    pub fn lasts_at(&self, time: EventTime) -> bool {
+        self.start <= time && time <= self.end
+    }
+
+    /// The attack with what comes before and after it, to see it against the usual.
+    pub fn surroundings(&self) -> (EventTime, EventTime) {
+        let context = self.end.seconds_since(self.start).clamp(1_800.0, 86_400.0);
+        (self.start.plus_seconds(-context), self.end.plus_seconds(context / 2.0))
     }
 }

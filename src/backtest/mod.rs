@@ -2,20 +2,26 @@
 //!
 //! Deterministic: the same files, configuration and databases give the same bytes.
 
+mod cases;
 pub mod labels;
+mod matches;
+pub mod page;
+mod promise;
 pub mod report;
+mod span;
+mod tally;
+mod timeline;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::alert::Alert;
-use crate::app::{AppError, Core, Processed};
+use crate::app::{AppError, Core};
 use crate::config::Config;
-use crate::event::{EventTime, KeyId};
 use crate::source::{BatchLimits, FileProgress, FileReader};
 
 use self::labels::Label;
-use self::report::{Report, RequestTimes, Volume};
+use self::report::Report;
+use self::tally::Tally;
 
 /// What a run gave.
 pub struct Outcome {
@@ -24,9 +30,6 @@ pub struct Outcome {
     /// The first few rejections, for the person at the terminal.
     pub rejections: Vec<String>,
 }
-
-/// Rejections kept to be shown.
-const SHOWN_REJECTIONS: usize = 5;
 
 /// Runs `inputs` through the core, in the order given.
 ///
@@ -47,74 +50,14 @@ pub fn run(
     let mut alerts = Vec::new();
     for batch in reader.by_ref() {
         let mut processed = core.process(&batch?, None);
-        alerts.append(&mut processed.alerts);
         tally.add(&processed);
+        alerts.append(&mut processed.alerts);
         on_progress(&progress);
     }
-    let volume = tally.volume(&core);
-    let report = report::measure(volume, tally.span, &alerts, labels, &tally.requests);
-    Ok(Outcome { alerts, report, rejections: tally.rejections })
-}
-
-/// Counts what goes through.
-struct Tally<'a> {
-    labels: &'a [Label],
-    by_key: HashMap<&'a KeyId, Vec<usize>>,
-    requests: RequestTimes,
-    span: Option<(EventTime, EventTime)>,
-    events: u64,
-    rejected: u64,
-    rejections: Vec<String>,
-}
-
-impl<'a> Tally<'a> {
-    fn new(labels: &'a [Label]) -> Self {
-        let mut by_key: HashMap<&KeyId, Vec<usize>> = HashMap::new();
-        for (index, label) in labels.iter().enumerate() {
-            if let Some(key) = &label.key_id {
-                by_key.entry(key).or_default().push(index);
-            }
-        }
-        Self {
-            labels,
-            by_key,
-            requests: vec![Vec::new(); labels.len()],
-            span: None,
-            events: 0,
-            rejected: 0,
-            rejections: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, processed: &Processed) {
-        self.events += processed.events.len() as u64;
-        self.rejected += processed.rejections.len() as u64;
-        let room = SHOWN_REJECTIONS.saturating_sub(self.rejections.len());
-        self.rejections.extend(processed.rejections.iter().take(room).map(|rejection| {
-            let (topic, line) = (&processed.partition.topic, rejection.position.offset);
-            format!("{topic}:{line}: {}: {}", rejection.reason, rejection.detail)
-        }));
-        for enriched in &processed.events {
-            let time = enriched.event.time;
-            let (first, last) = self.span.unwrap_or((time, time));
-            self.span = Some((first.min(time), last.max(time)));
-            for &index in self.by_key.get(&enriched.event.key_id).into_iter().flatten() {
-                let label = &self.labels[index];
-                if label.start <= time && time <= label.end {
-                    self.requests[index].push(time);
-                }
-            }
-        }
-    }
-
-    fn volume(&self, core: &Core) -> Volume {
-        let seconds = self.span.map_or(0.0, |(first, last)| last.seconds_since(first));
-        Volume {
-            events: self.events,
-            rejections: self.rejected,
-            redelivered: core.counters().redelivered,
-            keys: core.keys(),
-            days: seconds / 86_400.0,
-        }
-    }
+    let (observed, rejections) = tally.finish(core.keys());
+    let mut report = report::measure(&observed, &alerts, labels);
+    report.calibration = core.calibration().map(|(calibration, thresholds)| {
+        promise::compare(calibration, &thresholds, &report.detectors, !labels.is_empty())
+    });
+    Ok(Outcome { alerts, report, rejections })
 }

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::cases::{self, AttackCase, IncidentCase};
 use super::labels::Label;
-use crate::alert::{Alert, AlertType, Severity};
+use super::matches::Matches;
+use super::tally::Observed;
+use crate::alert::{Alert, AlertType, DetectorId, Severity};
 use crate::event::EventTime;
 
 /// Volume of what was read.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Volume {
+    /// Each event once, however often it came.
     pub events: u64,
     pub rejections: u64,
+    /// Records that had come before; not among the events.
     pub redelivered: u64,
     pub keys: usize,
     /// Days from the first event to the last.
@@ -20,16 +25,27 @@ pub struct Volume {
 }
 
 /// All figures of one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub volume: Volume,
     pub first_event_time: Option<EventTime>,
     pub last_event_time: Option<EventTime>,
+    pub labels: usize,
     pub incidents: usize,
     /// Incidents by their highest severity.
     pub incidents_by_severity: BTreeMap<Severity, usize>,
     /// One entry a severity: alerts of that severity and above are counted.
     pub at_severity: Vec<AtSeverity>,
+    /// What opened the incidents, most first.
+    pub detectors: Vec<DetectorFigures>,
+    /// When and how severe, in order of time.
+    pub incident_times: Vec<IncidentTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Vec<Calibration>>,
+    /// The attacks that were missed or found latest, worst first.
+    pub worst_attacks: Vec<AttackCase>,
+    /// The incidents of highest risk; false ones only when there are labels.
+    pub worst_incidents: Vec<IncidentCase>,
 }
 
 /// Figures that count alerts of at least this severity.
@@ -57,6 +73,33 @@ pub struct KindFigures {
     pub requests_to_detect: Option<Quantiles>,
 }
 
+/// Incidents that this detector opened. Without labels all of them count as false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DetectorFigures {
+    pub detector: DetectorId,
+    pub true_incidents: usize,
+    pub false_incidents: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct IncidentTime {
+    pub opened: EventTime,
+    /// The highest it reached.
+    pub severity: Severity,
+}
+
+/// Promised against measured, of one family of detectors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Calibration {
+    pub family: String,
+    /// False alerts in the whole run.
+    pub promised: f64,
+    /// Incidents of this family; with labels the false ones.
+    pub measured: f64,
+    /// Promised tail probability, and the share of key-hours that was beyond it.
+    pub points: Vec<(f64, f64)>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Quantiles {
     pub median: f64,
@@ -74,70 +117,82 @@ impl Quantiles {
     }
 }
 
-/// The requests of each label's key within the label's time, by event time.
-pub type RequestTimes = Vec<Vec<EventTime>>;
-
 pub const SEVERITIES: [Severity; 4] =
     [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
 
-/// Measures alerts against labels.
-pub fn measure(
-    volume: Volume,
-    span: Option<(EventTime, EventTime)>,
-    alerts: &[Alert],
-    labels: &[Label],
-    requests: &RequestTimes,
-) -> Report {
-    let incidents = highest_severity(alerts);
+/// Measures alerts against labels. `alerts` in the order in which they were made.
+pub fn measure(observed: &Observed, alerts: &[Alert], labels: &[Label]) -> Report {
+    let matches = Matches::new(alerts, labels);
+    let incident_times = incident_times(alerts);
     let mut incidents_by_severity = BTreeMap::new();
-    for severity in incidents.values() {
-        *incidents_by_severity.entry(*severity).or_default() += 1;
+    for incident in &incident_times {
+        *incidents_by_severity.entry(incident.severity).or_default() += 1;
     }
-    let at_severity = SEVERITIES
-        .into_iter()
-        .map(|severity| at_severity(severity, volume, alerts, labels, requests))
-        .collect();
+    let at = |severity| at_severity(severity, &matches, observed, labels);
     Report {
-        volume,
-        first_event_time: span.map(|(first, _)| first),
-        last_event_time: span.map(|(_, last)| last),
-        incidents: incidents.len(),
+        volume: observed.volume,
+        first_event_time: observed.span.map(|(first, _)| first),
+        last_event_time: observed.span.map(|(_, last)| last),
+        labels: labels.len(),
+        incidents: incident_times.len(),
         incidents_by_severity,
-        at_severity,
+        at_severity: SEVERITIES.into_iter().map(at).collect(),
+        detectors: detectors(&matches),
+        incident_times,
+        calibration: None,
+        worst_attacks: cases::worst_attacks(&matches, observed, labels),
+        worst_incidents: cases::worst_incidents(&matches, observed),
     }
 }
 
-fn highest_severity(alerts: &[Alert]) -> BTreeMap<&str, Severity> {
-    let mut highest = BTreeMap::new();
+fn incident_times(alerts: &[Alert]) -> Vec<IncidentTime> {
+    let mut incidents: BTreeMap<&str, IncidentTime> = BTreeMap::new();
     for alert in alerts {
-        let severity = highest.entry(alert.id.as_str()).or_insert(alert.severity);
-        *severity = (*severity).max(alert.severity);
+        let this = IncidentTime { opened: alert.detected_event_time, severity: alert.severity };
+        let incident = incidents.entry(&alert.id).or_insert(this);
+        incident.severity = incident.severity.max(alert.severity);
     }
-    highest
+    let mut times: Vec<IncidentTime> = incidents.into_values().collect();
+    times.sort_unstable();
+    times
+}
+
+fn detectors(matches: &Matches<'_>) -> Vec<DetectorFigures> {
+    let true_ids: BTreeSet<&str> =
+        matches.alerts.iter().filter(|j| j.is_true).map(|j| j.alert.id.as_str()).collect();
+    let mut counts: BTreeMap<DetectorId, DetectorFigures> = BTreeMap::new();
+    let opened = matches.alerts.iter().filter(|j| j.alert.alert_type == AlertType::Opened);
+    for alert in opened.map(|judged| judged.alert) {
+        let Some(&detector) = alert.detectors.first() else { continue };
+        let none = DetectorFigures { detector, true_incidents: 0, false_incidents: 0 };
+        let figures = counts.entry(detector).or_insert(none);
+        if true_ids.contains(alert.id.as_str()) {
+            figures.true_incidents += 1;
+        } else {
+            figures.false_incidents += 1;
+        }
+    }
+    let mut figures: Vec<DetectorFigures> = counts.into_values().collect();
+    figures.sort_by_key(|f| std::cmp::Reverse(f.true_incidents + f.false_incidents));
+    figures
 }
 
 fn at_severity(
     severity: Severity,
-    volume: Volume,
-    alerts: &[Alert],
+    matches: &Matches<'_>,
+    observed: &Observed,
     labels: &[Label],
-    requests: &RequestTimes,
 ) -> AtSeverity {
-    let counted: Vec<&Alert> = alerts
-        .iter()
-        .filter(|a| a.severity >= severity && a.alert_type != AlertType::Resolved)
-        .collect();
-    let true_ids: BTreeSet<&str> = counted
-        .iter()
-        .filter(|alert| labels.iter().any(|label| label.covers(alert)))
-        .map(|alert| alert.id.as_str())
-        .collect();
-    let all_ids: BTreeSet<&str> = counted.iter().map(|alert| alert.id.as_str()).collect();
-    let kinds = kinds(&counted, labels, requests);
+    let id = |judged: super::matches::Judged<'_>| judged.alert.id.clone();
+    let all_ids: BTreeSet<String> = matches.at_least(severity).map(id).collect();
+    let true_ids: BTreeSet<String> =
+        matches.at_least(severity).filter(|judged| judged.is_true).map(id).collect();
+    let kinds = kinds(severity, matches, observed, labels);
     let found = kinds.values().map(|kind| kind.found).sum();
     let false_incidents = all_ids.len() - true_ids.len();
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let key_days = (volume.keys as f64 * volume.days).max(f64::MIN_POSITIVE);
+    let key_days = observed.volume.keys as f64 * observed.volume.days;
+    let per_key_day = if key_days > 0.0 { false_incidents as f64 / key_days } else { 0.0 };
     AtSeverity {
         severity,
         labels: labels.len(),
@@ -146,35 +201,33 @@ fn at_severity(
         true_incidents: true_ids.len(),
         false_incidents,
         precision: share(true_ids.len(), all_ids.len()),
-        false_alerts_per_1000_key_days: false_incidents as f64 / key_days * 1_000.0,
+        false_alerts_per_1000_key_days: per_key_day * 1_000.0,
         kinds,
     }
 }
 
 fn kinds(
-    alerts: &[&Alert],
+    severity: Severity,
+    matches: &Matches<'_>,
+    observed: &Observed,
     labels: &[Label],
-    requests: &RequestTimes,
 ) -> BTreeMap<String, KindFigures> {
     let mut kinds: BTreeMap<String, (KindFigures, Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    for (label, times) in labels.iter().zip(requests) {
-        let (figures, seconds, counts) = kinds.entry(label.kind.clone()).or_default();
+    for (index, label) in labels.iter().enumerate() {
+        let (figures, seconds, requests) = kinds.entry(label.kind.clone()).or_default();
         figures.labels += 1;
-        let first = alerts
-            .iter()
-            .filter(|alert| label.is_found_by(alert))
-            .map(|alert| alert.detected_event_time)
-            .min();
-        if let Some(time) = first {
-            figures.found += 1;
-            seconds.push(time.seconds_since(label.start));
-            counts.push(times.iter().filter(|t| **t <= time).count() as f64);
+        let Some(found) = matches.found(index, severity) else { continue };
+        figures.found += 1;
+        seconds.push(found.seconds_since(label.start));
+        if label.key_id.is_some() {
+            let times = &observed.attack_requests[index];
+            requests.push(times.iter().filter(|time| **time <= found).count() as f64);
         }
     }
-    let finish = |(mut figures, seconds, counts): (KindFigures, Vec<f64>, Vec<f64>)| {
+    let finish = |(mut figures, seconds, requests): (KindFigures, Vec<f64>, Vec<f64>)| {
         figures.recall = figures.found as f64 / figures.labels as f64;
         figures.seconds_to_detect = Quantiles::of(seconds);
-        figures.requests_to_detect = Quantiles::of(counts);
+        figures.requests_to_detect = Quantiles::of(requests);
         figures
     };
     kinds.into_iter().map(|(kind, parts)| (kind, finish(parts))).collect()

@@ -10,16 +10,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, load_config};
 use crate::alert::Alert;
-use crate::backtest::{self, Outcome, labels, report::Report};
+use crate::backtest::{self, Outcome, labels, page, report::Report};
 use crate::config::Config;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   keywatch backtest --input access.jsonl --alerts alerts.jsonl
   keywatch backtest --input day1.jsonl.gz day2.jsonl.zst --geo-city city.mmdb --geo-asn asn.csv
-  keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.json")]
+  keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.html --report report.json")]
 pub struct Args {
-    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst
+    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Log format, instead of the configuration's
@@ -31,8 +31,8 @@ pub struct Args {
     /// AS databases (.mmdb or .csv), instead of the configuration's
     #[arg(long, num_args = 1.., value_name = "FILE")]
     geo_asn: Vec<PathBuf>,
-    /// The key registry, one JSON object a line, instead of the configuration's
-    #[arg(long, value_name = "K.jsonl")]
+    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
+    #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -42,13 +42,15 @@ pub struct Args {
     /// Known attacks to measure against
     #[arg(long, value_name = "L.jsonl")]
     labels: Option<PathBuf>,
-    /// Write the figures here as JSON
-    #[arg(long, value_name = "OUT.json")]
-    report: Option<PathBuf>,
+    /// Write the figures here, as a page or as JSON by the name's end; may be given twice
+    #[arg(long, value_name = "OUT.{html,json}")]
+    report: Vec<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = configure(args)?;
+    let reports = args.report.iter().map(|path| Ok((path, format_of(path)?)));
+    let reports: Vec<(&PathBuf, Format)> = reports.collect::<Result<_, CommandError>>()?;
     let labels = match &args.labels {
         Some(path) => labels::read(path).map_err(|error| CommandError::Usage(anyhow!(error)))?,
         None => Vec::new(),
@@ -64,8 +66,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(path) = &args.alerts {
         write_alerts(path, &outcome.alerts)?;
     }
-    if let Some(path) = &args.report {
-        write_report(path, &outcome.report)?;
+    for (path, format) in reports {
+        write_report(path, format, &outcome.report)?;
     }
     summarize(&outcome, begin.elapsed().as_secs_f64());
     Ok(())
@@ -112,11 +114,33 @@ fn write_alerts(path: &Path, alerts: &[Alert]) -> anyhow::Result<()> {
     out.flush().with_context(context)
 }
 
-fn write_report(path: &Path, report: &Report) -> anyhow::Result<()> {
+#[derive(Clone, Copy)]
+enum Format {
+    Html,
+    Json,
+}
+
+/// Asked before the long work, so that a mistyped name costs nothing.
+fn format_of(path: &Path) -> Result<Format, CommandError> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("html" | "htm") => Ok(Format::Html),
+        Some("json") => Ok(Format::Json),
+        _ => Err(CommandError::Usage(anyhow!(
+            "--report {}: the name must end in .html (a page to read) or .json (all figures)",
+            path.display()
+        ))),
+    }
+}
+
+fn write_report(path: &Path, format: Format, report: &Report) -> anyhow::Result<()> {
     let context = || format!("cannot write the report to {}", path.display());
-    let mut out = BufWriter::new(File::create(path).with_context(context)?);
-    serde_json::to_writer_pretty(&mut out, report).with_context(context)?;
-    out.write_all(b"\n").and_then(|()| out.flush()).with_context(context)
+    let mut text = match format {
+        Format::Html => page::render(report),
+        Format::Json => serde_json::to_string_pretty(report).with_context(context)?,
+    };
+    text.push('\n');
+    std::fs::write(path, text).with_context(context)
 }
 
 /// A few lines for the person at the terminal; on standard error, so that alerts on

@@ -11,7 +11,7 @@ pub struct DetectConfig {
     pub expected_false_alerts_per_week: f64,
     /// Signed client times further from the server's than this are stale.
     pub validity_window_seconds: f64,
-    /// The key registry: one JSON object a line ([`crate::registry`]). Without it no rules are judged.
+    /// The key registry, CSV or JSON lines ([`crate::registry`]). Without it no rules are judged.
     pub registry_file: Option<PathBuf>,
     /// Profiles kept in memory at most.
     pub max_keys: usize,

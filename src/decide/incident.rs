@@ -1,18 +1,23 @@
-//! An open incident of one key: its evidence so far, and how it is told.
+//! An open incident of one subject: its evidence so far, and how it is told.
+
+use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
 use super::policy::{Policy, Verdict};
+use super::subject::{Occurrence, Subject};
 use super::{MODEL_VERSION, Moment, position};
 use crate::alert::{Action, Alert, AlertType, DetectorId, Evidence};
 use crate::detect::Signal;
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EventTime, KeyId, PartitionId};
 
 #[derive(Debug)]
 pub struct Incident {
     id: String,
-    key_id: KeyId,
+    subject: Subject,
     tenant: Option<String>,
+    source_ip: Option<IpAddr>,
+    affected_keys: Vec<KeyId>,
     partition: PartitionId,
     revision: u32,
     /// Strongest first, one for each detector.
@@ -33,33 +38,47 @@ struct Finding {
 }
 
 impl Incident {
-    pub fn open(enriched: &EnrichedEvent, detector: DetectorId, partition: &PartitionId) -> Self {
-        let event = &enriched.event;
+    pub fn open(
+        subject: &Subject,
+        occurrence: Occurrence<'_>,
+        detector: DetectorId,
+        partition: &PartitionId,
+    ) -> Self {
+        let Occurrence { time, offset, .. } = occurrence;
         Self {
-            id: incident_id(&event.key_id, event.time, detector),
-            key_id: event.key_id.clone(),
-            tenant: event.tenant.as_ref().map(ToString::to_string),
+            id: incident_id(subject, time, detector),
+            subject: subject.clone(),
+            tenant: occurrence.tenant.map(ToString::to_string),
+            source_ip: None,
+            affected_keys: Vec::new(),
             partition: partition.clone(),
             revision: 0,
             findings: Vec::new(),
             evidence: Vec::new(),
-            first_offset: enriched.position.offset,
-            last_offset: enriched.position.offset,
-            first_event_time: event.time,
-            last_event_time: event.time,
-            detected_event_time: event.time,
+            first_offset: offset,
+            last_offset: offset,
+            first_event_time: time,
+            last_event_time: time,
+            detected_event_time: time,
             revocation_requested: false,
         }
     }
 
-    /// Adds signals; a detector's stronger signal replaces its weaker one.
-    pub fn add(&mut self, enriched: &EnrichedEvent, signals: Vec<Signal>, partition: &PartitionId) {
-        self.touch(enriched, partition);
-        self.detected_event_time = enriched.event.time;
+    /// Adds signals; a detector's stronger signal replaces its weaker one, a later one an equal.
+    pub fn add(
+        &mut self,
+        occurrence: Occurrence<'_>,
+        signals: Vec<Signal>,
+        partition: &PartitionId,
+    ) {
+        self.touch(occurrence, partition);
+        self.detected_event_time = occurrence.time;
+        self.source_ip = occurrence.source_ip;
+        self.affected_keys = occurrence.affected_keys.to_vec();
         for signal in signals {
             let known = self.evidence.iter().position(|e| e.detector == signal.detector);
             if let Some(place) = known {
-                if self.evidence[place].p_value <= signal.p_value {
+                if self.evidence[place].p_value < signal.p_value {
                     continue;
                 }
                 self.evidence.remove(place);
@@ -74,16 +93,17 @@ impl Incident {
     }
 
     /// Notes that the unusual behaviour was seen in this event too.
-    pub fn touch(&mut self, enriched: &EnrichedEvent, partition: &PartitionId) {
+    pub fn touch(&mut self, occurrence: Occurrence<'_>, partition: &PartitionId) {
+        let Occurrence { time, offset, .. } = occurrence;
         if self.partition != *partition {
             // The positions of an alert name one partition: the one that spoke last.
             self.partition = partition.clone();
-            self.first_offset = enriched.position.offset;
-            self.last_offset = enriched.position.offset;
+            self.first_offset = offset;
+            self.last_offset = offset;
         }
-        self.last_event_time = self.last_event_time.max(enriched.event.time);
-        self.first_event_time = self.first_event_time.min(enriched.event.time);
-        self.last_offset = self.last_offset.max(enriched.position.offset);
+        self.last_event_time = self.last_event_time.max(time);
+        self.first_event_time = self.first_event_time.min(time);
+        self.last_offset = self.last_offset.max(offset);
     }
 
     pub fn closes_at(&self, quiet_seconds: f64) -> EventTime {
@@ -102,8 +122,8 @@ impl Incident {
         &self.partition
     }
 
-    pub fn key_id(&self) -> &KeyId {
-        &self.key_id
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     pub fn tenant(&self) -> Option<&str> {
@@ -131,9 +151,9 @@ impl Incident {
             id: self.id.clone(),
             revision: self.revision,
             alert_type,
-            key_id: Some(self.key_id.clone()),
-            source_ip: None,
-            affected_keys: Vec::new(),
+            key_id: self.subject.key_id().cloned(),
+            source_ip: self.source_ip,
+            affected_keys: self.affected_keys.clone(),
             tenant: self.tenant.clone(),
             severity: verdict.severity,
             risk: round(verdict.risk, 10.0),
@@ -156,12 +176,12 @@ impl Incident {
 
     fn title(&self) -> String {
         let headline = self.findings.first().map_or("", |finding| finding.headline.as_str());
-        format!("Key {}: {headline}", self.key_id)
+        format!("{}: {headline}", self.subject)
     }
 
     fn explanation(&self, alert_type: AlertType, verdict: &Verdict, policy: &Policy) -> String {
         let mut sentences: Vec<&str> = self.findings.iter().map(|f| f.sentence.as_str()).collect();
-        let advice = advice(verdict.action, policy.is_dry_run());
+        let advice = advice(&self.subject, verdict.action, policy.is_dry_run());
         if alert_type == AlertType::Resolved {
             sentences.push("Nothing more was seen; the incident is closed.");
         } else {
@@ -176,26 +196,40 @@ impl Incident {
     }
 }
 
-fn advice(action: Action, dry_run: bool) -> String {
+fn advice(subject: &Subject, action: Action, dry_run: bool) -> String {
+    let (thing, whom) = match subject {
+        Subject::Key(_) => ("key", "ask the key's owner"),
+        Subject::Source(_) => ("source", "block it if nobody answers for it"),
+        Subject::Monitor => ("monitor", "see that the log arrives"),
+    };
     let wanted = match action {
         Action::Observe => return "Watch it; nothing needs to be done yet.".into(),
-        Action::Notify => return "Look at it and ask the key's owner.".into(),
+        Action::Notify => return format!("Look at it and {whom}."),
         Action::Throttle => "throttled",
         Action::Suspend => "suspended until its owner answers",
         Action::Revoke => "revoked",
     };
     if dry_run {
-        format!("The key should be {wanted}; this is a dry run, nothing was done.")
+        format!("The {thing} should be {wanted}; this is a dry run, nothing was done.")
     } else {
-        format!("The key should be {wanted}.")
+        format!("The {thing} should be {wanted}.")
     }
 }
 
 /// The same log gives the same id, wherever the log was read from.
-fn incident_id(key_id: &KeyId, time: EventTime, detector: DetectorId) -> String {
+fn incident_id(subject: &Subject, time: EventTime, detector: DetectorId) -> String {
     let mut hash = Sha256::new();
-    hash.update(b"keywatch incident\0");
-    hash.update(key_id.as_bytes());
+    match subject {
+        Subject::Key(key_id) => {
+            hash.update(b"keywatch incident\0");
+            hash.update(key_id.as_bytes());
+        }
+        Subject::Source(net) => {
+            hash.update(b"keywatch source incident\0");
+            hash.update(net.to_string());
+        }
+        Subject::Monitor => hash.update(b"keywatch monitor incident\0"),
+    }
     hash.update([0]);
     hash.update(time.as_micros().to_be_bytes());
     hash.update(detector.as_str());

@@ -1,17 +1,19 @@
-//! Signals to incidents to alerts: one open incident a key, a risk, a confidence, an action.
+//! Signals to incidents to alerts: one open incident a subject, a risk, a confidence, an action.
 
 mod incident;
+mod open;
 pub mod policy;
 pub mod risk;
-
-use std::collections::{BTreeSet, HashMap};
+mod subject;
 
 use crate::alert::{Alert, AlertPosition, AlertType, DetectorId};
 use crate::detect::{MAX_SURPRISE, Signal};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
+use crate::event::{EventTime, KeyId, PartitionId};
 
 use self::incident::Incident;
+use self::open::OpenIncidents;
 pub use self::policy::Policy;
+pub use self::subject::{Occurrence, Subject};
 
 /// Version of the shipped models, named in every alert.
 pub const MODEL_VERSION: &str = "builtin-1";
@@ -31,14 +33,13 @@ pub struct Moment<'a> {
 /// All open incidents of a shard.
 #[derive(Debug, Default)]
 pub struct Decider {
-    open: HashMap<KeyId, Incident>,
-    closing: Closing,
+    open: OpenIncidents,
 }
 
 impl Decider {
-    /// The p-value that `detector` must beat to tell anything new about this key.
-    pub fn news_below(&self, key_id: &KeyId, detector: DetectorId) -> f64 {
-        let known = self.open.get(key_id).and_then(|incident| incident.score_of(detector));
+    /// The p-value that `detector` must beat to tell anything new about this subject.
+    pub fn news_below(&self, subject: &Subject, detector: DetectorId) -> f64 {
+        let known = self.open.get(subject).and_then(|incident| incident.score_of(detector));
         match known {
             None => 1.0,
             Some(score) if score >= MAX_SURPRISE => 0.0,
@@ -49,48 +50,36 @@ impl Decider {
     /// Notes that the unusual behaviour goes on, so that the incident stays open.
     pub fn keep_open(
         &mut self,
-        enriched: &EnrichedEvent,
+        subject: &Subject,
+        occurrence: Occurrence<'_>,
         partition: &PartitionId,
         policy: &Policy,
     ) {
-        let key_id = &enriched.event.key_id;
         let quiet = policy.quiet_close_seconds();
-        let Some(incident) = self.open.get_mut(key_id) else { return };
-        self.closing.remove(incident, quiet);
-        incident.touch(enriched, partition);
-        self.closing.insert(incident, quiet);
+        self.open.change(subject, None, quiet, |incident| incident.touch(occurrence, partition));
     }
 
-    /// Takes one event's signals; returns the alerts they cause.
+    /// Takes the signals of one event about one subject; returns the alerts they cause.
     pub fn consider(
         &mut self,
-        enriched: &EnrichedEvent,
+        subject: &Subject,
+        occurrence: Occurrence<'_>,
         signals: Vec<Signal>,
         moment: Moment<'_>,
         policy: &mut Policy,
     ) -> Vec<Alert> {
-        if signals.is_empty() {
+        let Some(strongest) = signals.first().map(|signal| signal.detector) else {
             return Vec::new();
-        }
-        let key_id = &enriched.event.key_id;
-        let quiet = policy.quiet_close_seconds();
-        let is_new = !self.open.contains_key(key_id);
-        let incident = self
-            .open
-            .entry(key_id.clone())
-            .or_insert_with(|| Incident::open(enriched, signals[0].detector, moment.partition));
-        self.closing.remove(incident, quiet);
-        incident.add(enriched, signals, moment.partition);
-        self.closing.insert(incident, quiet);
-
+        };
+        let is_new = self.open.get(subject).is_none();
         let alert_type = if is_new { AlertType::Opened } else { AlertType::Updated };
-        let verdict = policy.judge(incident);
-        let mut alerts = vec![incident.revise(alert_type, &verdict, policy, moment)];
-        if policy.requests_revocation(incident, &verdict, enriched.event.time) {
-            incident.mark_revocation_requested();
-            alerts.push(incident.revise(AlertType::RevocationRequested, &verdict, policy, moment));
-        }
-        alerts
+        let new = is_new.then(|| Incident::open(subject, occurrence, strongest, moment.partition));
+        let quiet = policy.quiet_close_seconds();
+        let alerts = self.open.change(subject, new, quiet, |incident| {
+            incident.add(occurrence, signals, moment.partition);
+            tell(incident, alert_type, occurrence.time, moment, policy)
+        });
+        alerts.unwrap_or_default()
     }
 
     /// Closes the incidents of the moment's partition that have been quiet long enough at
@@ -102,63 +91,59 @@ impl Decider {
         policy: &Policy,
     ) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        while let Some(key_id) = self.closing.pop_due(moment.partition, watermark) {
-            alerts.extend(self.resolve(&key_id, moment, policy));
+        while let Some(subject) = self.open.next_due(moment.partition, watermark) {
+            alerts.extend(self.resolve(&subject, moment, policy));
         }
         alerts
     }
 
     /// Closes the incident of `key_id` if it was quiet long enough at `time`: its partition may
     /// be one that says no more, like a file that has ended.
-    pub fn close_stale(
+    pub fn close_stale_key(
         &mut self,
         key_id: &KeyId,
         time: EventTime,
         moment: Moment<'_>,
         policy: &Policy,
-    ) -> Vec<Alert> {
-        let quiet = policy.quiet_close_seconds();
-        match self.open.get(key_id) {
-            Some(incident) if incident.closes_at(quiet) < time => {
-                self.closing.remove(incident, quiet);
-                self.resolve(key_id, moment, policy).into_iter().collect()
-            }
-            _ => Vec::new(),
-        }
+    ) -> Option<Alert> {
+        self.open.of_key(key_id)?;
+        self.close_stale(&Subject::Key(key_id.clone()), time, moment, policy)
     }
 
-    fn resolve(&mut self, key_id: &KeyId, moment: Moment<'_>, policy: &Policy) -> Option<Alert> {
-        let mut incident = self.open.remove(key_id)?;
+    /// As [`Self::close_stale_key`], of any subject.
+    pub fn close_stale(
+        &mut self,
+        subject: &Subject,
+        time: EventTime,
+        moment: Moment<'_>,
+        policy: &Policy,
+    ) -> Option<Alert> {
+        let incident = self.open.get(subject)?;
+        let is_stale = incident.closes_at(policy.quiet_close_seconds()) < time;
+        if is_stale { self.resolve(subject, moment, policy) } else { None }
+    }
+
+    fn resolve(&mut self, subject: &Subject, moment: Moment<'_>, policy: &Policy) -> Option<Alert> {
+        let mut incident = self.open.remove(subject, policy.quiet_close_seconds())?;
         let verdict = policy.judge(&incident);
         Some(incident.revise(AlertType::Resolved, &verdict, policy, moment))
     }
 }
 
-/// Open incidents by partition and by the event time at which they close if nothing more
-/// happens.
-#[derive(Debug, Default)]
-struct Closing(HashMap<PartitionId, BTreeSet<(EventTime, KeyId)>>);
-
-impl Closing {
-    fn insert(&mut self, incident: &Incident, quiet_seconds: f64) {
-        let entry = (incident.closes_at(quiet_seconds), incident.key_id().clone());
-        self.0.entry(incident.partition().clone()).or_default().insert(entry);
+fn tell(
+    incident: &mut Incident,
+    alert_type: AlertType,
+    time: EventTime,
+    moment: Moment<'_>,
+    policy: &mut Policy,
+) -> Vec<Alert> {
+    let verdict = policy.judge(incident);
+    let mut alerts = vec![incident.revise(alert_type, &verdict, policy, moment)];
+    if policy.requests_revocation(incident, &verdict, time) {
+        incident.mark_revocation_requested();
+        alerts.push(incident.revise(AlertType::RevocationRequested, &verdict, policy, moment));
     }
-
-    fn remove(&mut self, incident: &Incident, quiet_seconds: f64) {
-        if let Some(entries) = self.0.get_mut(incident.partition()) {
-            entries.remove(&(incident.closes_at(quiet_seconds), incident.key_id().clone()));
-        }
-    }
-
-    fn pop_due(&mut self, partition: &PartitionId, watermark: EventTime) -> Option<KeyId> {
-        let entries = self.0.get_mut(partition)?;
-        let (deadline, _) = entries.first()?;
-        if *deadline > watermark {
-            return None;
-        }
-        entries.pop_first().map(|(_, key_id)| key_id)
-    }
+    alerts
 }
 
 /// The records behind an incident so far.

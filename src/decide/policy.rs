@@ -8,6 +8,7 @@ use crate::event::EventTime;
 
 use super::incident::Incident;
 use super::risk;
+use super::subject::Subject;
 
 /// Risk, confidence and the action that follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +68,7 @@ impl Policy {
     pub fn judge(&self, incident: &Incident) -> Verdict {
         let evidence = incident.evidence();
         let (risk, confidence) = (risk::risk(evidence), risk::confidence(evidence));
-        let cheapest = cheapest_action(confidence);
+        let cheapest = cheapest_action(confidence).min(most_severe(incident.subject()));
         let severity = risk::severity(risk).max(least_severity(cheapest));
         let exempt = self.is_exempt(incident);
         let (action, restraint) = if exempt && cheapest > Action::Notify {
@@ -102,8 +103,18 @@ impl Policy {
     }
 
     fn is_exempt(&self, incident: &Incident) -> bool {
-        self.exempt_keys.contains(incident.key_id().as_str())
+        let key_id = incident.subject().key_id();
+        key_id.is_some_and(|key_id| self.exempt_keys.contains(key_id.as_str()))
             || incident.tenant().is_some_and(|tenant| self.exempt_tenants.contains(tenant))
+    }
+}
+
+/// Only keys can be suspended or revoked; a source can be slowed down, the monitor be seen to.
+const fn most_severe(subject: &Subject) -> Action {
+    match subject {
+        Subject::Key(_) => Action::Revoke,
+        Subject::Source(_) => Action::Throttle,
+        Subject::Monitor => Action::Notify,
     }
 }
 

@@ -17,14 +17,17 @@ const MAX_CONFIDENCE: f64 = 0.99;
 const fn theft_given(detector: DetectorId) -> f64 {
     match detector {
         DetectorId::DuplicateNonce | DetectorId::DuplicateSignature => 0.92,
+        DetectorId::CredentialStuffing => 0.9,
         DetectorId::ImpossibleTravel => 0.85,
         DetectorId::RevokedKeyUse | DetectorId::IpNotAllowed => 0.7,
         DetectorId::OutOfOrderNonce | DetectorId::StaleTimestamp => 0.6,
         DetectorId::RateSpike | DetectorId::NewLocation => 0.5,
         DetectorId::UnexpectedEndpoint | DetectorId::NewAsn => 0.5,
+        DetectorId::RotationAbuse => 0.5,
         DetectorId::AuthFailureBurst | DetectorId::WeakNonce => 0.4,
         DetectorId::RetiredKeyUse | DetectorId::ExpiredKeyUse => 0.4,
         DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
+        DetectorId::DormantKeyUse => 0.25,
         DetectorId::ErrorBurst => 0.1,
         DetectorId::MonitorBlind => 0.0,
     }

@@ -1,4 +1,5 @@
-//! The alerts topic: one Kafka message an alert revision, keyed by key id.
+//! The alerts topic: one Kafka message an alert revision, keyed by key id, or by
+//! incident when there is none.
 
 use std::sync::Arc;
 
@@ -49,7 +50,9 @@ impl Channel for TopicChannel {
             let payload = self.payload(alert)?;
             let id = delivery_id(alert);
             let headers = [("type", alert.alert_type.as_str()), ("webhook-id", id.as_str())];
-            self.producer.send(alert.key_id.as_deref(), &payload, &headers).await.map_err(judge)?;
+            // Revisions of an incident stay in order, also of one that is not about a key.
+            let key = alert.key_id.as_deref().unwrap_or(&alert.id);
+            self.producer.send(Some(key), &payload, &headers).await.map_err(judge)?;
         }
         Ok(format!("written to topic {}", self.topic))
     }

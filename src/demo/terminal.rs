@@ -74,15 +74,17 @@ fn lines(alert: &Alert, seconds: f64, is_worse: bool, truth: &str) -> String {
     let (colour, bold, dim) = (style(alert.severity), Style::new().bold(), Style::new().dimmed());
     let severity = alert.severity.as_str().to_uppercase();
     let worse = if is_worse { "now worse: " } else { "" };
-    // Without the key, which stands above it.
-    let headline = alert.title.split_once(": ").map_or(&*alert.title, |(_, headline)| headline);
+    // What it is about stands above the rest; a key is told from others by its id alone. The
+    // blank ends the name, since IPv6 addresses hold colons.
+    let (about, headline) = alert.title.split_once(": ").unwrap_or(("", &*alert.title));
+    let about = alert.key_id.as_deref().unwrap_or(about);
     let detectors: Vec<_> = alert.detectors.iter().map(|detector| detector.as_str()).collect();
     format!(
         "{} {colour}{severity:<8}{colour:#}  {worse}{bold}{}{bold:#}: {}, risk {:.0} of 100\n\
          {:INDENT$}{headline}\n\
          {:INDENT$}{dim}by {}; {truth}{dim:#}",
         moment(seconds),
-        alert.key_id.as_deref().unwrap_or("the fleet"),
+        about,
         action(alert),
         alert.risk,
         "",
@@ -124,5 +126,12 @@ mod tests {
         assert!(parts[2].contains(alert.detectors[0].as_str()), "{plain}");
         assert!(parts[0].contains(&alert.severity.as_str().to_uppercase()));
         assert!(parts[2].ends_with("begun 0.5 s before"));
+    }
+
+    #[test]
+    fn an_alert_without_a_key_names_its_source() {
+        let text = lines(&fixtures::alert("source_resolved"), 1.0, false, "");
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert!(plain.contains("Source 198.51.100.200: observe"), "{plain}");
     }
 }

@@ -46,6 +46,22 @@ fn new_value_probability(observations: f64, distinct: usize) -> f64 {
     (CONCENTRATION + DISCOUNT * distinct as f64) / (CONCENTRATION + observations)
 }
 
+/// How common an event's place is among the keys of its tenant, and of the fleet.
+struct Prior {
+    country: f64,
+    network: f64,
+}
+
+impl Prior {
+    fn of(population: &Population, enriched: &EnrichedEvent) -> Self {
+        let (tenant, origin) = (enriched.event.tenant.as_deref(), &enriched.origin);
+        Self {
+            country: population.country(tenant, &origin.country),
+            network: population.network(tenant, origin.asn),
+        }
+    }
+}
+
 /// What is new about an event's place. P-values of 1 mean: nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceFinding<'a> {
@@ -79,19 +95,20 @@ pub fn find_place<'a>(
     if own.is_some_and(|fleet| fleet.weight >= ESTABLISHED) {
         return finding;
     }
+    let prior = Prior::of(population, enriched);
     let observations = places.observations();
     finding.is_told = own.is_some_and(|fleet| fleet.is_told);
     if observations >= MIN_OBSERVATIONS && !finding.is_told {
-        finding.new_location = new_location(places, population, origin);
-        finding.new_asn = new_asn(places, population, origin);
+        finding.new_location = new_location(places, &prior, origin);
+        finding.new_asn = new_asn(places, &prior, origin);
     }
     if observations >= MIN_TRAVEL_OBSERVATIONS {
-        finding.travel = find_travel(places, population, own, enriched);
+        finding.travel = find_travel(places, &prior, own, enriched);
     }
     finding
 }
 
-fn new_location(places: &PlaceProfile, population: &Population, origin: &Origin) -> f64 {
+fn new_location(places: &PlaceProfile, prior: &Prior, origin: &Origin) -> f64 {
     if !origin.is_located() {
         return 1.0;
     }
@@ -102,10 +119,10 @@ fn new_location(places: &PlaceProfile, population: &Population, origin: &Origin)
     }
     let countries = places.distinct(|fleet| fleet.country.clone());
     let known = places.observations() - used;
-    new_value_probability(known, countries) * population.countries.of(&origin.country)
+    new_value_probability(known, countries) * prior.country
 }
 
-fn new_asn(places: &PlaceProfile, population: &Population, origin: &Origin) -> f64 {
+fn new_asn(places: &PlaceProfile, prior: &Prior, origin: &Origin) -> f64 {
     if origin.asn == 0 {
         return 1.0;
     }
@@ -123,14 +140,14 @@ fn new_asn(places: &PlaceProfile, population: &Population, origin: &Origin) -> f
     } else if own_hosting > 0.5 {
         FROM_SERVER_TO_PEOPLE
     } else {
-        CARRIER * population.networks.of(&origin.asn)
+        CARRIER * prior.network
     };
     (new_value_probability(known, networks) * which).min(1.0)
 }
 
 fn find_travel<'a>(
     places: &'a PlaceProfile,
-    population: &Population,
+    prior: &Prior,
     own: Option<&Fleet>,
     enriched: &EnrichedEvent,
 ) -> Option<Travel<'a>> {
@@ -153,22 +170,17 @@ fn find_travel<'a>(
     if kilometres_per_hour < MAX_SPEED_KMH {
         return None;
     }
-    let p_value = place_probability(places, population, own, origin) * INNOCENT_TRAVEL;
+    let p_value = place_probability(places, prior, own) * INNOCENT_TRAVEL;
     Some(Travel { p_value, from, kilometres, kilometres_per_hour })
 }
 
 /// Probability that the next observation is of this place: known a little, or new.
-fn place_probability(
-    places: &PlaceProfile,
-    population: &Population,
-    own: Option<&Fleet>,
-    origin: &Origin,
-) -> f64 {
+fn place_probability(places: &PlaceProfile, prior: &Prior, own: Option<&Fleet>) -> f64 {
     let observations = places.observations();
     let countries = places.distinct(|fleet| fleet.country.clone());
     // The square root tempers the prior: an attacker's country may be a common one.
-    let prior = population.countries.of(&origin.country).max(0.01).sqrt();
-    let new = new_value_probability(observations, countries) * prior;
+    let country = prior.country.max(0.01).sqrt();
+    let new = new_value_probability(observations, countries) * country;
     let known = own
         .map_or(0.0, |fleet| (f64::from(fleet.weight) - DISCOUNT) / (observations + CONCENTRATION));
     new.max(known)
@@ -189,6 +201,12 @@ pub fn great_circle_km(a: Coordinates, b: Coordinates) -> f64 {
 }
 
 impl PlaceFinding<'_> {
+    /// The p-values of what is new; 1 is nothing.
+    pub fn p_values(&mut self) -> impl Iterator<Item = &mut f64> {
+        let travel = self.travel.as_mut().map(|travel| &mut travel.p_value);
+        [&mut self.new_location, &mut self.new_asn].into_iter().chain(travel)
+    }
+
     pub fn location_signal(&self, places: &PlaceProfile) -> Signal {
         let here = describe(&self.enriched.origin);
         let known = known_countries(places);

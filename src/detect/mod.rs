@@ -3,12 +3,16 @@
 //! Detectors read profiles and never change them. Each answers with a p-value: the
 //! probability that the key's own behaviour does something at least this unusual.
 
+pub mod calibration;
+pub mod conduct;
+pub mod dormancy;
 pub mod geo;
 pub mod outcome;
 pub mod rate;
 pub mod replay;
 pub mod rules;
 pub mod statistics;
+pub mod stuffing;
 
 use serde_json::{Map, Value};
 
@@ -69,6 +73,9 @@ pub enum Family {
     Place,
     Replay,
     Policy,
+    Source,
+    Conduct,
+    Dormancy,
     /// About no key: never weighed with the others.
     Monitor,
 }
@@ -79,6 +86,9 @@ pub const fn family(detector: DetectorId) -> Family {
         DetectorId::ErrorBurst | DetectorId::AuthFailureBurst | DetectorId::ThrottledBurst => {
             Family::Outcome
         }
+        DetectorId::CredentialStuffing => Family::Source,
+        DetectorId::UnexpectedEndpoint | DetectorId::RotationAbuse => Family::Conduct,
+        DetectorId::DormantKeyUse => Family::Dormancy,
         DetectorId::ImpossibleTravel | DetectorId::NewLocation | DetectorId::NewAsn => {
             Family::Place
         }
@@ -89,7 +99,6 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::WeakNonce => Family::Replay,
         DetectorId::IpNotAllowed
         | DetectorId::EnvironmentMismatch
-        | DetectorId::UnexpectedEndpoint
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
         | DetectorId::RevokedKeyUse => Family::Policy,
@@ -107,6 +116,9 @@ pub struct Thresholds {
     pub rate: f64,
     pub place: f64,
     pub replay: f64,
+    pub source: f64,
+    pub conduct: f64,
+    pub dormancy: f64,
 }
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
@@ -116,7 +128,17 @@ const RATE_TESTS: f64 = 40_000.0;
 const PLACE_TESTS: f64 = 10.0;
 /// Repetitions that need an explanation, a week and key.
 const REPLAY_TESTS: f64 = 100.0;
+/// Refused requests from sources with refused keys enough to be judged, a week and key.
+const SOURCE_TESTS: f64 = 100.0;
+/// Routes that a key takes up, and windows in which it manages keys, a week.
+const CONDUCT_TESTS: f64 = 10.0;
+/// Silences of half a day and more, a week and key.
+const DORMANCY_TESTS: f64 = 7.0;
+/// Rates, outcomes, places, replay; and one part for sources, conduct and dormancy together,
+/// whose tests are few. Rules have no false alerts to budget.
 const FAMILIES: f64 = 5.0;
+const HOURS_A_WEEK: f64 = 168.0;
+const SHARING: f64 = 3.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -128,6 +150,36 @@ impl Thresholds {
             rate: budget / RATE_TESTS,
             place: budget / PLACE_TESTS,
             replay: budget / REPLAY_TESTS,
+            source: budget / SHARING / SOURCE_TESTS,
+            conduct: budget / SHARING / CONDUCT_TESTS,
+            dormancy: budget / SHARING / DORMANCY_TESTS,
         }
+    }
+
+    /// The threshold of a family. Rules are facts: theirs only keeps them in order.
+    pub const fn of(&self, family: Family) -> f64 {
+        match family {
+            Family::Rate | Family::Outcome => self.rate,
+            Family::Place => self.place,
+            Family::Replay | Family::Policy => self.replay,
+            Family::Source => self.source,
+            Family::Conduct => self.conduct,
+            Family::Dormancy => self.dormancy,
+            Family::Monitor => 0.0,
+        }
+    }
+
+    /// Tests that a key brings in an hour.
+    pub const fn tests_an_hour(family: Family) -> f64 {
+        let tests = match family {
+            Family::Rate | Family::Outcome => RATE_TESTS,
+            Family::Place => PLACE_TESTS,
+            Family::Replay | Family::Policy => REPLAY_TESTS,
+            Family::Source => SOURCE_TESTS,
+            Family::Conduct => CONDUCT_TESTS,
+            Family::Dormancy => DORMANCY_TESTS,
+            Family::Monitor => 0.0,
+        };
+        tests / HOURS_A_WEEK
     }
 }

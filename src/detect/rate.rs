@@ -6,10 +6,13 @@ use super::Signal;
 use super::statistics::{negative_binomial_quantile, negative_binomial_tail};
 use crate::alert::DetectorId;
 use crate::event::EventTime;
-use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
+use crate::profile::rate::{HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
 
 /// A young key's rate is not judged before it has this much history.
 const MIN_HISTORY_HOURS: f64 = 0.5;
+
+/// An hour is judged without the level of the hours before, so a whole day must be known.
+const MIN_HISTORY_OF_HOURS: f64 = 24.0;
 
 /// Fewer requests in a window than this are nobody's spike.
 const MIN_REQUESTS: u64 = 20;
@@ -26,7 +29,8 @@ const UNMODELLED: f64 = 1e-4;
 const INNOCENT_RISE: f64 = 1e-3;
 /// A lasting rise is told at this many times the usual.
 const MIN_RAMP_RATIO: f64 = 2.0;
-/// The most surprising window, if any is below the threshold.
+
+/// The most surprising window.
 #[derive(Clone, Copy, Debug)]
 pub struct Spike {
     pub p_value: f64,
@@ -35,15 +39,12 @@ pub struct Spike {
 
 /// `surge` says how many times more than usual the other keys do in a window: what
 /// everybody does is nobody's spike.
-pub fn find_spike(
-    rate: &RateProfile,
-    surge: impl Fn(usize) -> f64,
-    threshold: f64,
-) -> Option<Spike> {
+pub fn find_spike(rate: &RateProfile, surge: impl Fn(usize) -> f64) -> Option<Spike> {
     if rate.history_hours() < MIN_HISTORY_HOURS {
         return None;
     }
-    (0..WINDOW_SECONDS.len())
+    let judged = if rate.history_hours() < MIN_HISTORY_OF_HOURS { HOUR_WINDOW } else { WINDOWS };
+    (0..judged)
         .filter_map(|which| {
             let count = rate.current_count(which);
             if count < MIN_REQUESTS {
@@ -58,8 +59,7 @@ pub fn find_spike(
             if (count as f64) < MIN_RATIO * forecast.mean {
                 return None;
             }
-            let p_value = negative_binomial_tail(count, forecast);
-            (p_value < threshold).then_some(Spike { p_value, which })
+            Some(Spike { p_value: negative_binomial_tail(count, forecast), which })
         })
         .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
 }
@@ -87,7 +87,8 @@ pub fn ramp_signal(rate: &RateProfile, p_value: f64) -> Signal {
         expected: Some(f64::from(ramp.expected)),
         headline: format!("requests have risen to {} the usual for hours", times(ratio)),
         sentence: format!(
-            "Since {since} there were {:.0} requests where {:.0} are expected at these hours: a              slow rise that has lasted.",
+            "Since {since} there were {:.0} requests where {:.0} are expected at these hours: a \
+             slow rise that has lasted.",
             ramp.observed, ramp.expected
         ),
         fields: json!({ "since": since, "ratio": ratio }),

@@ -171,6 +171,9 @@ pub fn out_of_order_nonce(profile: &Profile, event: &AccessEvent, nonce: &Nonce)
     if !nonces.always_rises() || number >= nonces.highest() || event.time < profile.last_seen {
         return None;
     }
+    if nonces.begins_again(number) {
+        return None;
+    }
     let step_back = nonces.highest() - number;
     let discipline = nonces.discipline();
     let ordinary = match discipline {

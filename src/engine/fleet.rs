@@ -4,6 +4,7 @@
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::outcome::{Failure, OutcomeProfile};
+use crate::profile::rate::season::Shape;
 use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
 
 /// A key that is new rises from nothing; that is no surge.
@@ -22,7 +23,7 @@ const MAX_FAILURES: u32 = 50;
 const PRIOR_REQUESTS: f64 = 25.0;
 
 /// The window in which surging keys are counted.
-const MINUTE: usize = 1;
+const MINUTE: usize = 2;
 
 /// All keys as one.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub struct Fleet {
 struct Census {
     active: u32,
     surging: u32,
+    /// Refused (401, 403) where they are used from anyhow.
+    refused_at_home: u32,
 }
 
 impl Census {
@@ -46,12 +49,18 @@ impl Census {
         self.surging >= WIDESPREAD_KEYS
             && f64::from(self.surging) >= WIDESPREAD_SHARE * f64::from(self.active)
     }
+
+    fn is_refused_mostly(self) -> bool {
+        self.refused_at_home >= WIDESPREAD_KEYS && 2 * self.refused_at_home >= self.active
+    }
 }
 
 impl Fleet {
     /// Counts an event that was just counted in its key's `profile`.
     pub fn count(&mut self, profile: &Profile, event: &AccessEvent) {
-        self.rate.get_or_insert_with(|| RateProfile::new(event.time)).count(event.time);
+        self.rate
+            .get_or_insert_with(|| RateProfile::new(event.time))
+            .count(event.time, &Shape::FLAT);
         self.take_census(&profile.rate);
         let failed = Failure::of_status(event.status)
             .map_or(0, |failure| profile.outcomes.current(failure).1);
@@ -75,6 +84,19 @@ impl Fleet {
         }
         let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
         self.current.surging += u32::from(count == surge as u64);
+    }
+
+    /// Counts a request that was just counted in its key's `profile` and was refused where the
+    /// key is at home.
+    pub fn count_refused_at_home(&mut self, profile: &Profile) {
+        let (_, refused) = profile.outcomes.current(Failure::Refused);
+        self.current.refused_at_home += u32::from(refused == 1);
+    }
+
+    /// Whether the API refuses most keys where they are at home: an outage of its own, in
+    /// which a refusal says nothing of who asks.
+    pub fn is_refusing_most(&self) -> bool {
+        self.current.is_refused_mostly() || self.previous.is_refused_mostly()
     }
 
     /// How many times their expectation the other keys are at in the current window: 1

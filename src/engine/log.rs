@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::event::{EnrichedEvent, EventTime, RecordPosition};
 
+use super::blackout::Blackouts;
 use super::fleet::Fleet;
 
 /// One event moves the watermark by at most this much, and no event moves it further than this
@@ -57,6 +58,7 @@ pub struct Log {
     votes: VecDeque<EventTime>,
     outliers_in_a_row: u32,
     pub fleet: Fleet,
+    pub blackouts: Blackouts,
 }
 
 impl Log {

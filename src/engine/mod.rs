@@ -3,17 +3,22 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod blackout;
+mod conduct;
 mod fleet;
 mod inspection;
 mod log;
 mod shard;
+mod sources;
 
 use std::collections::HashMap;
 
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::Policy;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
+use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
+use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
 pub use self::log::{QuarantineReason, Quarantined};
@@ -38,6 +43,7 @@ pub struct Engine {
     policy: Policy,
     shards: HashMap<ShardId, Shard>,
     counters: Counters,
+    redelivered: Vec<RecordPosition>,
     quarantined: Vec<Quarantined>,
 }
 
@@ -49,6 +55,7 @@ impl Engine {
             policy: Policy::new(policy),
             shards: HashMap::new(),
             counters: Counters::default(),
+            redelivered: Vec::new(),
             quarantined: Vec::new(),
         }
     }
@@ -57,9 +64,20 @@ impl Engine {
         self.counters
     }
 
+    /// Of the last batch: records that had come before, in order.
+    pub fn redelivered(&self) -> &[RecordPosition] {
+        &self.redelivered
+    }
+
     /// Keys that have a profile.
     pub fn keys(&self) -> usize {
         self.shards.values().map(Shard::keys).sum()
+    }
+
+    /// What the scores of a shard's keys are like, and the thresholds they are held to.
+    pub fn calibration(&self, shard: ShardId) -> Option<(&Calibration, Thresholds)> {
+        let shard = self.shards.get(&shard)?;
+        Some((shard.calibration(), Thresholds::new(&self.config, shard.keys())))
     }
 
     /// The events that were not judged since this was asked last, in the order they came.
@@ -77,12 +95,14 @@ impl Engine {
         events: &[EnrichedEvent],
         now: Option<EventTime>,
     ) -> Vec<Alert> {
+        self.redelivered.clear();
         let mut shared = Shared {
             keys: self.keys(),
             config: &self.config,
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,
+            redelivered: &mut self.redelivered,
             quarantined: &mut self.quarantined,
         };
         self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)

@@ -5,16 +5,19 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::alert::Alert;
 use crate::config::DetectConfig;
-use crate::decide::{Decider, Moment, Policy};
+use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
+use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
-use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId};
-use crate::profile::{Population, Profile, Recent, Suspicion};
+use crate::event::{EnrichedEvent, EventTime, KeyId, PartitionId, RecordPosition};
+use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
-use super::inspection::Inspection;
+use super::conduct::Conduct;
+use super::inspection::{Findings, Inspection};
 use super::log::{Log, Quarantined};
+use super::sources::{Caller, Judge, Sources};
 
 /// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
 const MEMORY_ENTRIES: usize = 2_000_000;
@@ -25,12 +28,19 @@ pub struct Shared<'a> {
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
+    /// Records of this batch that had come before.
+    pub redelivered: &'a mut Vec<RecordPosition>,
     pub quarantined: &'a mut Vec<Quarantined>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
 }
 
 impl Shared<'_> {
+    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
+        self.counters.redelivered += 1;
+        self.redelivered.push(enriched.position);
+    }
+
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
@@ -41,12 +51,15 @@ impl Shared<'_> {
 pub struct Shard {
     profiles: HashMap<KeyId, Profile, foldhash::fast::RandomState>,
     population: Population,
+    peers: PeerRoutes,
     requests: Recent<()>,
     /// First uses of nonces and signatures.
     used_once: Recent<FirstUse>,
     hasher: foldhash::quality::FixedState,
     logs: HashMap<PartitionId, Log>,
     decider: Decider,
+    calibration: Calibration,
+    sources: Sources,
 }
 
 impl Default for Shard {
@@ -54,11 +67,14 @@ impl Default for Shard {
         Self {
             profiles: HashMap::default(),
             population: Population::default(),
+            peers: PeerRoutes::default(),
             requests: Recent::new(MEMORY_ENTRIES),
             used_once: Recent::new(MEMORY_ENTRIES),
             hasher: foldhash::quality::FixedState::default(),
             logs: HashMap::new(),
             decider: Decider::default(),
+            calibration: Calibration::default(),
+            sources: Sources::default(),
         }
     }
 }
@@ -66,6 +82,10 @@ impl Default for Shard {
 impl Shard {
     pub fn keys(&self) -> usize {
         self.profiles.len()
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Folds one partition's next events.
@@ -96,7 +116,7 @@ impl Shard {
     ) {
         shared.counters.events += 1;
         if log.is_redelivery(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
         let watermark = match log.advance(enriched.event.time, moment.now) {
@@ -107,46 +127,112 @@ impl Shard {
                 return;
             }
         };
+        log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.is_repeated_request(enriched) {
-            shared.counters.redelivered += 1;
+            shared.count_redelivery(enriched);
             return;
         }
+        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         if !self.admit(enriched, shared) {
             shared.counters.unprofiled += 1;
+            alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
             return;
         }
         let event = &enriched.event;
-        alerts.extend(self.decider.close_stale(&event.key_id, event.time, moment, shared.policy));
+        alerts.extend(self.decider.close_stale_key(
+            &event.key_id,
+            event.time,
+            moment,
+            shared.policy,
+        ));
         let repetition = self.repetition(enriched);
-        let thresholds = Thresholds::new(shared.config, self.profiles.len());
         let Some(profile) = self.profiles.get_mut(&enriched.event.key_id) else { return };
-        profile.count(&enriched.event);
-        log.fleet.count(profile, &enriched.event);
+        let conduct = Conduct::of(event, profile, &log.blackouts);
+        let tenant = event.tenant.as_deref();
+        if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
+            self.population.learn_hour(tenant, hour);
+        }
+        if let Some(scores) = profile.scores.end_before(event.time) {
+            self.calibration.record(scores, &thresholds);
+        }
+        conduct.count(event, profile);
+        log.fleet.count(profile, event);
+        let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
             profile,
-            registered: shared.registry.get(&enriched.event.key_id),
+            registered,
             population: &self.population,
             fleet: &log.fleet,
+            peers: &self.peers,
+            conduct: &conduct,
             decider: &self.decider,
             thresholds,
+            calibration: &self.calibration,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let (signals, suspicion) = inspection.run(repetition.as_ref());
+        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        profile.scores.add(scores);
         if suspicion != Suspicion::default() {
-            self.decider.keep_open(enriched, moment.partition, shared.policy);
+            profile.scores.exclude_current();
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
-        alerts.extend(self.decider.consider(enriched, signals, moment, shared.policy));
+        conduct.learn(event, registered, suspicion, profile, &mut self.peers);
+        if !signals.is_empty() {
+            let subject = Subject::Key(event.key_id.clone());
+            let occurrence = Occurrence::of_key(enriched);
+            alerts.extend(self.decider.consider(
+                &subject,
+                occurrence,
+                signals,
+                moment,
+                shared.policy,
+            ));
+        }
+        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
     }
 
-    /// The same request in another record: same id, same time. A replayed request has an
-    /// id and a time of its own.
+    fn observe_source(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+    ) -> Vec<Alert> {
+        let key_id = &enriched.event.key_id;
+        if !self.sources.concern(&enriched.event) {
+            return Vec::new();
+        }
+        let caller = Caller {
+            enriched,
+            key_hash: self.hash(key_id),
+            profile: self.profiles.get(key_id),
+            registry: shared.registry,
+        };
+        let mut judge = Judge {
+            decider: &mut self.decider,
+            policy: shared.policy,
+            moment,
+            threshold: thresholds.source,
+        };
+        self.sources.observe(&caller, &mut log.fleet, &mut judge)
+    }
+
+    /// The same request in another record: same id, or without one same nonce or signature
+    /// from the same address, and same time. A replayed request has an id and a time of its own.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
         let event = &enriched.event;
-        let Some(request_id) = &event.request_id else { return false };
-        let identity = self.hash((&event.key_id, request_id, event.time));
+        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+        let identity = match (&event.request_id, signed) {
+            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
+            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
+            (None, None) => return false,
+        };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 
@@ -181,8 +267,7 @@ impl Shard {
             return false;
         }
         self.profiles.insert(event.key_id.clone(), Profile::new(event.time));
-        self.population.countries.add(&enriched.origin.country);
-        self.population.networks.add(&enriched.origin.asn);
+        self.population.admit(event.tenant.as_deref(), &enriched.origin);
         shared.keys += 1;
         true
     }

@@ -186,8 +186,8 @@ impl Intrusion {
             record.user_agent = tool;
         }
         if manner.other_environment {
-            record.environment =
-                if record.environment == "production" { "development" } else { "production" };
+            let is_production = record.environment == "production";
+            record.environment = if is_production { "development" } else { "production" }.into();
         }
         record.bytes_out = (f64::from(record.bytes_out) * manner.bytes_factor) as u32;
         // The first request names the labelled key, so that the label starts with it.

@@ -12,12 +12,12 @@ use super::places::{NetworkKind, Place, any_place, places_where};
 use super::plan::Plan;
 use super::products::Route;
 use super::random::{Random, chance, log_normal, pick, pick_weighted, scramble, stream};
-use super::registry::{KeyStatus, RegisteredKey};
 use super::rhythm::Rhythm;
 use super::signing::{Discipline, Signer};
 use super::whereabouts::{OWN_HOSTS, Site, Whereabouts, journey_seconds};
 use super::window::Window;
 use crate::event::EventTime;
+use crate::registry::{KeyStatus, RegisteredKey};
 
 /// Attacked keys are busy enough for the attack to stand out, and not among the busiest.
 const VICTIM_RATE: (f64, f64) = (0.02, 0.5);
@@ -56,7 +56,7 @@ pub(super) fn build(index: u32, plan: &Plan, cast: &Cast) -> (Key, Random) {
         key.play(part, plan, &mut random);
         let next = cast.successor(index);
         key.registered.rotated_to =
-            next.map(|next| key_id(plan.seed, next, key.registered.environment));
+            next.map(|next| key_id(plan.seed, next, &key.registered.environment));
     }
     key.signer.settle(&mut random);
     (key, random)
@@ -152,8 +152,8 @@ impl Key {
     fn succeed(&mut self, index: u32, handover: Handover, plan: &Plan) {
         self.index = index;
         self.active = Window { start: handover.rotated_at, end: plan.window().end };
-        self.registered.key_id = key_id(plan.seed, index, self.registered.environment);
-        self.registered.created_at = handover.rotated_at;
+        self.registered.key_id = key_id(plan.seed, index, &self.registered.environment);
+        self.registered.created_at = Some(handover.rotated_at);
     }
 
     fn home(&self) -> &'static Place {
@@ -223,9 +223,9 @@ fn registration(
         key_id: key_id(plan.seed, index, environment),
         owner: format_compact!("team-{tenant:04}@example.com"),
         tenant: format_compact!("tenant-{tenant:04}"),
-        environment,
-        scopes,
-        created_at: plan.start.plus_seconds(-age_seconds),
+        environment: environment.into(),
+        scopes: scopes.into_iter().map(Into::into).collect(),
+        created_at: Some(plan.start.plus_seconds(-age_seconds)),
         ..RegisteredKey::default()
     }
 }

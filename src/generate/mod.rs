@@ -19,7 +19,6 @@ mod plan;
 mod products;
 mod random;
 mod record;
-mod registry;
 mod rhythm;
 mod season;
 mod signing;
@@ -44,7 +43,6 @@ pub use self::label::Label;
 pub use self::places::{NetworkKind, PLACES, Place};
 pub use self::plan::Plan;
 pub use self::record::AccessRecord;
-pub use self::registry::{KeyStatus, RegisteredKey};
 pub use self::signing::{ClientNonce, Signature};
 pub use self::writer::JsonLines;
 
@@ -54,6 +52,7 @@ use self::key::Key;
 use self::random::Random;
 use self::stream::{KeyStream, World};
 use crate::event::EventTime;
+use crate::registry::RegisteredKey;
 
 /// One record of the log.
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ pub struct AccessRecord {
     pub bytes_in: u32,
     pub bytes_out: u32,
     pub user_agent: &'static str,
-    pub environment: &'static str,
+    pub environment: CompactString,
     pub scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<CompactString>,

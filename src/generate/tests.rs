@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::*;
+use crate::registry::KeyStatus;
 
 const HOUR: f64 = 3_600.0;
 

@@ -87,7 +87,7 @@ impl Key {
             bytes_in: bytes_in(route, random),
             bytes_out: bytes_out(route, status, random),
             user_agent: self.user_agent,
-            environment: self.registered.environment,
+            environment: self.registered.environment.clone(),
             scope: route.scope,
             tenant: Some(self.registered.tenant.clone()),
             nonce: signed.nonce,

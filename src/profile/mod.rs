@@ -1,25 +1,38 @@
-//! What is known of one key: its rate, its places, its nonces, its clock.
+//! What is known of one key: its rate, its places, its nonces, its clock, its routes.
 //!
 //! A profile only remembers. Whether an event is unusual is asked in `detect`,
 //! before the event is learned here.
 
 pub mod clock;
+pub mod key_management;
 pub mod nonce;
 pub mod outcome;
+pub mod peers;
 pub mod place;
 pub mod population;
 pub mod rate;
 pub mod recent;
+pub mod route;
+pub mod scores;
+pub mod silence;
+pub mod source;
 
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
 pub use self::clock::ClockProfile;
+pub use self::key_management::KeyManagementProfile;
 pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
+pub use self::peers::PeerRoutes;
 pub use self::place::PlaceProfile;
 pub use self::population::Population;
+use self::rate::HourShare;
 pub use self::rate::RateProfile;
+use self::rate::season::Shape;
 pub use self::recent::Recent;
+pub use self::route::RouteProfile;
+use self::scores::HourScores;
+pub use self::silence::SilenceProfile;
 
 /// What must not be learned because it was just found unusual: whoever steals a
 /// key must not be able to teach the profile that theft is ordinary.
@@ -32,6 +45,10 @@ pub struct Suspicion {
     pub place: bool,
     pub replay: bool,
     pub clock: bool,
+    pub route: bool,
+    /// A rule of the registry is broken. Nothing is learned from rules.
+    pub rule: bool,
+    pub key_management: bool,
 }
 
 /// One key's history, of bounded size.
@@ -45,6 +62,10 @@ pub struct Profile {
     pub nonces: NonceProfile,
     pub signatures: Repetitions,
     pub clock: ClockProfile,
+    pub scores: HourScores,
+    pub routes: RouteProfile,
+    pub key_management: KeyManagementProfile,
+    pub silence: SilenceProfile,
 }
 
 impl Profile {
@@ -58,14 +79,18 @@ impl Profile {
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
             clock: ClockProfile::default(),
+            scores: HourScores::new(time),
+            routes: RouteProfile::default(),
+            key_management: KeyManagementProfile::default(),
+            silence: SilenceProfile::default(),
         }
     }
 
     /// Counts one event in its windows, before detection: a window is judged with the event
-    /// that fills it.
-    pub fn count(&mut self, event: &AccessEvent) {
-        self.rate.count(event.time);
+    /// that fills it. Returns the hour that ended with it, if it tells others something.
+    pub fn count(&mut self, event: &AccessEvent, shape: &Shape) -> Option<HourShare> {
         self.outcomes.count(event.time, event.status);
+        self.rate.count(event.time, shape)
     }
 
     /// Learns one event, after detection.

@@ -72,6 +72,12 @@ const SETTLED_AFTER: u32 = 20;
 /// A discipline is "always rising" when at most one nonce in this many falls.
 const RISES_PER_FALL: u32 = 50;
 
+/// Where counters begin again: after the last signed and unsigned 32-bit and 64-bit numbers.
+const LAST_NUMBERS: [u64; 4] = [i32::MAX as u64, u32::MAX as u64, i64::MAX as u64, u64::MAX];
+
+/// A counter that begins again is this near to its end before, and to zero after.
+const WRAP_MARGIN: u64 = 1_000;
+
 impl NonceProfile {
     pub fn learn(&mut self, nonce: &Nonce, time: EventTime, is_repeated: bool) {
         self.repetitions.learn(is_repeated);
@@ -83,13 +89,19 @@ impl NonceProfile {
         }
         self.small_steps = self.small_steps(number);
         self.last = number;
-        if number > self.highest {
+        if number > self.highest || self.begins_again(number) {
             self.rises = self.rises.saturating_add(u32::from(self.highest > 0));
             self.highest = number;
         } else {
             self.falls = self.falls.saturating_add(1);
             self.usual_step_back = self.usual_step_back.max(self.highest - number);
         }
+    }
+
+    /// Whether the counter has come to the end of its type, and `number` is its next.
+    pub fn begins_again(&self, number: u64) -> bool {
+        let is_end = |last: u64| self.highest <= last && last - self.highest < WRAP_MARGIN;
+        number < WRAP_MARGIN && LAST_NUMBERS.into_iter().any(is_end)
     }
 
     pub fn repetitions(&self) -> Repetitions {

@@ -138,6 +138,12 @@ impl PlaceProfile {
         self.fleet_of(ip, origin).is_some_and(|fleet| fleet.weight >= ESTABLISHED)
     }
 
+    /// As [`Self::is_established`], by the address alone.
+    pub fn is_established_prefix(&self, ip: IpAddr) -> bool {
+        let mut established = self.fleets.iter().filter(|fleet| fleet.weight >= ESTABLISHED);
+        established.any(|fleet| same_prefix(fleet.last_ip, ip))
+    }
+
     /// The fleet that this address belongs to by region and network, or by its prefix.
     pub fn fleet_of(&self, ip: IpAddr, origin: &Origin) -> Option<&Fleet> {
         self.fleets.iter().find(|fleet| fleet.is_of(origin) || same_prefix(fleet.last_ip, ip))

@@ -1,31 +1,43 @@
-//! How common countries and networks are over all keys: the prior for a place that a
-//! key has never used.
+//! What the keys of a tenant, and all keys together, are like: what a key of which little is
+//! known borrows. A tenant's word counts as far as its keys have told enough; then the fleet's.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use compact_str::CompactString;
 
+use super::rate::HourShare;
+use super::rate::season::{SEASONS, Shape};
+use crate::event::Origin;
+
 /// Pseudo-observations that an unseen value gets.
 const UNSEEN: f64 = 0.5;
 /// Pseudo-observations spread over everything unseen.
 const PRIOR_TOTAL: f64 = 50.0;
+/// What is borrowed weighs as much as this many keys of a tenant ...
+const BORROWED_KEYS: f64 = 5.0;
+/// ... or this many of their hours at one hour of the week.
+const BORROWED_HOURS: f32 = 20.0;
+/// No key's hour tells more than this of others' hours: one that bursts is not everybody.
+const MAX_SHARE: f32 = 5.0;
+/// Tenants remembered; a key of one beyond them borrows from the fleet alone.
+const MAX_TENANTS: usize = 10_000;
 
-/// Shares of a categorical value, with an allowance for values not seen yet.
-#[derive(Debug)]
-pub struct Shares<T> {
+/// Counts of a categorical value.
+#[derive(Clone, Debug)]
+struct Counts<T> {
     counts: HashMap<T, u64>,
     total: u64,
 }
 
-impl<T> Default for Shares<T> {
+impl<T> Default for Counts<T> {
     fn default() -> Self {
         Self { counts: HashMap::new(), total: 0 }
     }
 }
 
-impl<T: Hash + Eq + Clone> Shares<T> {
-    pub fn add(&mut self, value: &T) {
+impl<T: Hash + Eq + Clone> Counts<T> {
+    fn add(&mut self, value: &T) {
         self.total += 1;
         match self.counts.get_mut(value) {
             Some(count) => *count += 1,
@@ -35,34 +47,159 @@ impl<T: Hash + Eq + Clone> Shares<T> {
         }
     }
 
-    /// Probability of this value, between 0 and 1 and never 0.
-    pub fn of(&self, value: &T) -> f64 {
-        let count = self.counts.get(value).copied().unwrap_or_default() as f64;
-        (count + UNSEEN) / (self.total as f64 + PRIOR_TOTAL)
+    fn of(&self, value: &T) -> f64 {
+        self.counts.get(value).copied().unwrap_or_default() as f64
+    }
+
+    /// Probability of this value: never 0, also of one not seen yet.
+    fn share(&self, value: &T) -> f64 {
+        (self.of(value) + UNSEEN) / (self.total as f64 + PRIOR_TOTAL)
+    }
+
+    /// The same where `borrowed` is the probability elsewhere.
+    fn share_with(&self, value: &T, borrowed: f64) -> f64 {
+        (self.of(value) + BORROWED_KEYS * borrowed) / (self.total as f64 + BORROWED_KEYS)
     }
 }
 
-/// What all keys together look like.
-#[derive(Debug, Default)]
+/// Hours of a group of keys, each as a multiple of its key's mean.
+#[derive(Clone, Debug)]
+struct Hours {
+    sums: [f32; SEASONS],
+    hours: [f32; SEASONS],
+    shape: Shape,
+}
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self { sums: [0.0; SEASONS], hours: [0.0; SEASONS], shape: Shape::FLAT }
+    }
+}
+
+impl Hours {
+    fn add(&mut self, hour: HourShare, borrowed: &Shape) {
+        let season = hour.season;
+        self.sums[season] += hour.share.min(MAX_SHARE);
+        self.hours[season] += 1.0;
+        self.shape.0[season] = (self.sums[season] + BORROWED_HOURS * borrowed.0[season])
+            / (self.hours[season] + BORROWED_HOURS);
+    }
+}
+
+/// Where keys are first used from, and at what hours they are used.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    countries: Counts<CompactString>,
+    networks: Counts<u32>,
+    hours: Hours,
+}
+
+/// The fleet and its tenants.
+#[derive(Clone, Debug, Default)]
 pub struct Population {
-    pub countries: Shares<CompactString>,
-    pub networks: Shares<u32>,
+    fleet: Group,
+    tenants: HashMap<CompactString, Group>,
+}
+
+impl Population {
+    /// Takes note of a new key and where it was first used.
+    pub fn admit(&mut self, tenant: Option<&str>, origin: &Origin) {
+        let has_room = self.tenants.len() < MAX_TENANTS;
+        if let Some(name) = tenant
+            && has_room
+            && !self.tenants.contains_key(name)
+        {
+            let mut group = Group::default();
+            group.hours.shape = self.fleet.hours.shape;
+            self.tenants.insert(name.into(), group);
+        }
+        let own = tenant.and_then(|name| self.tenants.get_mut(name));
+        for group in own.into_iter().chain([&mut self.fleet]) {
+            group.countries.add(&origin.country);
+            group.networks.add(&origin.asn);
+        }
+    }
+
+    pub fn learn_hour(&mut self, tenant: Option<&str>, hour: HourShare) {
+        self.fleet.hours.add(hour, &Shape::FLAT);
+        if let Some(group) = tenant.and_then(|name| self.tenants.get_mut(name)) {
+            group.hours.add(hour, &self.fleet.hours.shape);
+        }
+    }
+
+    /// How the hours of the week compare, to a key of this tenant.
+    pub fn shape(&self, tenant: Option<&str>) -> &Shape {
+        &self.group(tenant).unwrap_or(&self.fleet).hours.shape
+    }
+
+    /// Probability that a key of this tenant is used from this country. A tenant makes places
+    /// familiar and never strange: its keys need not be together.
+    pub fn country(&self, tenant: Option<&str>, country: &CompactString) -> f64 {
+        let fleet = self.fleet.countries.share(country);
+        self.group(tenant).map_or(fleet, |own| own.countries.share_with(country, fleet).max(fleet))
+    }
+
+    /// Probability that a key of this tenant is used from this network.
+    pub fn network(&self, tenant: Option<&str>, asn: u32) -> f64 {
+        let fleet = self.fleet.networks.share(&asn);
+        self.group(tenant).map_or(fleet, |own| own.networks.share_with(&asn, fleet).max(fleet))
+    }
+
+    fn group(&self, tenant: Option<&str>) -> Option<&Group> {
+        self.tenants.get(tenant?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn origin(country: &str, asn: u32) -> Origin {
+        Origin { country: country.into(), asn, ..Origin::default() }
+    }
+
     #[test]
     fn common_values_are_likelier_than_unseen_ones() {
-        let mut shares = Shares::default();
+        let mut population = Population::default();
         for _ in 0..1_000 {
-            shares.add(&1);
+            population.admit(None, &origin("DE", 1));
         }
-        shares.add(&2);
-        assert!(shares.of(&1) > 0.9);
-        assert!(shares.of(&1) > shares.of(&2));
-        assert!(shares.of(&2) > shares.of(&3));
-        assert!(shares.of(&3) > 0.0);
+        population.admit(None, &origin("FR", 2));
+        let share = |country: &str| population.country(None, &country.into());
+        assert!(share("DE") > 0.9);
+        assert!(share("DE") > share("FR"));
+        assert!(share("FR") > share("JP"));
+        assert!(share("JP") > 0.0);
+        assert!(population.network(None, 1) > 0.9);
+    }
+
+    #[test]
+    fn a_tenants_word_counts_before_the_fleets() {
+        let mut population = Population::default();
+        for n in 0..1_000 {
+            let tenant = if n < 50 { "acme" } else { "others" };
+            let country = if n < 50 { "JP" } else { "DE" };
+            population.admit(Some(tenant), &origin(country, 1));
+        }
+        assert!(population.country(Some("acme"), &"JP".into()) > 0.9);
+        assert!(population.country(Some("acme"), &"DE".into()) > 0.8);
+        assert!(population.country(Some("others"), &"JP".into()) < 0.1);
+        assert!(population.country(Some("unknown"), &"DE".into()) > 0.8);
+    }
+
+    #[test]
+    fn hours_of_a_tenant_depart_from_the_fleets_as_its_keys_tell() {
+        let mut population = Population::default();
+        population.admit(Some("acme"), &origin("JP", 1));
+        for _ in 0..1_000 {
+            population.learn_hour(None, HourShare { season: 3, share: 2.0 });
+        }
+        population.admit(Some("later"), &origin("JP", 1));
+        for _ in 0..200 {
+            population.learn_hour(Some("acme"), HourShare { season: 3, share: 0.1 });
+        }
+        assert!(population.shape(Some("acme")).0[3] < 0.4);
+        assert!(population.shape(Some("later")).0[3] > 1.5);
+        assert!(population.shape(Some("nobody")).0[3] > 1.5);
     }
 }

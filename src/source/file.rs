@@ -1,4 +1,5 @@
-//! Log files: `.gz` and `.zst` are decompressed, anything else is read as lines.
+//! Log files: `.gz` and `.zst` are decompressed, `.parquet` is read by rows, anything else as
+//! lines.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,6 +14,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::lines::LineReader;
+#[cfg(feature = "train")]
+use super::parquet::ParquetRows;
 use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
 use crate::event::PartitionId;
 
@@ -22,7 +25,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub struct FileProgress {
     total: u64,
-    read: AtomicU64,
+    pub(super) read: AtomicU64,
 }
 
 impl FileProgress {
@@ -37,7 +40,7 @@ impl FileProgress {
 }
 
 /// Reads files one after the other. Each is a partition of its own: the topic is
-/// the path as given, the offset is the line number.
+/// the path as given, the offset is the number of the line or row.
 pub struct FileReader {
     paths: std::vec::IntoIter<PathBuf>,
     current: Option<OpenFile>,
@@ -114,15 +117,80 @@ enum ReadState {
     Ended,
 }
 
+/// What the records of a file are cut from.
+enum Records {
+    Lines(LineReader<Box<dyn BufRead + Send>>),
+    #[cfg(feature = "train")]
+    Parquet(Box<ParquetRows>),
+}
+
+impl Records {
+    /// Reads the next record and returns its number; `None` at the end of the file.
+    fn next(&mut self, record: &mut Vec<u8>) -> io::Result<Option<i64>> {
+        match self {
+            Self::Lines(lines) => lines.next_line(record),
+            #[cfg(feature = "train")]
+            Self::Parquet(rows) => rows.next_row(record),
+        }
+    }
+
+    /// Number of the record last read, 0 before the first.
+    fn number(&self) -> i64 {
+        match self {
+            Self::Lines(lines) => lines.number(),
+            #[cfg(feature = "train")]
+            Self::Parquet(rows) => rows.number(),
+        }
+    }
+}
+
+#[cfg(feature = "train")]
+fn parquet(path: &Path, progress: &Arc<FileProgress>) -> io::Result<Records> {
+    Ok(Records::Parquet(Box::new(ParquetRows::open(path, progress)?)))
+}
+
+#[cfg(not(feature = "train"))]
+fn parquet(_: &Path, _: &Arc<FileProgress>) -> io::Result<Records> {
+    Err(no_parquet())
+}
+
+fn no_parquet() -> io::Error {
+    let reason = "this build reads no Parquet: build it with the feature `train` (cargo's default, \
+                  `make build`), or convert the file to JSON lines";
+    io::Error::new(io::ErrorKind::Unsupported, reason)
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
 struct OpenFile {
     partition: PartitionId,
     compression: Option<&'static str>,
-    lines: LineReader<Box<dyn BufRead + Send>>,
-    line: Vec<u8>,
+    records: Records,
+    record: Vec<u8>,
 }
 
 impl OpenFile {
     fn open(path: &Path, progress: &Arc<FileProgress>) -> io::Result<Self> {
+        let (compression, records) = if is_parquet(path) {
+            (None, parquet(path, progress)?)
+        } else {
+            Self::lines(path, progress)?
+        };
+        let topic = path.to_string_lossy().into();
+        Ok(Self {
+            partition: PartitionId { topic, partition: 0 },
+            compression,
+            records,
+            record: Vec::new(),
+        })
+    }
+
+    fn lines(
+        path: &Path,
+        progress: &Arc<FileProgress>,
+    ) -> io::Result<(Option<&'static str>, Records)> {
         let file = CountingReader { file: File::open(path)?, progress: Arc::clone(progress) };
         let raw = BufReader::with_capacity(BUFFER_BYTES, file);
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -131,13 +199,7 @@ impl OpenFile {
             Some("zst") => (Some("zstd"), buffered(zstd::Decoder::with_buffer(raw)?)),
             _ => (None, Box::new(raw)),
         };
-        let topic = path.to_string_lossy().into();
-        Ok(Self {
-            partition: PartitionId { topic, partition: 0 },
-            compression,
-            lines: LineReader::new(input),
-            line: Vec::new(),
-        })
+        Ok((compression, Records::Lines(LineReader::new(input))))
     }
 
     fn read_into(
@@ -146,8 +208,8 @@ impl OpenFile {
         limits: &BatchLimits,
     ) -> Result<ReadState, SourceError> {
         while !limits.are_reached_by(batch) {
-            match self.lines.next_line(&mut self.line) {
-                Ok(Some(number)) => batch.push(number, &self.line),
+            match self.records.next(&mut self.record) {
+                Ok(Some(number)) => batch.push(number, &self.record),
                 Ok(None) => return Ok(ReadState::Ended),
                 Err(reason) => return Err(self.content_error(reason)),
             }
@@ -165,7 +227,7 @@ impl OpenFile {
         };
         SourceError::FileContent {
             path: self.partition.topic.to_string(),
-            line: self.lines.number() + 1,
+            line: self.records.number() + 1,
             reason,
         }
     }
@@ -182,6 +244,9 @@ fn size_of_file(path: &Path) -> io::Result<u64> {
             io::ErrorKind::IsADirectory,
             "is a directory; name the files in it",
         ));
+    }
+    if is_parquet(path) && !cfg!(feature = "train") {
+        return Err(no_parquet());
     }
     Ok(metadata.len())
 }
@@ -385,6 +450,15 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[cfg(not(feature = "train"))]
+    #[test]
+    fn without_the_feature_parquet_is_refused_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(directory.path(), "log.Parquet", b"PAR1");
+        let error = FileReader::open(vec![path], limits(10, 10)).err().unwrap().to_string();
+        assert!(error.contains("log.Parquet: ") && error.contains("feature `train`"), "{error}");
     }
 
     #[tokio::test]

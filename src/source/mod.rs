@@ -5,6 +5,8 @@ mod file;
 mod http;
 mod kafka;
 mod lines;
+#[cfg(feature = "train")]
+mod parquet;
 mod stdin;
 
 use std::net::SocketAddr;

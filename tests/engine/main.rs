@@ -1,7 +1,10 @@
 //! The synchronous core, scene by scene: what must alert, and what is ordinary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod conduct;
 mod scene;
+mod sources;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
 use keywatch::event::{PartitionId, ShardId};
@@ -362,6 +365,7 @@ fn eventful() -> Scene {
     scene.steady("other", NEW_YORK, 0.0, 2.0 * DAY, 300.0);
     scene.request("other", AMSTERDAM, 2.0 * DAY + 100.0);
     scene.steady("key", LONDON, 2.0 * DAY + 2.0 * HOUR, HOUR, 30.0);
+    sources::stuff(&mut scene, 2.0 * DAY + HOUR, 40);
     scene
 }
 

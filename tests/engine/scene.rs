@@ -85,6 +85,21 @@ impl Request<'_> {
         self
     }
 
+    pub fn method(self, method: &str) -> Self {
+        self.0.method = method.into();
+        self
+    }
+
+    pub fn path(self, path: &str) -> Self {
+        self.0.path = path.into();
+        self
+    }
+
+    pub fn ip(self, ip: &str) -> Self {
+        self.0.client_ip = ip.parse().unwrap();
+        self
+    }
+
     pub fn request_id(self, id: &str) -> Self {
         self.0.request_id = Some(id.into());
         self

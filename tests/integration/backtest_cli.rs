@@ -8,7 +8,7 @@ use assert_cmd::assert::Assert;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::traffic::{REPLAYED_KEY, Traffic, undecodable};
+use crate::support::traffic::{REPLAYED_KEY, SECRET_WORD, Traffic, undecodable};
 
 struct Desk {
     folder: TempDir,
@@ -31,14 +31,27 @@ impl Desk {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Runs in the folder, with alerts and report written to `alerts.jsonl` and `report.json`.
+    /// Runs in the folder, with alerts and both reports written to `alerts.jsonl`,
+    /// `report.json` and `report.html`.
     fn backtest(&self, arguments: &[&str]) -> Assert {
+        let outputs = ["--alerts", "alerts.jsonl", "--report", "report.json", "--report"];
         Command::cargo_bin("keywatch")
             .unwrap()
             .current_dir(self.folder.path())
-            .args(["backtest", "--alerts", "alerts.jsonl", "--report", "report.json", "--input"])
+            .arg("backtest")
+            .args(outputs)
+            .args(["report.html", "--input"])
             .args(arguments)
             .assert()
+    }
+
+    fn page(&self) -> String {
+        self.read("report.html")
+    }
+
+    fn write_lines(&self, name: &str, events: &[Value]) {
+        let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        self.write(name, lines.join("\n"));
     }
 
     fn alerts(&self) -> Vec<Value> {
@@ -70,7 +83,7 @@ fn plain_and_compressed_files_give_the_same_alerts_and_figures_each_time() {
         let mut bytes = Vec::new();
         for _run in 0..2 {
             desk.backtest(&[name, "--labels", "labels.jsonl"]).success();
-            bytes.push((desk.read("alerts.jsonl"), desk.read("report.json")));
+            bytes.push((desk.read("alerts.jsonl"), desk.read("report.json"), desk.page()));
         }
         assert_eq!(bytes[0], bytes[1], "{name}");
         let mut alerts = desk.alerts();
@@ -91,6 +104,11 @@ fn plain_and_compressed_files_give_the_same_alerts_and_figures_each_time() {
     assert!(found, "{alerts:#?}");
     assert_eq!(report["volume"]["events"], traffic.events.len());
     assert_eq!(report["at_severity"][0]["found"], 1, "{report:#}");
+    assert_eq!(report["worst_attacks"][0]["kind"], "nonce_replay");
+    let page = desk.page();
+    assert!(page.contains("1 of 1 attacks found") && page.contains("nonce_replay"), "{page}");
+    assert!(!page.contains("://") && !page.contains("<script"), "the page stands alone");
+    assert!(!page.contains(SECRET_WORD));
 }
 
 #[test]
@@ -101,6 +119,79 @@ fn an_empty_file_gives_no_alerts_and_zeros() {
     assert_eq!(desk.read("alerts.jsonl"), "");
     assert_eq!(desk.report()["volume"]["events"], 0);
     assert_eq!(desk.report()["first_event_time"], Value::Null);
+    assert!(desk.page().contains("The log holds no events."));
+}
+
+#[test]
+fn a_log_given_twice_or_under_two_names_is_counted_once() {
+    let desk = Desk::new();
+    let traffic = Traffic::attacks();
+    traffic.write(&desk.path("a.jsonl"));
+    traffic.write(&desk.path("copy.jsonl"));
+    let label = json!({
+        "key_id": REPLAYED_KEY, "kind": "replay", "start": traffic.events[0]["time"],
+        "end": traffic.events.last().unwrap()["time"],
+    });
+    desk.write("labels.jsonl", label.to_string());
+    let run = |inputs: &[&str]| {
+        desk.backtest(&[inputs, &["--labels", "labels.jsonl"]].concat()).success();
+        let mut report = desk.report();
+        let redelivered = report["volume"]["redelivered"].take();
+        (desk.alerts(), report, redelivered.as_u64().unwrap() as usize)
+    };
+    let (alerts, report, redelivered) = run(&["a.jsonl"]);
+    assert!(!alerts.is_empty());
+    assert_eq!(redelivered, 0);
+    for inputs in [["a.jsonl", "a.jsonl"], ["a.jsonl", "copy.jsonl"]] {
+        let again = run(&inputs);
+        assert_eq!((&again.0, &again.1), (&alerts, &report), "{inputs:?}");
+        assert_eq!(again.2, traffic.events.len());
+    }
+}
+
+#[test]
+fn one_clock_in_the_year_2100_stretches_no_figure() {
+    let desk = Desk::new();
+    let mut events = Traffic::attacks().events;
+    desk.write_lines("right.jsonl", &events);
+    let middle = events.len() / 2;
+    events[middle]["time"] = json!("2100-01-01T00:00:00Z");
+    desk.write_lines("wrong.jsonl", &events);
+    let run = |name| {
+        desk.backtest(&[name]).success();
+        let report = desk.report();
+        (
+            report["last_event_time"].clone(),
+            report["volume"]["days"].clone(),
+            report["incidents"].clone(),
+        )
+    };
+    assert_eq!(run("right.jsonl"), run("wrong.jsonl"));
+}
+
+#[test]
+fn a_key_with_one_event_makes_no_figure_infinite() {
+    let desk = Desk::new();
+    desk.write_lines("one.jsonl", &Traffic::attacks().events[..1]);
+    desk.backtest(&["one.jsonl"]).success();
+    assert_eq!(desk.report()["volume"]["keys"], 1);
+    assert_eq!(desk.report()["at_severity"][0]["false_alerts_per_1000_key_days"], 0.0);
+}
+
+#[test]
+fn a_nonce_of_ten_kilobytes_is_a_nonce_like_any_other() {
+    let desk = Desk::new();
+    let mut events = Traffic::attacks().events;
+    let long = |event: &Value| json!(event["nonce"].as_str().unwrap().repeat(300));
+    for event in &mut events {
+        event["nonce"] = long(event);
+    }
+    desk.write_lines("long.jsonl", &events);
+    desk.backtest(&["long.jsonl"]).success();
+    assert_eq!(desk.report()["volume"]["rejections"], 0);
+    let about_replay = |alert: &Value| alert["detectors"].to_string().contains("duplicate_nonce");
+    assert!(desk.alerts().iter().any(about_replay));
+    assert!(!desk.read("alerts.jsonl").contains(SECRET_WORD));
 }
 
 #[test]
@@ -114,7 +205,7 @@ fn garbage_is_counted_and_shown_by_line_without_secrets() {
     assert_eq!(report["volume"]["events"], 1);
     assert_eq!(report["volume"]["rejections"], garbage.len() - 1);
     assert!(message(&assert).contains("garbage.jsonl:1: "), "{}", message(&assert));
-    assert!(!message(&assert).contains(crate::support::traffic::SECRET_WORD));
+    assert!(!message(&assert).contains(SECRET_WORD));
 }
 
 #[test]
@@ -127,7 +218,11 @@ fn what_cannot_be_read_is_named_with_its_place() {
     Traffic::attacks().write(&desk.path("cut.jsonl.gz"));
     let whole = fs::read(desk.path("cut.jsonl.gz")).unwrap();
     desk.write("cut.jsonl.gz", &whole[..whole.len() / 2]);
-    let cases: [(i32, &str, &[&str]); 6] = [
+    desk.write("keys.csv", "key_id,allowed_cidrs\nk,10.0.0.0/8\nk,10/8\n");
+    let cases: [(i32, &str, &[&str]); 9] = [
+        (2, "must end in .html", &["log.jsonl", "--report", "report.pdf"]),
+        (2, "must end in .html", &["log.jsonl", "--report", "report"]),
+        (1, "keys.csv:3: field `allowed_cidrs[0]`", &["log.jsonl", "--keys", "keys.csv"]),
         (2, "labels.jsonl:2: ", &["log.jsonl", "--labels", "labels.jsonl"]),
         (2, "none.jsonl: ", &["log.jsonl", "--labels", "none.jsonl"]),
         (1, "none.jsonl: ", &["log.jsonl", "none.jsonl"]),

@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 
 use super::super::places::PLACES;
-use super::super::{
-    AccessRecord, ClientNonce, Generator, Kind, Label, Plan, RegisteredKey, Selection,
-};
+use super::super::{AccessRecord, ClientNonce, Generator, Kind, Label, Plan, Selection};
 use super::*;
 use crate::event::EventTime;
+use crate::registry::RegisteredKey;
 
 /// What one victim's log and registry say.
 struct Case {
@@ -118,7 +117,9 @@ impl Case {
             }
             AttackKind::CredentialStuffing => self.tries_many_keys(),
             AttackKind::UnexpectedEndpoint | AttackKind::RotationAbuse => {
-                self.each(|record| !self.registered.scopes.contains(&record.scope));
+                self.each(|record| {
+                    !self.registered.scopes.iter().any(|scope| scope == record.scope)
+                });
             }
             AttackKind::EnvironmentMismatch => {
                 self.each(|record| record.environment != self.registered.environment);

@@ -208,7 +208,11 @@ async fn stored_alerts() -> TestDatabase {
     let at = hours_ago(2.0);
     let mut resolved = alert("two", 2, "key-b", at.plus_seconds(60.0));
     resolved.alert_type = keywatch::alert::AlertType::Resolved;
+    let mut source = alert("three", 1, "", at);
+    (source.key_id, source.risk) = (None, 40.0);
+    source.source_ip = Some("198.51.100.200".parse().unwrap());
     let alerts = [
+        source,
         alert("one", 1, "key-a", at),
         alert("one", 2, "key-a", at.plus_seconds(30.0)),
         alert("two", 1, "key-b", at),
@@ -235,9 +239,15 @@ async fn alert_timeline() {
 #[tokio::test]
 async fn open_alerts() {
     let database = stored_alerts().await;
-    let columns = ["id", "key_id", "risk", "detectors"];
+    let columns = ["id", "about", "risk", "detectors"];
     let rows = answer(&database.store, "open_alerts", &[], &columns).await;
-    assert_eq!(rows, ["one | key-a | 72.5 | geo.impossible_travel, rate.spike"]);
+    assert_eq!(
+        rows,
+        [
+            "one | key-a | 72.5 | geo.impossible_travel, rate.spike",
+            "three | 198.51.100.200 | 40 | geo.impossible_travel, rate.spike"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,103 @@
+//! What there is to know when there is time for ten lines only.
+
+use maud::{Markup, html};
+
+use super::super::cases::MISSED_BELOW;
+use super::super::report::{AtSeverity, Report};
+use super::scale::{count, counted, duration_text, number, share_text, time_text};
+
+/// One line, for the title and the list of open tabs.
+pub fn headline(report: &Report) -> String {
+    match at_medium(report).filter(|at| at.labels > 0) {
+        Some(at) => format!("{} of {} attacks found", count(at.found), count(at.labels)),
+        None => counted(report.incidents, "incident"),
+    }
+}
+
+pub fn head(report: &Report) -> Markup {
+    html! {
+        header {
+            h1 { "Keywatch backtest: " (headline(report)) }
+            p.faint { (span(report)) }
+        }
+        dl.cards { @for card in cards(report) { (card) } }
+        @if report.labels == 0 {
+            p.faint style="margin-top:.75rem" {
+                "No known attacks were given, so nothing here says which incidents are true. With " code { "--labels" } " the report measures what was found, how fast, and what was false."
+            }
+        }
+    }
+}
+
+/// The figures that sum up the run count alerts of medium severity and above.
+pub fn at_medium(report: &Report) -> Option<&AtSeverity> {
+    report.at_severity.iter().find(|at| at.severity == MISSED_BELOW)
+}
+
+fn span(report: &Report) -> String {
+    let volume = &report.volume;
+    let (Some(first), Some(last)) = (report.first_event_time, report.last_event_time) else {
+        return "The log holds no events.".to_owned();
+    };
+    let mut text = format!(
+        "{} events of {} from {} to {} UTC ({}).",
+        count(volume.events as usize),
+        counted(volume.keys, "key"),
+        time_text(first),
+        time_text(last),
+        duration_text(last.seconds_since(first)),
+    );
+    for (number, what) in [(volume.rejections, "unreadable"), (volume.redelivered, "read twice")] {
+        if number > 0 {
+            text += &format!(" {} {what}.", counted(number as usize, "record"));
+        }
+    }
+    text
+}
+
+fn card(name: &str, value: &str, note: &str) -> Markup {
+    html! { div { dt { (name) } dd { div.value { (value) } div.faint { (note) } } } }
+}
+
+fn cards(report: &Report) -> Vec<Markup> {
+    let Some(at) = at_medium(report) else { return Vec::new() };
+    let key_days = report.volume.keys as f64 * report.volume.days;
+    let over = format!("over {} key-days, medium and above", number(key_days));
+    let rate = number(at.false_alerts_per_1000_key_days);
+    if report.labels == 0 {
+        let severe = at.true_incidents + at.false_incidents;
+        return vec![
+            card("Incidents", &count(report.incidents), "of any severity"),
+            card("Medium and above", &count(severe), "worth a look by somebody"),
+            card("Incidents per 1,000 key-days", &rate, &over),
+            card("Keys", &count(report.volume.keys), "with requests that were answered"),
+        ];
+    }
+    let found = format!("{} of {}, medium and above", count(at.found), count(at.labels));
+    let precision = at.precision.map_or_else(|| "none".to_owned(), share_text);
+    let incidents = at.true_incidents + at.false_incidents;
+    let true_ones =
+        format!("{} of {} are true", count(at.true_incidents), counted(incidents, "incident"));
+    let (middle, slowest) = delays(at);
+    vec![
+        card("Attacks found", &at.recall.map_or_else(String::new, share_text), &found),
+        card("False alerts per 1,000 key-days", &rate, &over),
+        card("Precision", &precision, &true_ones),
+        card("Time to detect", &middle, &slowest),
+    ]
+}
+
+/// The middle kind's median delay, and the longest of all.
+fn delays(at: &AtSeverity) -> (String, String) {
+    let seconds = at.kinds.values().filter_map(|kind| kind.seconds_to_detect);
+    let mut medians: Vec<f64> = seconds.clone().map(|quantiles| quantiles.median).collect();
+    medians.sort_by(f64::total_cmp);
+    let longest = seconds.map(|quantiles| quantiles.max).fold(0.0, f64::max);
+    match medians.get(medians.len() / 2) {
+        Some(middle) => (
+            duration_text(*middle),
+            format!("for the middle kind of attack; at worst {}", duration_text(longest)),
+        ),
+        None => ("none".to_owned(), "no attack was found".to_owned()),
+    }
+}

@@ -1,0 +1,42 @@
+//! False alerts that were promised, against those that came.
+
+use super::report::{Calibration, DetectorFigures};
+use crate::detect::calibration::{self, MEASURED};
+use crate::detect::{Family, Thresholds, family};
+
+/// One entry a measured family. Of the incidents only the false ones count when there are
+/// labels to tell them.
+pub fn compare(
+    measured: &calibration::Calibration,
+    thresholds: &Thresholds,
+    detectors: &[DetectorFigures],
+    has_labels: bool,
+) -> Vec<Calibration> {
+    let compare_one = |which: Family| Calibration {
+        family: name(which).to_owned(),
+        promised: measured.key_hours() * Thresholds::tests_an_hour(which) * thresholds.of(which),
+        measured: detectors
+            .iter()
+            .filter(|figures| family(figures.detector) == which)
+            .map(|figures| {
+                figures.false_incidents + if has_labels { 0 } else { figures.true_incidents }
+            })
+            .sum::<usize>() as f64,
+        points: measured.points(which),
+    };
+    MEASURED.map(compare_one).into()
+}
+
+const fn name(which: Family) -> &'static str {
+    match which {
+        Family::Rate => "rate",
+        Family::Outcome => "outcome",
+        Family::Place => "place",
+        Family::Replay => "replay",
+        Family::Policy => "policy",
+        Family::Source => "source",
+        Family::Conduct => "conduct",
+        Family::Dormancy => "dormancy",
+        Family::Monitor => "monitor",
+    }
+}

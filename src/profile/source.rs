@@ -1,0 +1,325 @@
+//! Addresses and networks that are refused, and the keys that they try.
+//!
+//! Everything here is bounded: a flood of sources, or a source with endless keys, costs no
+//! more memory than the first few thousand.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::event::{EventTime, KeyId};
+
+/// Sources watched at once.
+const CAPACITY: usize = 1_024;
+/// What a source did is counted for this long, then anew.
+const WINDOW_SECONDS: f64 = 3_600.0;
+/// Existing keys remembered of one source.
+const MAX_AFFECTED: usize = 32;
+/// Weight of one window in the usual share of refused keys.
+const USUAL_WEIGHT: f32 = 0.3;
+/// Keys of a window that count as if they had been accepted: few keys are no share.
+const PRIOR_KEYS: f64 = 10.0;
+
+/// The single machine: an IPv4 address, or an IPv6 /64, of which one machine has all.
+pub fn machine_of(ip: IpAddr) -> IpNet {
+    prefix(ip, 32, 64)
+}
+
+/// The site's network: an IPv4 /24 or an IPv6 /48.
+pub fn network_of(ip: IpAddr) -> IpNet {
+    prefix(ip, 24, 48)
+}
+
+fn prefix(ip: IpAddr, v4: u8, v6: u8) -> IpNet {
+    match ip {
+        IpAddr::V4(ip) => Ipv4Net::new_assert(ip, v4).trunc().into(),
+        IpAddr::V6(ip) => Ipv6Net::new_assert(ip, v6).trunc().into(),
+    }
+}
+
+/// How many different keys there were, by linear counting (Whang, Vander-Zanden and Taylor
+/// 1990): exact to a few percent up to some thousands, where it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DistinctKeys {
+    bits: [u64; 16],
+    set: u16,
+}
+
+impl DistinctKeys {
+    fn add(&mut self, hash: u64) {
+        let (word, bit) = ((hash >> 6) as usize % self.bits.len(), 1 << (hash & 63));
+        self.set += u16::from(self.bits[word] & bit == 0);
+        self.bits[word] |= bit;
+    }
+
+    pub fn estimate(&self) -> f64 {
+        let size = (self.bits.len() * 64) as f64;
+        let free = (size - f64::from(self.set)).max(1.0);
+        size * (size / free).ln()
+    }
+}
+
+/// An existing key that a source tried away from where the key is at home.
+#[derive(Clone, Debug)]
+pub struct AffectedKey {
+    pub key_id: KeyId,
+    /// The source was answered with success.
+    pub is_answered: bool,
+    /// Its own incident has this evidence.
+    pub is_told: bool,
+}
+
+/// What one source did in its current window.
+#[derive(Clone, Debug)]
+pub struct SourceProfile {
+    pub since: EventTime,
+    pub requests: u32,
+    pub refused: u32,
+    tried: DistinctKeys,
+    accepted: DistinctKeys,
+    /// Share of its keys that were refused in the windows before.
+    pub usual_share: f32,
+    affected: Vec<AffectedKey>,
+    /// Found to try keys, in this window.
+    pub is_told: bool,
+}
+
+impl SourceProfile {
+    fn new(time: EventTime) -> Self {
+        Self {
+            since: time,
+            requests: 0,
+            refused: 0,
+            tried: DistinctKeys::default(),
+            accepted: DistinctKeys::default(),
+            usual_share: 0.0,
+            affected: Vec::new(),
+            is_told: false,
+        }
+    }
+
+    pub fn keys_tried(&self) -> f64 {
+        self.tried.estimate()
+    }
+
+    /// Keys that were refused and never accepted.
+    pub fn keys_refused(&self) -> f64 {
+        self.tried.estimate() - self.accepted.estimate()
+    }
+
+    /// Whether a large part of its keys is refused: cheap, to be asked with every request.
+    pub fn is_often_refused(&self) -> bool {
+        let refused = self.tried.set - self.accepted.set;
+        refused > 0 && 4 * refused >= self.tried.set
+    }
+
+    /// Existing keys that it tried, those that were answered first.
+    pub fn affected_keys(&self) -> Vec<KeyId> {
+        let keys = |answered: bool| {
+            let of_this_kind = self.affected.iter().filter(move |key| key.is_answered == answered);
+            of_this_kind.map(|key| key.key_id.clone())
+        };
+        keys(true).chain(keys(false)).collect()
+    }
+
+    pub fn keys_answered(&self) -> usize {
+        self.affected.iter().filter(|key| key.is_answered).count()
+    }
+
+    /// Marks and returns the answered keys whose own incident does not say so yet.
+    pub fn take_untold(&mut self) -> Vec<KeyId> {
+        let untold = self.affected.iter_mut().filter(|key| key.is_answered && !key.is_told);
+        untold
+            .map(|key| {
+                key.is_told = true;
+                key.key_id.clone()
+            })
+            .collect()
+    }
+
+    fn count(&mut self, attempt: &Attempt) {
+        if attempt.time.seconds_since(self.since) > WINDOW_SECONDS {
+            self.turn(attempt.time);
+        }
+        self.requests = self.requests.saturating_add(1);
+        self.tried.add(attempt.key_hash);
+        if attempt.is_refused {
+            self.refused = self.refused.saturating_add(1);
+        } else {
+            self.accepted.add(attempt.key_hash);
+        }
+    }
+
+    /// Begins the next window. One in which it tried keys says nothing of what is usual.
+    fn turn(&mut self, time: EventTime) {
+        if !self.is_told {
+            let share = self.keys_refused() / (self.keys_tried() + PRIOR_KEYS);
+            self.usual_share += USUAL_WEIGHT * (share as f32 - self.usual_share);
+        }
+        *self = Self { usual_share: self.usual_share, ..Self::new(time) };
+    }
+
+    /// True when the key was not known to be affected, or not known to be answered.
+    fn note_affected(&mut self, key_id: &KeyId, is_answered: bool) -> bool {
+        if let Some(known) = self.affected.iter_mut().find(|known| known.key_id == *key_id) {
+            let is_news = is_answered && !known.is_answered;
+            known.is_answered |= is_answered;
+            return is_news;
+        }
+        let full = self.affected.len() >= MAX_AFFECTED;
+        if full && is_answered {
+            // A key that was answered is worth more than one that was refused.
+            let refused = self.affected.iter().position(|known| !known.is_answered);
+            refused.map(|place| self.affected.remove(place));
+        }
+        let has_room = self.affected.len() < MAX_AFFECTED;
+        if has_room {
+            let key_id = key_id.clone();
+            self.affected.push(AffectedKey { key_id, is_answered, is_told: false });
+        }
+        has_room
+    }
+}
+
+/// One request as its source sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    pub time: EventTime,
+    pub key_hash: u64,
+    /// Refused, and not at the key's own place.
+    pub is_refused: bool,
+}
+
+/// The sources that are refused most, by Space-Saving (Metwally, Agrawal and El Abbadi 2005):
+/// a new source takes the place of the one refused least and inherits its count, so that
+/// every source with more than one in [`CAPACITY`] of all refusals is kept, whatever floods in.
+#[derive(Debug, Default)]
+pub struct SourceTable {
+    profiles: Vec<(IpNet, SourceProfile)>,
+    /// Refusals of each profile and of those whose place it took. Apart from the profiles,
+    /// because all of them are searched for the least.
+    refusals: Vec<u32>,
+    places: HashMap<IpNet, usize, foldhash::fast::RandomState>,
+}
+
+impl SourceTable {
+    pub fn is_watched(&self, source: &IpNet) -> bool {
+        !self.places.is_empty() && self.places.contains_key(source)
+    }
+
+    pub fn get_mut(&mut self, source: &IpNet) -> Option<&mut SourceProfile> {
+        self.places.get(source).map(|place| &mut self.profiles[*place].1)
+    }
+
+    /// Counts a request. A source gets a profile with its first refusal.
+    pub fn count(&mut self, source: IpNet, attempt: &Attempt) {
+        let place = match self.places.get(&source) {
+            Some(place) => *place,
+            None if attempt.is_refused => self.admit(source, attempt.time),
+            None => return,
+        };
+        self.refusals[place] = self.refusals[place].saturating_add(u32::from(attempt.is_refused));
+        self.profiles[place].1.count(attempt);
+    }
+
+    /// Notes that `source` tried an existing key. True when that is new.
+    pub fn note_affected(&mut self, source: &IpNet, key_id: &KeyId, is_answered: bool) -> bool {
+        self.get_mut(source).is_some_and(|profile| profile.note_affected(key_id, is_answered))
+    }
+
+    /// Forgets what the source did in this window, because it is explained otherwise.
+    pub fn clear(&mut self, source: &IpNet) {
+        if let Some(profile) = self.get_mut(source) {
+            let (since, usual_share) = (profile.since, profile.usual_share);
+            *profile = SourceProfile { usual_share, ..SourceProfile::new(since) };
+        }
+    }
+
+    fn admit(&mut self, source: IpNet, time: EventTime) -> usize {
+        let profile = (source, SourceProfile::new(time));
+        let place = if self.profiles.len() < CAPACITY {
+            self.profiles.push(profile);
+            self.refusals.push(0);
+            self.profiles.len() - 1
+        } else {
+            let place = self.least_refused();
+            self.places.remove(&self.profiles[place].0);
+            self.profiles[place] = profile;
+            place
+        };
+        self.places.insert(source, place);
+        place
+    }
+
+    fn least_refused(&self) -> usize {
+        let least = self.refusals.iter().enumerate().min_by_key(|(_, refusals)| **refusals);
+        least.map_or(0, |(place, _)| place)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    fn attempt(table: &mut SourceTable, source: IpNet, key: u64, is_refused: bool) {
+        let key_hash = foldhash::quality::FixedState::default().hash_one(key);
+        let time = EventTime::from_seconds(0);
+        table.count(source, &Attempt { time, key_hash, is_refused });
+    }
+
+    #[test]
+    fn keys_are_told_apart_and_accepted_ones_are_not_refused() {
+        let (mut table, source) = (SourceTable::default(), "192.0.2.7/32".parse().unwrap());
+        for key in 0..500 {
+            attempt(&mut table, source, key, true);
+            attempt(&mut table, source, key, true);
+        }
+        for key in 0..100 {
+            attempt(&mut table, source, key, false);
+        }
+        let profile = table.get_mut(&source).unwrap();
+        assert!((profile.keys_tried() - 500.0).abs() < 25.0, "{}", profile.keys_tried());
+        assert!((profile.keys_refused() - 400.0).abs() < 25.0, "{}", profile.keys_refused());
+        assert_eq!((profile.requests, profile.refused), (1_100, 1_000));
+    }
+
+    #[test]
+    fn a_flood_of_sources_neither_grows_the_table_nor_drives_out_the_busy_ones() {
+        let (mut table, busy) = (SourceTable::default(), "192.0.2.7/32".parse().unwrap());
+        for n in 0..100_000u32 {
+            let other = Ipv4Net::new_assert(n.into(), 32);
+            attempt(&mut table, other.into(), 1, true);
+            if n % 100 == 0 {
+                attempt(&mut table, busy, u64::from(n), true);
+            }
+        }
+        assert!(table.profiles.len() <= CAPACITY && table.places.len() <= CAPACITY);
+        assert_eq!(table.get_mut(&busy).unwrap().refused, 1_000);
+    }
+
+    #[test]
+    fn answered_keys_come_first_and_take_the_place_of_refused_ones() {
+        let mut profile = SourceProfile::new(EventTime::from_seconds(0));
+        for n in 0..100 {
+            profile.note_affected(&format!("refused-{n}").into(), false);
+        }
+        assert!(profile.note_affected(&"leaked".into(), true));
+        assert!(!profile.note_affected(&"leaked".into(), true));
+        let affected = profile.affected_keys();
+        assert_eq!((affected.len(), affected[0].as_str()), (MAX_AFFECTED, "leaked"));
+        assert_eq!(profile.take_untold(), ["leaked"]);
+        assert!(profile.take_untold().is_empty());
+    }
+
+    #[test]
+    fn one_machine_is_an_address_or_a_64() {
+        let ip = "2001:db8:1:2:3::4".parse().unwrap();
+        assert_eq!(machine_of(ip).to_string(), "2001:db8:1:2::/64");
+        assert_eq!(network_of(ip).to_string(), "2001:db8:1::/48");
+        assert_eq!(network_of("192.0.2.7".parse().unwrap()).to_string(), "192.0.2.0/24");
+    }
+}

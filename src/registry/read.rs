@@ -1,0 +1,173 @@
+//! Registry files: JSON lines and CSV, brought to one form and read by one definition.
+
+use std::fs;
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+use serde_json::{Map, Value};
+
+use super::RegisteredKey;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("{path}: {reason}")]
+    Read { path: String, reason: std::io::Error },
+    #[error("{path}:{line}: {reason}; expected one JSON object with a key_id a line")]
+    Json { path: String, line: usize, reason: String },
+    #[error(
+        "{path}:{line}: {reason}; expected a header line with a column key_id, then a key a line"
+    )]
+    Csv { path: String, line: u64, reason: String },
+}
+
+/// Columns that hold several values, separated by `;` or spaces.
+const LISTS: [&str; 2] = ["scopes", "allowed_cidrs"];
+
+/// The keys of a registry file, in its order.
+pub(super) fn read(path: &Path) -> Result<Vec<RegisteredKey>, RegistryError> {
+    let name = path.display().to_string();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(reason) => return Err(RegistryError::Read { path: name, reason }),
+    };
+    // Spreadsheets write a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        let error = |(line, reason)| RegistryError::Csv { path: name.clone(), line, reason };
+        read_csv(text).map_err(error)
+    } else {
+        let error = |(line, reason)| RegistryError::Json { path: name.clone(), line, reason };
+        read_json_lines(text).map_err(error)
+    }
+}
+
+fn read_json_lines(text: &str) -> Result<Vec<RegisteredKey>, (usize, String)> {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let key = |(number, line)| {
+        let mut json = serde_json::Deserializer::from_str(line);
+        let key = serde_path_to_error::deserialize(&mut json).map_err(|e| describe(&e));
+        let key = key.and_then(|key| json.end().map(|()| key).map_err(|e| e.to_string()));
+        key.map_err(|reason| (number, reason))
+    };
+    lines.map(key).collect()
+}
+
+fn read_csv(text: &str) -> Result<Vec<RegisteredKey>, (u64, String)> {
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| (1, csv_reason(&error)))?.clone();
+    if !header.iter().any(|column| column == "key_id") {
+        return Err((1, "there is no column `key_id`".into()));
+    }
+    let key = |record: Result<StringRecord, csv::Error>| {
+        let line = |position: Option<&csv::Position>| position.map_or(1, csv::Position::line);
+        let record = record.map_err(|error| (line(error.position()), csv_reason(&error)))?;
+        serde_path_to_error::deserialize(object(&header, &record))
+            .map_err(|error| (line(record.position()), describe(&error)))
+    };
+    reader.records().map(key).collect()
+}
+
+/// The record as the JSON object that says the same. An empty cell says nothing.
+fn object(header: &StringRecord, record: &StringRecord) -> Value {
+    let cells = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty());
+    let field = |(column, cell): (&str, &str)| (column.to_owned(), value(column, cell));
+    Value::Object(cells.map(field).collect::<Map<_, _>>())
+}
+
+fn value(column: &str, cell: &str) -> Value {
+    if !LISTS.contains(&column) {
+        return cell.into();
+    }
+    let items = cell.split(|c: char| c == ';' || c.is_whitespace());
+    items.filter(|item| !item.is_empty()).collect()
+}
+
+/// The field at fault, when it is one, and what is wrong with it.
+fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let reason = error.inner().to_string();
+    if path == "." { reason } else { format!("field `{path}`: {reason}") }
+}
+
+/// Without the place, which the caller names.
+fn csv_reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("the line has {len} fields where the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registry::{KeyStatus, Registry};
+
+    fn file(extension: &str, text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::Builder::new().suffix(extension).tempfile().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn registry(extension: &str, text: &str) -> Registry {
+        Registry::read(file(extension, text).path()).unwrap()
+    }
+
+    fn message(extension: &str, text: &str) -> String {
+        Registry::read(file(extension, text).path()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_the_key_id_is_required_and_the_later_line_counts() {
+        let json = "{\"key_id\":\"a\"}\n\n{\"key_id\":\"b\",\"owner\":\"x\",\"team\":1}\n\
+                    {\"key_id\":\"b\",\"status\":\"revoked\"}\n";
+        let csv = "key_id,status,owner,team\na,,,\n\nb,,x,1\nb,revoked,,\n";
+        for registry in [registry(".jsonl", json), registry(".csv", csv)] {
+            let key = registry.get(&"b".into()).unwrap();
+            assert_eq!((key.status, key.owner.as_str()), (KeyStatus::Revoked, ""));
+            assert_eq!(registry.get(&"a".into()).unwrap().status, KeyStatus::Active);
+        }
+    }
+
+    #[test]
+    fn csv_and_json_say_the_same() {
+        let json = r#"{"key_id":"k","owner":"a, \"b\"","scopes":["read","write"],
+            "allowed_cidrs":["10.0.0.0/8","2001:db8::/32"],"expires_at":"2026-06-01T00:00:00Z",
+            "rotated_to":"k2","status":"retired"}"#
+            .replace('\n', "");
+        let csv = "\u{feff}key_id, owner, scopes, allowed_cidrs, expires_at, rotated_to, status\r\n\
+                   k,\"a, \"\"b\"\"\",read; write,10.0.0.0/8 2001:db8::/32,2026-06-01T00:00:00Z,k2,retired\r\n";
+        let of = |registry: Registry| registry.get(&"k".into()).unwrap().clone();
+        assert_eq!(of(registry(".CSV", csv)), of(registry(".jsonl", &json)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_line_and_field() {
+        for (extension, text, expected) in [
+            (".jsonl", "{\"key_id\":\"a\"}\n{}\n", ":2: missing field `key_id`"),
+            (".jsonl", "{\"key_id\":\"a\",\"owner\":7}\n", ":1: field `owner`: invalid type"),
+            (".jsonl", "{\"key_id\":\"a\"} {\n", ":1: trailing characters"),
+            (".csv", "id,owner\na,b\n", ":1: there is no column `key_id`"),
+            (".csv", "", ":1: there is no column `key_id`"),
+            (".csv", "key_id,owner\na,b\n,c\n", ":3: missing field `key_id`"),
+            (".csv", "key_id,status\na,lost\n", ":2: field `status`: unknown variant `lost`"),
+            (".csv", "key_id,expires_at\na,soon\n", ":2: field `expires_at`: "),
+            (".csv", "key_id,allowed_cidrs\na,10.0.0.0/8;10/8\n", ":2: field `allowed_cidrs[1]`: "),
+            (".csv", "key_id,owner\na,b\nc\n", ":3: the line has 1 fields where the header has 2"),
+        ] {
+            let message = message(extension, text);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_panics(text in "(key_id|owner|,|;|\"|\n|[a-z{}: ]){0,40}", csv: bool) {
+            let _ = Registry::read(file(if csv { ".csv" } else { ".jsonl" }, &text).path());
+        }
+    }
+}
