@@ -27,7 +27,7 @@ const RENTED: f64 = 0.004;
 /// ... that a key which lives in a data centre came to a network of people, ...
 const FROM_SERVER_TO_PEOPLE: f64 = 0.01;
 /// ... and, times its share of all keys, that it is this carrier.
-const CARRIER: f64 = 20.0;
+const CARRIER: f64 = 30.0;
 
 /// Faster than a passenger aircraft flies, with the wind behind it.
 const MAX_SPEED_KMH: f64 = 1_000.0;

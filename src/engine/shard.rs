@@ -149,19 +149,28 @@ impl Shard {
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         if !self.admit(enriched, shared) {
             shared.counters.unprofiled += 1;
-            alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
-            return;
+        } else {
+            self.judge_key(log, enriched, moment, thresholds, shared, alerts);
         }
+        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
+    }
+
+    /// Counts, inspects and learns an event of a key that has a profile.
+    fn judge_key(
+        &mut self,
+        log: &mut Log,
+        enriched: &EnrichedEvent,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+        alerts: &mut Vec<Alert>,
+    ) {
         let event = &enriched.event;
-        alerts.extend(self.decider.close_stale_key(
-            &event.key_id,
-            event.time,
-            moment,
-            shared.policy,
-        ));
+        let stale = self.decider.close_stale_key(&event.key_id, event.time, moment, shared.policy);
+        alerts.extend(stale);
         let repetition = self.repetition(enriched);
-        let Some(kept) = self.profiles.get_mut(&enriched.event.key_id) else { return };
-        self.changes.note(&enriched.event.key_id, kept);
+        let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
+        self.changes.note(&event.key_id, kept);
         let profile = &mut *kept.profile;
         let conduct = Conduct::of(event, profile, &log.blackouts);
         let tenant = event.tenant.as_deref();
@@ -200,15 +209,9 @@ impl Shard {
         if !signals.is_empty() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
-            alerts.extend(self.decider.consider(
-                &subject,
-                occurrence,
-                signals,
-                moment,
-                shared.policy,
-            ));
+            let told = self.decider.consider(&subject, occurrence, signals, moment, shared.policy);
+            alerts.extend(told);
         }
-        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
     }
 
     fn observe_source(

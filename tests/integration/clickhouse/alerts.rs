@@ -110,7 +110,7 @@ async fn the_command_line_lists_open_alerts_and_shows_every_revision() {
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = listed.lines().collect();
     assert_eq!(lines.len(), 2, "{listed}");
-    assert!(lines[0].starts_with("id\tkey_id\t") && lines[1].starts_with("a\tkey-a\t"), "{listed}");
+    assert!(lines[0].starts_with("id\tabout\t") && lines[1].starts_with("a\tkey-a\t"), "{listed}");
 
     let (_, shown, _) = run(&["show", "a"]);
     let shown: Vec<serde_json::Value> =
