@@ -119,7 +119,8 @@ impl Ladder {
     }
 
     fn header(&self, text: impl Fn(f64) -> String) -> Markup {
-        let every = (self.highest - self.lowest + 3) / 4;
+        // Four labels at most: more run into each other.
+        let every = (self.highest - self.lowest + 2) / 3;
         let decades = (self.lowest..=self.highest).step_by(every.max(1) as usize);
         html! {
             div.figure {
