@@ -56,26 +56,12 @@ fn requests(
     (0..keys).map(move |key| {
         let place = step as usize % origins.len();
         let second = START + step * STEP_SECONDS + (key * 600 / keys) as i64;
-        let event = AccessEvent {
-            time: EventTime::from_seconds(second),
-            // As long as the HMAC of a raw key.
-            key_id: format!("{key:064x}").into(),
-            client_ip: std::net::IpAddr::from([10, place as u8, (key % 256) as u8, 7]),
-            method: "GET".into(),
-            path: "/v1/orders".into(),
-            status: 200,
-            request_id: None,
-            latency_ms: None,
-            bytes_in: None,
-            bytes_out: None,
-            user_agent: None,
-            environment: None,
-            scope: None,
-            tenant: None,
-            nonce: None,
-            client_time: None,
-            signature: None,
-        };
+        // Ids as long as the HMAC of a raw key.
+        let event = AccessEvent::minimal(
+            EventTime::from_seconds(second),
+            format!("{key:064x}"),
+            std::net::IpAddr::from([10, place as u8, (key % 256) as u8, 7]),
+        );
         let offset = step * keys as i64 + key as i64;
         let position = RecordPosition { offset, index: 0 };
         EnrichedEvent { event, position, origin: Arc::clone(&origins[place]) }

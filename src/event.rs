@@ -119,6 +119,31 @@ pub struct AccessEvent {
     pub signature: Option<Fingerprint>,
 }
 
+impl AccessEvent {
+    /// An event of `GET /v1/orders`, answered 200, with what is required and nothing else.
+    pub fn minimal(time: EventTime, key_id: impl Into<KeyId>, client_ip: IpAddr) -> Self {
+        Self {
+            time,
+            key_id: key_id.into(),
+            client_ip,
+            method: "GET".into(),
+            path: "/v1/orders".into(),
+            status: 200,
+            request_id: None,
+            latency_ms: None,
+            bytes_in: None,
+            bytes_out: None,
+            user_agent: None,
+            environment: None,
+            scope: None,
+            tenant: None,
+            nonce: None,
+            client_time: None,
+            signature: None,
+        }
+    }
+}
+
 /// One ordered stream of records: a Kafka partition, a file, a push endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionId {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::files::check_outputs;
 use super::{CommandError, load_config};
 use crate::alert::Alert;
 use crate::backtest::{self, Outcome, labels, page, report::Report};
@@ -51,6 +52,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = configure(args)?;
     let reports = args.report.iter().map(|path| Ok((path, format_of(path)?)));
     let reports: Vec<(&PathBuf, Format)> = reports.collect::<Result<_, CommandError>>()?;
+    check_outputs(args.outputs(), args.inputs())?;
     let labels = match &args.labels {
         Some(path) => labels::read(path).map_err(|error| CommandError::Usage(anyhow!(error)))?,
         None => Vec::new(),
@@ -62,7 +64,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         bar.set_position(progress.read_bytes());
     });
     bar.finish_and_clear();
-    let outcome = outcome.map_err(|error| anyhow!(error))?;
+    let outcome = outcome?;
     if let Some(path) = &args.alerts {
         write_alerts(path, &outcome.alerts)?;
     }
@@ -71,6 +73,19 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     }
     summarize(&outcome, begin.elapsed().as_secs_f64());
     Ok(())
+}
+
+impl Args {
+    fn outputs(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let alerts = self.alerts.iter().map(|path| ("--alerts", path.as_path()));
+        alerts.chain(self.report.iter().map(|path| ("--report", path.as_path())))
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let lists = [&self.input, &self.geo_city, &self.geo_asn].into_iter().flatten();
+        let files = [&self.labels, &self.keys, &self.config].into_iter().flatten();
+        lists.chain(files).map(PathBuf::as_path)
+    }
 }
 
 fn configure(args: &Args) -> Result<Config, CommandError> {
@@ -161,13 +176,19 @@ fn summarize(outcome: &Outcome, seconds: f64) {
     for rejection in &outcome.rejections {
         anstream::eprintln!("  rejected {rejection}");
     }
+    if volume.events == 0 && volume.rejections > 0 {
+        anstream::eprintln!(
+            "Not one line could be read. Is it the right `--format`? The README shows a line."
+        );
+    }
     let severities: Vec<String> = report
         .incidents_by_severity
         .iter()
         .rev()
         .map(|(severity, count)| format!("{count} {severity}"))
         .collect();
-    anstream::eprintln!("{} incidents: {}", report.incidents, severities.join(", "));
+    let by_severity = if severities.is_empty() { "" } else { ": " };
+    anstream::eprintln!("{} incidents{by_severity}{}", report.incidents, severities.join(", "));
     for at in report.at_severity.iter().filter(|at| at.labels > 0) {
         anstream::eprintln!(
             "  {:>8} and above: {} of {} attacks found, {} false incidents \

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use super::CommandError;
+use super::files::check_outputs;
 use crate::event::EventTime;
 use crate::generate::{
     AttackKind, ConfuserKind, GeneratedEvent, Generator, JsonLines, Kind, Label, Plan, Selection,
@@ -97,6 +98,9 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
             "only one of --out, --labels and --keys-out can be `-`"
         )));
     }
+    let files = [("--labels", &args.labels), ("--keys-out", &args.keys_out)];
+    let files = files.iter().filter_map(|(option, path)| Some((*option, path.as_deref()?)));
+    check_outputs([("--out", args.out.as_path())].into_iter().chain(files), [])?;
     let span = SignedDuration::from_secs_f64(args.hours * 3_600.0);
     if args.start.checked_add(span).is_err() {
         return Err(CommandError::Usage(anyhow!(

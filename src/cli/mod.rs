@@ -5,6 +5,7 @@ mod backtest;
 mod check_config;
 mod clickhouse;
 mod demo;
+mod files;
 mod generate;
 mod migrate;
 mod run;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::AppError;
 use crate::config::{Config, ConfigError};
 
 #[derive(Parser)]
@@ -64,6 +66,18 @@ impl From<anyhow::Error> for CommandError {
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         Self::Usage(error.into())
+    }
+}
+
+/// What the configuration names and cannot be used is the caller's to mend.
+impl From<AppError> for CommandError {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Decode(_) | AppError::Enrich(_) | AppError::Registry(_) => {
+                Self::Usage(error.into())
+            }
+            _ => Self::Failure(error.into()),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
     info!(%address, "answering /metrics, /healthz and /readyz");
 
     let outcome = app::run(config, &health, &shutdown).await;
-    Ok(outcome.map_err(|error| anyhow!(error))?)
+    Ok(outcome?)
 }
 
 /// The first SIGTERM or Ctrl-C asks for a graceful end; the second ends at once.

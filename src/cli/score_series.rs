@@ -11,6 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::CommandError;
+use super::files::check_outputs;
 use crate::rate::SeriesScorer;
 
 #[derive(clap::Args)]
@@ -27,6 +28,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
+    check_outputs(args.out.iter().map(|path| ("--out", path.as_path())), [args.input.as_path()])?;
     let name = args.input.display().to_string();
     let input: Box<dyn Read> = if name == "-" {
         Box::new(io::stdin().lock())

@@ -77,25 +77,8 @@ mod tests {
             profile.learn(time, last.map_or(0.0, |last| time.seconds_since(last)));
             last = Some(time);
         }
-        let event = AccessEvent {
-            time: EventTime::from_seconds(0),
-            key_id: "key".into(),
-            client_ip: std::net::Ipv4Addr::LOCALHOST.into(),
-            method: "GET".into(),
-            path: "/".into(),
-            status: 200,
-            request_id: None,
-            latency_ms: None,
-            bytes_in: None,
-            bytes_out: None,
-            user_agent: None,
-            environment: None,
-            scope: None,
-            tenant: None,
-            nonce: None,
-            client_time: None,
-            signature: None,
-        };
+        let home = std::net::Ipv4Addr::LOCALHOST.into();
+        let event = AccessEvent::minimal(EventTime::from_seconds(0), "key", home);
         wakes_up(&profile, (silence * DAY) as f64, true, &event).map_or(1.0, |s| s.p_value)
     }
 

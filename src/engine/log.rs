@@ -106,8 +106,7 @@ impl Log {
         self.vote(time);
         if ahead > 0.0 {
             let step = watermark.plus_seconds(ahead.min(WATERMARK_STEP_SECONDS));
-            let bound = self.median().plus_seconds(WATERMARK_STEP_SECONDS);
-            self.watermark = Some(watermark.max(step.min(bound)));
+            self.watermark = Some(watermark.max(self.bounded(step)));
         }
         Ok(self.watermark.unwrap_or(time))
     }
@@ -130,6 +129,17 @@ impl Log {
             self.votes.pop_front();
         }
         self.votes.push_back(time);
+    }
+
+    /// At most a step beyond the median of the last events. Nearly always that is plain from
+    /// how many of them are further behind, which costs less than the median.
+    fn bounded(&self, time: EventTime) -> EventTime {
+        let limit = time.plus_seconds(-WATERMARK_STEP_SECONDS);
+        let behind = self.votes.iter().filter(|vote| **vote < limit).count();
+        if behind <= self.votes.len().saturating_sub(1) / 2 {
+            return time;
+        }
+        self.median().plus_seconds(WATERMARK_STEP_SECONDS)
     }
 
     /// Of the last events' times; the lower one of two.

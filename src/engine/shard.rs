@@ -147,10 +147,10 @@ impl Shard {
         }
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
-        if !self.admit(enriched, shared) {
-            shared.counters.unprofiled += 1;
-        } else {
+        if self.admit(enriched, shared) {
             self.judge_key(log, enriched, moment, thresholds, shared, alerts);
+        } else {
+            shared.counters.unprofiled += 1;
         }
         alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
     }

@@ -121,25 +121,7 @@ impl Scene {
     }
 
     pub fn request(&mut self, key: &str, place: Place, seconds: f64) -> Request<'_> {
-        let event = AccessEvent {
-            time: self.at(seconds),
-            key_id: key.into(),
-            client_ip: place.ip.parse().unwrap(),
-            method: "GET".into(),
-            path: "/v1/orders".into(),
-            status: 200,
-            request_id: None,
-            latency_ms: None,
-            bytes_in: None,
-            bytes_out: None,
-            user_agent: None,
-            environment: None,
-            scope: None,
-            tenant: None,
-            nonce: None,
-            client_time: None,
-            signature: None,
-        };
+        let event = AccessEvent::minimal(self.at(seconds), key, place.ip.parse().unwrap());
         let origin = Origin {
             country: place.country.into(),
             region: place.region.into(),

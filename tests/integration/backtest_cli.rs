@@ -222,12 +222,12 @@ fn what_cannot_be_read_is_named_with_its_place() {
     let cases: [(i32, &str, &[&str]); 9] = [
         (2, "must end in .html", &["log.jsonl", "--report", "report.pdf"]),
         (2, "must end in .html", &["log.jsonl", "--report", "report"]),
-        (1, "keys.csv:3: field `allowed_cidrs[0]`", &["log.jsonl", "--keys", "keys.csv"]),
+        (2, "keys.csv:3: field `allowed_cidrs[0]`", &["log.jsonl", "--keys", "keys.csv"]),
         (2, "labels.jsonl:2: ", &["log.jsonl", "--labels", "labels.jsonl"]),
         (2, "none.jsonl: ", &["log.jsonl", "--labels", "none.jsonl"]),
         (1, "none.jsonl: ", &["log.jsonl", "none.jsonl"]),
         (1, "the gzip stream is damaged or cut short", &["cut.jsonl.gz"]),
-        (1, "none.mmdb", &["log.jsonl", "--geo-city", "none.mmdb"]),
+        (2, "none.mmdb", &["log.jsonl", "--geo-city", "none.mmdb"]),
         (2, "none.toml", &["log.jsonl", "-c", "none.toml"]),
     ];
     for (code, expected, arguments) in cases {
@@ -236,4 +236,12 @@ fn what_cannot_be_read_is_named_with_its_place() {
         assert!(message.starts_with("keywatch: ") && message.contains(expected), "{message}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
+}
+
+#[test]
+fn a_log_is_not_overwritten_by_its_own_alerts() {
+    let desk = Desk::new();
+    desk.write("alerts.jsonl", "{}\n");
+    desk.backtest(&["alerts.jsonl"]).code(2);
+    assert_eq!(desk.read("alerts.jsonl"), "{}\n");
 }

@@ -27,8 +27,8 @@ fn through(proxy: &Proxy, database: &TestDatabase) -> ClickHouseConfig {
     ClickHouseConfig { url: proxy.url.clone(), ..database.config.clone() }
 }
 
-/// Kafka's settings with small batches, so that there are many steps.
-fn small_batches(topic: &str, properties: &str, records: usize) -> String {
+/// Kafka's settings with batches of so many records: small ones, so that there are many steps.
+fn batches_of(topic: &str, properties: &str, records: usize) -> String {
     let more = format!("[source.kafka.properties]\n{properties}");
     kafka_settings(topic, &more).replace("2_000", &records.to_string())
 }
@@ -44,12 +44,12 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_twice() {
     let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(18)), 31);
     let topic = topic_of(broker(), &traffic).await;
     let proxy = Proxy::start(&database.config.url);
-    let settings = settings(&through(&proxy, &database)) + &small_batches(&topic, STATIC, 50);
+    let interrupted = settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 50);
     let begin = Instant::now();
     let mut struck = [0; Step::ALL.len()];
     for kill in 0..kills {
         let which = kill as usize % Step::ALL.len();
-        let service = Service::start(&settings);
+        let service = Service::start(&interrupted);
         let pid = service.pid();
         // Two answers to claims come before a partition's first check.
         let later = if Step::ALL[which] == Step::AfterCheck { 6 } else { 0 };
@@ -60,7 +60,9 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_twice() {
         service.kill();
         struck[which] += 1;
     }
-    let service = Service::start(&settings);
+    // What is left comes in batches of the usual size, straight to ClickHouse.
+    let usual = settings(&database.config) + &batches_of(&topic, STATIC, 2_000);
+    let service = Service::start(&usual);
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
     assert!(service.terminate().0.success());
@@ -79,7 +81,7 @@ async fn an_answer_that_is_lost_changes_nothing() {
     let traffic = Traffic::generated(100, 3.0, 1.0, 32);
     let topic = topic_of(broker(), &traffic).await;
     let proxy = Proxy::start(&database.config.url);
-    let settings = settings(&through(&proxy, &database)) + &small_batches(&topic, STATIC, 100);
+    let settings = settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 100);
     let service = Service::start(&settings);
     for step in [Step::AfterInsert, Step::AfterIntent, Step::BeforeCommit, Step::DuringInsert] {
         proxy.arm(step, 5, Then::Cut, || {});
@@ -98,7 +100,7 @@ async fn paused_at(step: Step, seed: u64) {
     let traffic = Traffic::generated(100, 4.0, 2.0, seed);
     let topic = topic_of(broker(), &traffic).await;
     let proxy = Proxy::start(&database.config.url);
-    let source = small_batches(&topic, SOON, 100);
+    let source = batches_of(&topic, SOON, 100);
     let paused = Service::start(&(settings(&through(&proxy, &database)) + &source));
     let pid = paused.pid();
     proxy.arm(step, 20, Then::PassOn, move || signal(pid, Signal::STOP));
@@ -131,7 +133,7 @@ async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
     let database = unmigrated().await;
     let traffic = Traffic::generated(100, 3.0, 1.0, 35);
     let topic = topic_of(broker(), &traffic).await;
-    let settings = settings(&database.config) + &small_batches(&topic, SOON, 100);
+    let settings = settings(&database.config) + &batches_of(&topic, SOON, 100);
     let total = traffic.events.len();
     let mut members = vec![Service::start(&settings)];
     wait_for_rows(&database.store, "access_events", total / 20).await;
@@ -159,7 +161,7 @@ async fn a_topic_made_again_under_its_name_is_stored_from_its_begin() {
     let database = unmigrated().await;
     let broker = broker();
     let topic = unique("again");
-    let settings = settings(&database.config) + &small_batches(&topic, SOON, 100);
+    let settings = settings(&database.config) + &batches_of(&topic, SOON, 100);
     let mut all = Traffic { events: Vec::new() };
     let mut running = None;
     for (seed, rate, stays) in [(36, 0.03, false), (37, 0.05, true), (38, 0.02, true)] {

@@ -41,9 +41,10 @@ pub async fn topic_of(broker: &Broker, traffic: &Traffic) -> String {
     topic
 }
 
+/// As the README asks of producers: partitioned by key.
 pub fn produce(broker: &Broker, topic: &str, traffic: &Traffic) {
     for partition in 0..PARTITIONS {
-        broker.produce(topic, partition, traffic.of_partition(partition));
+        broker.produce_keyed(topic, partition, traffic.keyed_of_partition(partition));
     }
 }
 
@@ -172,15 +173,10 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     let receiver = Receiver::start([]).await;
 
     let dead = format!("dead_letter_topic = \"{dead_letters}\"");
-    let outward = format!(
-        "[email]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\nfrom = \"keywatch@example.com\"\n\
-         to = [\"security@example.com\"]\nmin_severity = \"low\"\nmax_per_minute = 10_000\n\
-         [webhook]\nurl = \"{}\"\nsecret = \"{WEBHOOK_SECRET}\"\n\
-         [alerts_topic]\ntopic = \"{alerts}\"\n",
-        mailbox.smtp_port, receiver.url
-    );
     let source = kafka_settings(&topic, &dead);
-    let service = Service::start(&(settings(&database.config) + &source + &geo + &outward));
+    let service = Service::start(
+        &(settings(&database.config) + &source + &geo + &channels(&mailbox, &receiver, &alerts)),
+    );
 
     let store = &database.store;
     // All at once, a backlog: partitions are read hours apart.
@@ -192,12 +188,7 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
 
     let stored = stored_alerts(&database).await;
     assert!(has_expected(&stored), "{stored:#?}");
-    let left = "SELECT count() FROM alerts WHERE (id, revision) NOT IN (SELECT alert_id, revision \
-        FROM deliveries WHERE channel = 'CHANNEL' AND outcome IN ('delivered', 'skipped'))";
-    for channel in ["email", "webhook", "topic"] {
-        let left = left.replace("CHANNEL", channel);
-        eventually(channel, async || lines(store, &left).await == ["0"]).await;
-    }
+    wait_until_told(store).await;
     check_mails(&mailbox);
     check_webhooks(&receiver);
     let on_topic: Vec<Value> = messages(broker, &alerts, stored.len())
@@ -207,14 +198,7 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     assert!(has_expected(&on_topic));
 
     let dead = messages(broker, &dead_letters, bad.len());
-    let reasons: Vec<&str> = dead
-        .iter()
-        .map(|(_, headers)| {
-            let reason = headers.iter().find(|(name, _)| name == "keywatch-reason");
-            reason.map(|(_, reason)| reason.as_str()).unwrap()
-        })
-        .collect();
-    assert!(reasons.contains(&"future_time"), "{reasons:?}");
+    check_dead_letters(&dead);
     check_metrics(&service, &traffic, bad.len(), stored.len());
 
     let (status, log) = service.terminate();
@@ -233,6 +217,37 @@ async fn logs_become_rows_rollups_and_alerts_on_every_channel() {
     assert_no_secret("webhook", &calls.collect::<Vec<_>>().join("\n"), &secrets);
     assert_no_secret("alerts topic", &format!("{on_topic:?}"), &secrets);
     assert_no_secret("dead letters", &dead.collect::<Vec<_>>().join("\n"), &secrets);
+}
+
+fn channels(mailbox: &Mailbox, receiver: &Receiver, alerts: &str) -> String {
+    format!(
+        "[email]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\nfrom = \"keywatch@example.com\"\n\
+         to = [\"security@example.com\"]\nmin_severity = \"low\"\nmax_per_minute = 10_000\n\
+         [webhook]\nurl = \"{}\"\nsecret = \"{WEBHOOK_SECRET}\"\n\
+         [alerts_topic]\ntopic = \"{alerts}\"\n",
+        mailbox.smtp_port, receiver.url
+    )
+}
+
+/// Waits until every channel has every revision, or need not have it.
+async fn wait_until_told(store: &Store) {
+    let left = "SELECT count() FROM alerts WHERE (id, revision) NOT IN (SELECT alert_id, revision \
+        FROM deliveries WHERE channel = 'CHANNEL' AND outcome IN ('delivered', 'skipped'))";
+    for channel in ["email", "webhook", "topic"] {
+        let left = left.replace("CHANNEL", channel);
+        eventually(channel, async || lines(store, &left).await == ["0"]).await;
+    }
+}
+
+fn check_dead_letters(dead: &[KafkaMessage]) {
+    let reasons: Vec<&str> = dead
+        .iter()
+        .map(|(_, headers)| {
+            let reason = headers.iter().find(|(name, _)| name == "keywatch-reason");
+            reason.map(|(_, reason)| reason.as_str()).unwrap()
+        })
+        .collect();
+    assert!(reasons.contains(&"future_time"), "{reasons:?}");
 }
 
 async fn stored_alerts(database: &TestDatabase) -> Vec<Value> {

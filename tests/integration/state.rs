@@ -6,7 +6,7 @@ use std::process::Stdio;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, wait_for_rows};
+use crate::end_to_end::{assert_exact, count, kafka_settings, produce, wait_for_rows};
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
 use crate::support::kafka::{broker, unique};
 use crate::support::service::{Service, eventually, file_settings, run, settings};
@@ -37,14 +37,8 @@ fn assert_same_alerts(found: &[Value], expected: &[Value]) {
 async fn topic_of(phases: &[&Traffic]) -> String {
     let topic = unique("state");
     broker().create_topic(&topic, PARTITIONS).await;
-    phases.iter().for_each(|traffic| produce(&topic, traffic));
+    phases.iter().for_each(|traffic| produce(broker(), &topic, traffic));
     topic
-}
-
-fn produce(topic: &str, traffic: &Traffic) {
-    for partition in 0..PARTITIONS {
-        broker().produce_keyed(topic, partition, traffic.keyed_of_partition(partition));
-    }
 }
 
 fn service_settings(database: &TestDatabase, topic: &str, group: &str, seconds: u32) -> String {
@@ -94,7 +88,7 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     service.kill();
     assert!(!alerts(store).await.iter().any(is_about_the_replay));
 
-    produce(&topic, &attack);
+    produce(broker(), &topic, &attack);
     let service = Service::start(&settings);
     wait_for_rows(store, "access_events", events).await;
     eventually("the replay is told", async || alerts(store).await.iter().any(is_about_the_replay))
@@ -104,7 +98,7 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     }
     service.kill();
 
-    produce(&topic, &after);
+    produce(broker(), &topic, &after);
     let service = Service::start(&settings);
     let total = events + after.events.len();
     wait_for_rows(store, "access_events", total).await;
@@ -211,7 +205,7 @@ async fn state_of_another_version_is_left_alone_with_a_warning() {
     let generations = "SELECT uniqExact(shard, generation) FROM state_rounds WHERE format = 65000";
     let before = lines(&database.store, generations).await;
     let more = Traffic::aftermath();
-    produce(&topic, &more);
+    produce(broker(), &topic, &more);
     let service = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", total + more.events.len()).await;
     service.wait_for_log("it is of format 65000");
