@@ -6,7 +6,7 @@ use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
-use crate::engine::{Engine, Quarantined, Restoration};
+use crate::engine::{Counters, Doubt, EarlierUses, Engine, Quarantined, Restoration};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
@@ -19,6 +19,17 @@ pub struct Core {
     decoder: Decoder,
     enricher: Enricher,
     engine: Engine,
+}
+
+/// A raw batch that waits to be judged.
+#[derive(Debug)]
+pub struct Decoded {
+    shard: ShardId,
+    partition: PartitionId,
+    first_offset: i64,
+    last_offset: i64,
+    events: Vec<EnrichedEvent>,
+    rejections: Vec<Rejection>,
 }
 
 /// What one raw batch became.
@@ -48,23 +59,57 @@ impl Core {
         })
     }
 
-    /// `now` bounds event times from above and becomes the alerts' `detected_at`. Without it
-    /// (in a backtest) event times are not bounded, and alerts are detected at event time.
+    /// Decodes and judges. `now` bounds event times from above and becomes the alerts'
+    /// `detected_at`. Without it (in a backtest) event times are not bounded, and alerts are
+    /// detected at event time.
     pub fn process(&mut self, batch: &RawBatch, now: Option<EventTime>) -> Processed {
+        let decoded = self.decode(batch, now);
+        self.judge(decoded, None, now)
+    }
+
+    /// The first half of [`Self::process`]: what needs nothing but the batch.
+    pub fn decode(&mut self, batch: &RawBatch, now: Option<EventTime>) -> Decoded {
         let bound = now.unwrap_or(EventTime::from_micros(i64::MAX));
         let decoded = self.decoder.decode(batch, bound);
-        let events = self.enricher.enrich(decoded.events);
-        let alerts = self.engine.process(batch.shard, &decoded.partition, &events, now);
-        Processed {
+        Decoded {
+            shard: batch.shard,
             partition: decoded.partition,
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
+            events: self.enricher.enrich(decoded.events),
+            rejections: decoded.rejections,
+        }
+    }
+
+    /// What the store should be asked before a batch is judged.
+    pub fn doubts(&self, decoded: &Decoded) -> Vec<Doubt> {
+        self.engine.doubts(decoded.shard, &decoded.events)
+    }
+
+    /// The second half of [`Self::process`], with the store's answer if it was asked.
+    pub fn judge(
+        &mut self,
+        decoded: Decoded,
+        earlier_uses: Option<&EarlierUses>,
+        now: Option<EventTime>,
+    ) -> Processed {
+        let Decoded { shard, partition, first_offset, last_offset, events, rejections } = decoded;
+        let alerts = self.engine.process_knowing(earlier_uses, shard, &partition, &events, now);
+        Processed {
+            partition,
+            first_offset,
+            last_offset,
             events,
             redelivered: self.engine.redelivered().to_vec(),
             quarantined: self.engine.take_quarantined(),
-            rejections: decoded.rejections,
+            rejections,
             alerts,
         }
+    }
+
+    /// See [`Engine::counters`].
+    pub fn counters(&self) -> Counters {
+        self.engine.counters()
     }
 
     /// Partitions of the topic that is read, over all processes: state is split into as many.

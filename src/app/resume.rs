@@ -11,8 +11,9 @@ use metrics::counter;
 use tokio::task;
 use tracing::{info, warn};
 
-use super::{AppError, Pipeline, Scored, Work};
+use super::{AppError, Pipeline, Processed, Scored, Work};
 use crate::alert::Alert;
+use crate::engine::EarlierUses;
 use crate::event::{EventTime, PartitionId, ShardId};
 use crate::source::{RawBatch, Source};
 use crate::store::{Store, StoreError};
@@ -34,12 +35,29 @@ impl<S: Source> Pipeline<S> {
             return Ok(None);
         }
         let log_end = self.observation.log_end(&batch.partition);
-        let now = EventTime::now();
-        // Scoring takes the thread for milliseconds: the runtime is told.
-        let processed = task::block_in_place(|| self.core.process(&batch, Some(now)));
+        let processed = self.process(&batch).await?;
         counter!("keywatch_events_total").increment(processed.events.len() as u64);
         counter!("keywatch_rejections_total").increment(processed.rejections.len() as u64);
         Ok(Some(Scored { processed, name, log_end }))
+    }
+
+    /// Decodes and judges a batch. In between the store is asked when what was used long ago
+    /// comes again.
+    async fn process(&mut self, batch: &RawBatch) -> Result<Processed, AppError> {
+        let now = Some(EventTime::now());
+        // Either half takes the thread for milliseconds: the runtime is told.
+        let decoded = task::block_in_place(|| self.core.decode(batch, now));
+        let doubts = self.core.doubts(&decoded);
+        let mut earlier_uses = EarlierUses::default();
+        if !doubts.is_empty() {
+            let store = &self.store;
+            let ask = store.until_available(|| store.first_uses(&batch.partition, &doubts));
+            earlier_uses = self.vitals.keep_beating(ask).await?;
+            counter!("keywatch_replay_lookups_total").increment(doubts.len() as u64);
+        }
+        let processed = task::block_in_place(|| self.core.judge(decoded, Some(&earlier_uses), now));
+        counter!("keywatch_replay_forgotten_total").absolute(self.core.counters().forgotten);
+        Ok(processed)
     }
 
     async fn begin_ownership(&mut self, batch: &RawBatch, epoch: u64) -> Result<(), AppError> {
@@ -102,8 +120,7 @@ impl<S: Source> Pipeline<S> {
     /// stored and told now.
     async fn score_again(&mut self, batch: &RawBatch) -> Result<(), AppError> {
         let Some((_, last_offset)) = batch.offsets() else { return Ok(()) };
-        let now = EventTime::now();
-        let processed = task::block_in_place(|| self.core.process(batch, Some(now)));
+        let processed = self.process(batch).await?;
         counter!("keywatch_state_rescored_events_total").increment(processed.events.len() as u64);
         self.snapshots.note_stored(&batch.partition, last_offset);
         let missing =

@@ -39,6 +39,9 @@ impl Findings {
 }
 
 impl Config {
+    /// Batches that were scored and are not stored, at most.
+    const HELD_BATCHES: usize = 10;
+
     /// Everything that cannot work.
     pub(super) fn check(&self) -> Vec<Finding> {
         let mut findings = Findings::default();
@@ -97,6 +100,16 @@ impl Config {
             detect.expected_false_alerts_per_week,
         );
         findings.require_positive("detect.validity_window_seconds", detect.validity_window_seconds);
+        findings.require_positive("detect.replay_horizon_hours", detect.replay_horizon_hours);
+        findings.require_positive(
+            "detect.replay_memory_mebibytes",
+            detect.replay_memory_mebibytes as f64,
+        );
+        findings.require(
+            detect.replay_first_uses / Self::HELD_BATCHES >= self.source.batch_records,
+            "detect.replay_first_uses",
+            "must be at least ten times `source.batch_records`: what is not stored yet must be known",
+        );
         findings.require_positive("detect.max_keys", detect.max_keys as f64);
         findings.require_positive("policy.quiet_close_seconds", self.policy.quiet_close_seconds);
         let state = &self.state;

@@ -13,6 +13,7 @@ mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod replay;
 mod state;
 mod support;
 mod topic_producer;
