@@ -47,6 +47,12 @@ pub struct Processed {
     pub alerts: Vec<Alert>,
 }
 
+impl Decoded {
+    pub fn events(&self) -> &[EnrichedEvent] {
+        &self.events
+    }
+}
+
 impl Core {
     /// # Errors
     /// An unusable decoder setting or a location database that cannot be read.

@@ -40,7 +40,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
 
 use self::blind::{Lookout, Observation};
-pub use self::core::{Core, Processed};
+pub use self::core::{Core, Decoded, Processed};
 use self::intake::{Intake, Work};
 use self::resume::Owned;
 use self::snapshots::Snapshots;

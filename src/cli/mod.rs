@@ -5,8 +5,10 @@ mod backtest;
 mod check_config;
 mod clickhouse;
 mod demo;
+mod diff;
 mod files;
 mod generate;
+mod logs;
 mod migrate;
 mod run;
 mod score_series;
@@ -36,6 +38,8 @@ enum Command {
     Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
+    /// Compare two configurations on one history: whose keys would each revoke?
+    Diff(diff::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
     Generate(generate::Args),
     /// Score a series of counts with the rate model alone
@@ -88,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Migrate(args) => migrate::run(&args),
