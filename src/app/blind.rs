@@ -22,8 +22,11 @@ use crate::event::EventTime;
 use crate::store::{Store, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The ledger is read as a whole, and asked for the last batch of anybody, this often.
+/// The ledger is read as a whole, and asked for the last batch of anybody, after so many looks
+/// at most, ...
 const ASK_EVERY: u32 = 60;
+/// ... and so often within the silence that is allowed.
+const ASKS_WITHIN_SILENCE: f64 = 5.0;
 /// The word goes out without its row when ClickHouse does not take it in this time: it may be
 /// what is wrong.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +38,7 @@ pub struct Lookout {
     observations: channel::Receiver<Observation>,
     topic: String,
     is_pushed_to: bool,
+    ask_every: u32,
 }
 
 impl Lookout {
@@ -56,6 +60,7 @@ impl Lookout {
             observations,
             topic,
             is_pushed_to: kind == SourceKind::Http,
+            ask_every: ask_every(config.monitor.max_silence_seconds),
         }
     }
 
@@ -74,7 +79,7 @@ impl Lookout {
                 if let Err(error) = self.ask(&observation).await {
                     debug!(%error, "the ledger could not be read");
                 }
-                until_asked = ASK_EVERY;
+                until_asked = self.ask_every;
             }
             until_asked -= 1;
         }
@@ -121,4 +126,10 @@ impl Lookout {
         }
         self.outbox.enqueue(alert);
     }
+}
+
+/// In looks.
+fn ask_every(max_silence_seconds: f64) -> u32 {
+    let seconds = max_silence_seconds / ASKS_WITHIN_SILENCE;
+    ((seconds / LOOK_EVERY.as_secs_f64()) as u32).clamp(1, ASK_EVERY)
 }

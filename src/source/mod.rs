@@ -191,6 +191,15 @@ pub trait Source: Send {
         false
     }
 
+    /// Partitions that are to be given to another process and of which nothing is under way, each
+    /// once. They are kept for some seconds more, until they are released.
+    fn take_leaving(&self) -> Vec<PartitionId> {
+        Vec::new()
+    }
+
+    /// Says that what is known of a leaving partition is saved.
+    fn release(&mut self, _partition: &PartitionId) {}
+
     /// Says that everything of `partition` up to and including `last_offset` is stored.
     fn commit(
         &mut self,

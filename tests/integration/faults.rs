@@ -9,7 +9,7 @@ use keywatch::config::ClickHouseConfig;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, topic_of, wait_for_rows};
+use crate::end_to_end::{assert_exact, count, kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::clickhouse::{lines, start, unmigrated};
 use crate::support::kafka::{Broker, Place, broker};
 use crate::support::mailbox::Mailbox;
@@ -110,6 +110,36 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
     eventually("ready", async || service.is_ready()).await;
+    let (_, log) = service.terminate();
+    assert_eq!(log.matches("records carry no Kafka key").count(), 1, "{log}");
+}
+
+/// Killed with kill -9 twice and started again on its data, with records before and after.
+#[tokio::test]
+async fn kafka_that_dies_in_the_middle_is_waited_for() {
+    let database = unmigrated().await;
+    let place = Place::new();
+    let mut broker = Broker::start_and_keep_data(place.clone());
+    let mut all = Traffic::generated(100, 3.0, 2.0, 23);
+    let rest = all.split_off(all.events.len() / 2);
+    let topic = topic_of(&broker, &all).await;
+    let source = kafka_settings(&topic, "").replace("2_000", "100");
+    let source = source.replace(&crate::support::kafka::broker().place.address(), &place.address());
+    let service = Service::start(&(settings(&database.config) + &source));
+    wait_for_rows(&database.store, "access_events", all.events.len() / 4).await;
+    drop(broker);
+    service.wait_until_it_waits_for("source").await;
+    broker = Broker::start_and_keep_data(place.clone());
+    wait_for_rows(&database.store, "access_events", all.events.len()).await;
+    drop(broker);
+    service.wait_until_it_waits_for("source").await;
+    let broker = Broker::start(place);
+    produce(&broker, &topic, &rest);
+    let all = all.joined(rest);
+    wait_for_rows(&database.store, "access_events", all.events.len()).await;
+    assert_exact(&database.store, &all).await;
+    eventually("ready again", async || service.is_ready()).await;
+    assert!(service.terminate().0.success());
 }
 
 #[tokio::test]

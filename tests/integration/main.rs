@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod backtest_cli;
+mod blind;
 mod chaos;
 mod check_config;
 mod clickhouse;

@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tracing::{info, warn};
 
-use super::assignment::Assignment;
+use super::assignment::{Assignment, Patience};
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, log_line};
 use crate::source::Lag;
@@ -20,6 +20,11 @@ use crate::source::Lag;
 /// A revoked partition waits this long for its last batch to be stored. Far
 /// below `max.poll.interval.ms`, after which this member would be put out of the group.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// And then for its state to be saved. Meanwhile no partition is read. What changed since the
+/// last round takes well under a second; where nothing was saved yet of very many keys, their
+/// next owner is sooner ready by scoring some records again.
+const STATE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Context {
     pub(super) assignment: Arc<Assignment>,
@@ -93,7 +98,10 @@ impl ConsumerContext for Context {
 impl Context {
     /// `is_lost`: the group went on without this member, so waiting does not help.
     fn revoke(&self, partitions: &[PartitionId], is_lost: bool) {
-        let patience = if is_lost { Duration::ZERO } else { REVOKE_PATIENCE };
+        let patience = match is_lost {
+            true => Patience { batches: Duration::ZERO, state: Duration::ZERO },
+            false => Patience { batches: REVOKE_PATIENCE, state: STATE_PATIENCE },
+        };
         let left = self.assignment.revoke(partitions, patience);
         for partition in partitions {
             lag_gauge(&partition.topic, partition.partition).set(0);

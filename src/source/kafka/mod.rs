@@ -162,6 +162,14 @@ impl Source for KafkaSource {
         self.assignment.owns(number)
     }
 
+    fn take_leaving(&self) -> Vec<PartitionId> {
+        self.assignment.take_leaving()
+    }
+
+    fn release(&mut self, partition: &PartitionId) {
+        self.assignment.release(partition);
+    }
+
     /// As of the last second, of the partitions of this member.
     fn lags(&self) -> Vec<Lag> {
         let Some(consumer) = self.consumer.upgrade() else { return Vec::new() };
