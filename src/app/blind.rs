@@ -19,6 +19,7 @@ use crate::alert::Alert;
 use crate::config::{Config, SourceKind};
 use crate::deliver::Outbox;
 use crate::event::EventTime;
+use crate::source::Lag;
 use crate::store::{Store, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub struct Lookout {
     outbox: Arc<Outbox>,
     observations: channel::Receiver<Observation>,
     topic: String,
+    judged_topics: Vec<String>,
     is_pushed_to: bool,
     ask_every: u32,
 }
@@ -53,12 +55,14 @@ impl Lookout {
             SourceKind::Kafka => config.source.kafka.topics.join(","),
             _ => "http".to_owned(),
         };
+        let judged = config.source.kafka.judged_topics();
         Self {
             watch: Watch::new(&config.monitor, &config.policy.version, EventTime::now()),
             store,
             outbox,
             observations,
             topic,
+            judged_topics: judged.into_iter().map(str::to_owned).collect(),
             is_pushed_to: kind == SourceKind::Http,
             ask_every: ask_every(config.monitor.max_silence_seconds),
         }
@@ -87,9 +91,12 @@ impl Lookout {
 
     async fn ask(&mut self, observation: &Observation) -> Result<(), StoreError> {
         self.report_ledger().await?;
-        // One process of a group asks: whichever reads the first partition.
-        let mut partitions = observation.lags.iter().map(|lag| lag.partition.partition);
-        if !self.is_pushed_to && !partitions.any(|number| number == 0) {
+        // One process of a group asks: whichever judges the first partition.
+        let is_first = |lag: &Lag| {
+            lag.partition.partition == 0
+                && self.judged_topics.iter().any(|topic| **topic == *lag.partition.topic)
+        };
+        if !self.is_pushed_to && !observation.lags.iter().any(is_first) {
             return Ok(());
         }
         let Some(last_stored) = self.store.last_batch_time().await? else { return Ok(()) };

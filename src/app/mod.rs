@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::{Config, SourceKind};
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Decoder};
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::enrich::EnrichError;
@@ -99,7 +99,9 @@ pub async fn run(
     let outbox = |store: &Arc<Store>| deliver::start(config, store);
     match config.source.kind {
         SourceKind::Kafka => {
-            let source = KafkaSource::new(&config.source.kafka, limits)?;
+            let decoder = Decoder::new(&config.decode)?;
+            let rekey = Box::new(move |place: &str, payload: &[u8]| decoder.rekey(place, payload));
+            let source = KafkaSource::with_repartition(&config.source.kafka, limits, rekey)?;
             run_from(source, config, health, shutdown, outbox).await
         }
         SourceKind::File => {
@@ -152,6 +154,7 @@ pub async fn run_from<S: Source>(
         snapshots: Snapshots::new(config, Arc::clone(&store)),
         owned: Owned::new(),
         is_unkeyed_told: false,
+        has_transactions: config.source.kafka.repartition_topic.is_some(),
         begins_anew: false,
         leaving: Vec::new(),
         store,
@@ -230,6 +233,7 @@ struct Pipeline<S> {
     snapshots: Snapshots,
     owned: Owned,
     is_unkeyed_told: bool,
+    has_transactions: bool,
     /// The shard of the last ownership that began has state that is not usable.
     begins_anew: bool,
     /// Partitions that are kept until their state is saved.

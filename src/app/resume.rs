@@ -33,7 +33,9 @@ impl<S: Source> Pipeline<S> {
             self.score_again(&batch.after(position.unwrap_or(i64::MIN))).await?;
             return Ok(None);
         }
-        let log_end = self.observation.log_end(&batch.partition);
+        // Behind the last record of a transaction is its end, which is no record.
+        let log_end =
+            if self.has_transactions { None } else { self.observation.log_end(&batch.partition) };
         let now = EventTime::now();
         // Scoring takes the thread for milliseconds: the runtime is told.
         let processed = task::block_in_place(|| self.core.process(&batch, Some(now)));

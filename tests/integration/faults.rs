@@ -99,7 +99,7 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     let source = kafka_settings(topic, "").replace(&broker().place.address(), &place.address());
     let service = Service::start(&(settings(&database.config) + &source));
     service.wait_until_it_waits_for("source").await;
-    assert!(service.log().contains("no Kafka broker can be reached"));
+    service.wait_for_log("no Kafka broker can be reached");
 
     let broker = Broker::start(place);
     broker.create_topic(topic, PARTITIONS).await;
@@ -168,7 +168,7 @@ fn what_cannot_work_is_said_at_once_in_one_line() {
         (1, "not-there", file_settings(&[&missing])),
         (1, "is a directory", file_settings(&[folder.path()])),
         (
-            1,
+            2,
             "not-there.mmdb",
             file_settings(&[&log]) + "[enrich]\ncity_databases = [\"/not-there.mmdb\"]\n",
         ),

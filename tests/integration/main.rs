@@ -14,6 +14,7 @@ mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod repartition;
 mod state;
 mod support;
 mod topic_producer;

@@ -40,6 +40,8 @@ struct Ownership {
     is_ending: bool,
     /// Last offset of what was handed out and is not committed.
     in_flight: Option<i64>,
+    /// Last offset that was taken from its queue.
+    taken_to: Option<i64>,
     release: Release,
 }
 
@@ -92,6 +94,17 @@ impl Assignment {
         *ownership = Ownership::new(number);
         state.ownerships = number;
         Some(number)
+    }
+
+    pub(super) fn note_taken(&self, partition: &PartitionId, last_offset: i64) {
+        if let Some(ownership) = self.lock().owned.get_mut(partition) {
+            ownership.taken_to = Some(last_offset);
+        }
+    }
+
+    /// The last record of `partition` that was taken under its ownership.
+    pub(super) fn taken_to(&self, partition: &PartitionId) -> Option<i64> {
+        self.lock().owned.get(partition)?.taken_to
     }
 
     /// What is in flight of `partition` will not be committed: nobody need wait for it.
@@ -199,7 +212,13 @@ impl Assignment {
 
 impl Ownership {
     fn new(number: u64) -> Self {
-        Self { number, is_ending: false, in_flight: None, release: Release::default() }
+        Self {
+            number,
+            is_ending: false,
+            in_flight: None,
+            taken_to: None,
+            release: Release::default(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tracing::{info, warn};
 
@@ -46,7 +46,7 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.connection.up();
         }
-        let lags = lags(&statistics);
+        let lags = lags(&statistics, |partition| self.assignment.taken_to(partition));
         for Lag { partition, records, .. } in &lags {
             lag_gauge(&partition.topic, partition.partition).set(*records as f64);
         }
@@ -55,7 +55,8 @@ impl ClientContext for Context {
 }
 
 /// Negative numbers stand for what is not known, and for partitions of other members.
-fn lags(statistics: &Statistics) -> Vec<Lag> {
+/// `taken_to`: the last record that was taken of a partition.
+fn lags(statistics: &Statistics, taken_to: impl Fn(&PartitionId) -> Option<i64>) -> Vec<Lag> {
     let partitions = statistics.topics.iter().flat_map(|(topic, of_topic)| {
         of_topic.partitions.iter().map(move |(number, partition)| (topic, *number, partition))
     });
@@ -63,10 +64,18 @@ fn lags(statistics: &Statistics) -> Vec<Lag> {
         .filter_map(|(topic, number, partition)| {
             let records = u64::try_from(partition.consumer_lag_stored).ok()?;
             let log_end = Some(partition.hi_offset).filter(|offset| *offset >= 0)?;
-            let partition = PartitionId { topic: topic.as_str().into(), partition: number };
-            Some(Lag { partition, records, log_end })
+            let id = PartitionId { topic: topic.as_str().into(), partition: number };
+            let is_stored = taken_to(&id).is_none_or(|offset| partition.stored_offset > offset);
+            let records = if is_stored && is_all_taken(partition) { 0 } else { records };
+            Some(Lag { partition: id, records, log_end })
         })
         .collect()
+}
+
+/// The ends of transactions at the end of the log are no records that wait.
+fn is_all_taken(partition: &Partition) -> bool {
+    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+    partition.next_offset >= end && partition.fetchq_cnt == 0
 }
 
 impl ConsumerContext for Context {

@@ -43,15 +43,16 @@ fn batches_of(topic: &str, properties: &str, records: usize) -> String {
 }
 
 fn kills() -> u32 {
-    env::var("KEYWATCH_CHAOS_KILLS").map_or(18, |kills| kills.parse().unwrap())
+    env::var("KEYWATCH_CHAOS_KILLS").map_or(14, |kills| kills.parse().unwrap())
 }
 
 #[tokio::test]
 async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let database = unmigrated().await;
     let kills = kills();
-    let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(18)), 31).with_attacks();
-    let topic = topic_of(broker(), &traffic).await;
+    let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(14)), 31).with_attacks();
+    let topic = unique("killed");
+    broker().create_topic(&topic, PARTITIONS).await;
     let alerts_topic = unique("alerts");
     broker().create_topic(&alerts_topic, 1).await;
     let proxy = Proxy::start(&database.config.url);
@@ -59,7 +60,11 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let interrupted =
         settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 50) + &more;
     let begin = Instant::now();
-    let struck = kill_at_every_step(&proxy, &interrupted, kills);
+    // Each life has its share of the records, so that they do not run out.
+    let share = traffic.events.len().div_ceil(kills as usize);
+    let mut shares = traffic.events.chunks(share).map(|events| Traffic { events: events.to_vec() });
+    let next_share = || shares.next().iter().for_each(|share| produce(broker(), &topic, share));
+    let struck = kill_at_every_step(&proxy, &interrupted, kills, next_share);
     // What is left comes in batches of the usual size, straight to ClickHouse.
     let usual = settings(&database.config) + &batches_of(&topic, STATIC, 2_000) + &more;
     let service = Service::start(&usual);
@@ -81,10 +86,16 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
 }
 
 /// How often each step was struck.
-fn kill_at_every_step(proxy: &Proxy, settings: &str, kills: u32) -> Vec<(Step, u32)> {
+fn kill_at_every_step(
+    proxy: &Proxy,
+    settings: &str,
+    kills: u32,
+    mut before_each: impl FnMut(),
+) -> Vec<(Step, u32)> {
     let mut struck = Step::ALL.map(|step| (step, 0)).to_vec();
     for kill in 0..kills {
         let which = kill as usize % Step::ALL.len();
+        before_each();
         let service = Service::start(settings);
         let pid = service.pid();
         // Two answers to claims come before a partition's first check.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keywatch::store::Store;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
@@ -57,7 +58,7 @@ pub async fn eventually_told(store: &Store) {
 /// nothing else, and nothing under two ids. Returns the number of messages.
 pub fn assert_told(broker: &Broker, topic: &str, alerts: &[Value]) -> usize {
     let told: Vec<Value> =
-        payloads(broker, topic).iter().map(|payload| without_clock(payload)).collect();
+        payloads(broker, topic, 0).iter().map(|payload| without_clock(payload)).collect();
     let name = |alert: &Value| format!("{} {}", alert["id"], alert["revision"]);
     let names = |alerts: &[Value]| alerts.iter().map(name).collect::<BTreeSet<_>>();
     assert_eq!(names(&told), names(alerts), "what was told is what is stored");
@@ -71,21 +72,27 @@ pub fn assert_told(broker: &Broker, topic: &str, alerts: &[Value]) -> usize {
     told.len()
 }
 
-/// All payloads of a topic with one partition, as of now.
-fn payloads(broker: &Broker, topic: &str) -> Vec<Vec<u8>> {
-    let consumer: BaseConsumer =
-        broker.client().set("group.id", unique("alerts-reader")).create().unwrap();
-    let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(10)).unwrap();
+/// All payloads of a partition, as of now.
+pub fn payloads(broker: &Broker, topic: &str, partition: i32) -> Vec<Vec<u8>> {
+    let consumer: BaseConsumer = broker
+        .client()
+        .set("group.id", unique("reader-of-all"))
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let (_, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     consumer.assign(&list).unwrap();
     let mut payloads = Vec::new();
     let mut next = 0;
     while next < end {
-        let Some(message) = consumer.poll(Duration::from_secs(30)) else {
-            panic!("{next} of {end} messages in {topic}");
+        let message = match consumer.poll(Duration::from_secs(30)) {
+            Some(Ok(message)) => message,
+            // The end of a transaction is an offset without a record.
+            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            other => panic!("{next} of {end} messages in {topic}: {other:?}"),
         };
-        let message = message.unwrap();
         next = message.offset() + 1;
         payloads.push(message.payload().unwrap_or_default().to_vec());
     }
