@@ -50,7 +50,7 @@ fn kills() -> u32 {
 async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let database = unmigrated().await;
     let kills = kills();
-    let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(14)), 31).with_attacks();
+    let traffic = Traffic::generated(100, 4.0, 1.2 + 0.02 * f64::from(kills), 31).with_attacks();
     let topic = unique("killed");
     broker().create_topic(&topic, PARTITIONS).await;
     let alerts_topic = unique("alerts");
