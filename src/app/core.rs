@@ -1,7 +1,7 @@
 //! Decode to decide as one step: bytes in, rows and alerts out.
 
 use crate::alert::Alert;
-use crate::config::Config;
+use crate::config::{Config, SourceConfig, SourceKind};
 use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
@@ -32,6 +32,13 @@ pub struct Decoded {
     rejections: Vec<Rejection>,
 }
 
+fn decoder(config: &Config) -> Result<Decoder, AppError> {
+    let decoder = Decoder::new(&config.decode)?;
+    let SourceConfig { kind, kafka, .. } = &config.source;
+    let is_repartitioned = *kind == SourceKind::Kafka && kafka.repartition_topic.is_some();
+    Ok(if is_repartitioned { decoder.of_repartitioned() } else { decoder })
+}
+
 /// What one raw batch became.
 #[derive(Debug)]
 pub struct Processed {
@@ -59,7 +66,7 @@ impl Core {
     pub fn new(config: &Config) -> Result<Self, AppError> {
         let registry = config.detect.registry_file.as_deref().map(Registry::read).transpose()?;
         Ok(Self {
-            decoder: Decoder::new(&config.decode)?,
+            decoder: decoder(config)?,
             enricher: Enricher::open(&config.enrich)?,
             engine: Engine::new(&config.detect, &config.policy, registry.unwrap_or_default()),
         })

@@ -70,6 +70,12 @@ impl Config {
             "source.kafka.sasl_username",
             "needs `sasl_password` or `sasl_password_file`",
         );
+        let loops = kafka.repartition_topic.as_ref().is_some_and(|to| kafka.topics.contains(to));
+        findings.require(
+            !loops,
+            "source.kafka.repartition_topic",
+            "must not be one of `source.kafka.topics`",
+        );
         match source.kind {
             SourceKind::Kafka => {
                 findings.require(!kafka.brokers.is_empty(), "source.kafka.brokers", "is empty");
