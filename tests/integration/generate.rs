@@ -152,8 +152,8 @@ fn wrong_arguments_are_answered_with_what_to_do() {
 }
 
 #[test]
-fn a_file_that_cannot_be_created_is_a_failure_that_names_it() {
+fn a_file_that_cannot_be_created_is_named_at_once() {
     let outcome = generate(&["--keys", "1", "--hours", "0.1", "--out", "/nowhere/events.jsonl"]);
-    let message = String::from_utf8_lossy(&outcome.code(1).get_output().stderr).into_owned();
+    let message = String::from_utf8_lossy(&outcome.code(2).get_output().stderr).into_owned();
     assert!(message.contains("/nowhere/events.jsonl"), "{message}");
 }

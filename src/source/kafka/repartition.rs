@@ -171,8 +171,12 @@ impl Stage {
         let producer = producer.create_with_context(Quiet)?;
         let group = format!("{}{GROUP_SUFFIX}", self.config.group_id);
         let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
+        // Not a static member: one that is killed while partitions are on their way to it, and
+        // comes back, would be given what it had then, and the rest nobody.
+        let mut config = self.config.clone();
+        config.properties.remove("group.instance.id");
         // How far was read is part of the transactions.
-        let consumer = super::subscribe(&self.config, &group, &topics, "false")?;
+        let consumer = super::subscribe(&config, &group, &topics, "false")?;
         let consumer = Arc::new(consumer);
         *self.shared.consumer.lock().unwrap_or_else(PoisonError::into_inner) =
             Arc::downgrade(&consumer);

@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub const PEPPER: &str = "a pepper for the tests alone";
 pub const SHUTDOWN_SECONDS: u64 = 10;
 
+/// Of the log of a service whose test fails.
+const LAST_LINES: usize = 60;
+
 /// A running service. Dropping it is SIGKILL.
 pub struct Service {
     process: Child,
@@ -170,6 +173,12 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("the service said last:\n{}", last.join("\n"));
+        }
     }
 }
 
