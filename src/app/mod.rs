@@ -12,6 +12,7 @@
 mod blind;
 mod core;
 mod intake;
+mod model;
 mod resume;
 mod snapshots;
 mod writer;
@@ -31,6 +32,7 @@ use crate::config::{Config, SourceKind};
 use crate::decode::DecodeError;
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
+use crate::detect::outlier::ModelError;
 use crate::enrich::EnrichError;
 use crate::registry::RegistryError;
 use crate::source::{
@@ -55,6 +57,8 @@ pub enum AppError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Enrich(#[from] EnrichError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -253,6 +257,7 @@ impl<S: Source> Pipeline<S> {
                     self.vitals.report(self.intake.source.trouble());
                     self.observation.lags = self.intake.source.lags();
                     self.observations.send_replace(self.observation.clone());
+                    self.core.reload_model();
                     self.forget_lost_shards();
                     self.snapshots.turn(&mut self.core);
                 }

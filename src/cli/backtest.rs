@@ -105,7 +105,7 @@ fn configure(args: &Args) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -10,6 +10,8 @@ mod generate;
 mod migrate;
 mod run;
 mod score_series;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ enum Command {
     Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
+    /// Train the model of what keys do, hour by hour, from history
+    #[cfg(feature = "train")]
+    Train(train::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
     Generate(generate::Args),
     /// Score a series of counts with the rate model alone
@@ -73,7 +78,10 @@ impl From<ConfigError> for CommandError {
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Decode(_) | AppError::Enrich(_) | AppError::Registry(_) => {
+            AppError::Decode(_)
+            | AppError::Enrich(_)
+            | AppError::Model(_)
+            | AppError::Registry(_) => {
                 Self::Usage(error.into())
             }
             _ => Self::Failure(error.into()),
@@ -88,6 +96,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => train::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -7,13 +7,16 @@ use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
+use crate::detect::outlier::Model;
 use crate::detect::calibration::Calibration;
 use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
+use crate::profile::recent::request_identity;
 use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
+use super::behaviour::{Bench, Verdict};
 use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
 use super::log::{Log, Quarantined};
@@ -26,6 +29,9 @@ pub(super) const MEMORY_ENTRIES: usize = 2_000_000;
 /// What all shards of a process share.
 pub struct Shared<'a> {
     pub config: &'a DetectConfig,
+    /// Without one, behaviour is neither counted nor judged.
+    pub model: Option<&'a Model>,
+    pub model_version: &'a str,
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
@@ -104,7 +110,7 @@ impl Shard {
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
-        let moment = Moment { partition, now };
+        let moment = Moment { partition, now, model_version: shared.model_version };
         let mut alerts = Vec::new();
         let mut log = self.logs.remove(partition).unwrap_or_default();
         for enriched in events {
@@ -177,10 +183,19 @@ impl Shard {
         if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
         }
+        let verdict = shared.model.map(|model| {
+            let (calibration, decider, fleet) = (&self.calibration, &self.decider, &log.fleet);
+            Bench { model, calibration, thresholds: &thresholds, decider, fleet }
+                .end_window(event, profile)
+        });
+        let Verdict { is_unusual, signal: outlier } = verdict.unwrap_or_default();
         if let Some(scores) = profile.scores.end_before(event.time) {
             self.calibration.record(scores, &thresholds);
         }
         conduct.count(event, profile);
+        if shared.model.is_some() {
+            profile.behaviour.count(&conduct.observe(enriched));
+        }
         log.fleet.count(profile, event);
         let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
@@ -196,10 +211,15 @@ impl Shard {
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        let Findings { mut signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        signals.extend(outlier);
+        signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
             profile.scores.exclude_current();
+            profile.behaviour.suspect_current();
+        }
+        if is_unusual || suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
             self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
@@ -241,16 +261,9 @@ impl Shard {
         self.sources.observe(&caller, &mut log.fleet, &mut judge)
     }
 
-    /// The same request in another record: same id, or without one same nonce or signature
-    /// from the same address, and same time. A replayed request has an id and a time of its own.
+    /// The same request in another record.
     fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
-        let event = &enriched.event;
-        let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
-        let identity = match (&event.request_id, signed) {
-            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
-            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
-            (None, None) => return false,
-        };
+        let Some(identity) = request_identity(&enriched.event, &self.hasher) else { return false };
         self.requests.first_or_insert(identity, ()).is_some()
     }
 

@@ -66,6 +66,8 @@ kinds! {
         Takeover = "takeover",
         /// A thief who takes his time and large answers.
         SlowExfiltration = "slow_exfiltration",
+        /// A thief on the key's own machines who does a little of everything differently.
+        Mimicry = "mimicry",
     }
 }
 
@@ -97,6 +99,7 @@ impl AttackKind {
             Self::RotationAbuse => &theft::ROTATION_ABUSE,
             Self::Takeover => &theft::TAKEOVER,
             Self::SlowExfiltration => &theft::SLOW_EXFILTRATION,
+            Self::Mimicry => &theft::MIMICRY,
         }
     }
 }

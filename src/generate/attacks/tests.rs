@@ -124,10 +124,21 @@ impl Case {
             AttackKind::EnvironmentMismatch => {
                 self.each(|record| record.environment != self.registered.environment);
             }
+            AttackKind::Mimicry => self.keeps_to_own_places_and_scopes(),
             AttackKind::RetiredKeyUse => self.is_after(self.registered.grace_ends_at),
             AttackKind::ExpiredKeyUse => self.is_after(self.registered.expires_at),
             AttackKind::RevokedKeyUse => self.is_after(self.registered.revoked_at),
         }
+    }
+
+    fn keeps_to_own_places_and_scopes(&self) {
+        let home = Self::place(&self.own[0]);
+        self.each(|record| {
+            Self::place(record).asn == home.asn
+                && self.registered.scopes.iter().any(|scope| scope == record.scope)
+        });
+        let failed = self.attack.iter().filter(|record| record.status >= 400).count();
+        assert!(failed * 6 < self.attack.len(), "{failed} of {}", self.attack.len());
     }
 
     fn each(&self, holds: impl Fn(&AccessRecord) -> bool) {

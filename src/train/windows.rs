@@ -1,0 +1,195 @@
+//! Requests to the statistics of windows, with polars.
+
+use polars::prelude::{
+    Column, DataFrame, DataType, Expr, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series, col,
+    len, lit, when,
+};
+
+use crate::profile::behaviour::{
+    Observation, PLACE_BUCKETS, ROUTE_BUCKETS, Statistics, WINDOW_SECONDS, window_of,
+};
+use crate::profile::outcome::{FAILURES, Failure};
+
+/// Requests as columns, in the order they came.
+#[derive(Default)]
+pub struct Requests {
+    keys: Vec<u32>,
+    windows: Vec<i32>,
+    times: Vec<i64>,
+    /// One more than the failure; 0 for none.
+    failures: Vec<u8>,
+    unavailable: Vec<bool>,
+    signed: Vec<bool>,
+    addresses: Vec<u8>,
+    places: Vec<u8>,
+    routes: Vec<u8>,
+    sizes: Vec<Option<f32>>,
+    skews: Vec<Option<f32>>,
+}
+
+/// The window of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyWindow {
+    pub key: u32,
+    /// Answered 5xx.
+    pub unavailable: f64,
+    pub statistics: Statistics,
+}
+
+impl Requests {
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub fn push(&mut self, key: u32, observation: &Observation) {
+        self.keys.push(key);
+        self.windows.push(window_of(observation.time));
+        self.times.push(observation.time.as_micros());
+        self.failures.push(observation.failure.map_or(0, |failure| failure as u8 + 1));
+        self.unavailable.push(observation.is_unavailable);
+        self.signed.push(observation.is_signed);
+        self.addresses.push(observation.address);
+        self.places.push(observation.place);
+        self.routes.push(observation.route);
+        self.sizes.push(observation.size);
+        self.skews.push(observation.skew);
+    }
+
+    fn into_frame(self) -> Result<DataFrame, PolarsError> {
+        let height = self.len();
+        let columns: Vec<Column> = vec![
+            Series::new("key".into(), self.keys).into(),
+            Series::new("window".into(), self.windows).into(),
+            Series::new("time".into(), self.times).into(),
+            Series::new("failure".into(), self.failures).into(),
+            Series::new("unavailable".into(), self.unavailable).into(),
+            Series::new("signed".into(), self.signed).into(),
+            Series::new("address".into(), self.addresses).into(),
+            Series::new("place".into(), self.places).into(),
+            Series::new("route".into(), self.routes).into(),
+            Series::new("size".into(), self.sizes).into(),
+            Series::new("skew".into(), self.skews).into(),
+        ];
+        DataFrame::new(height, columns)
+    }
+
+    /// The statistics of every key's windows before `before`, by key and window; and the
+    /// requests of later ones.
+    ///
+    /// # Errors
+    /// Of polars: out of memory.
+    pub fn summarize(self, before: i32) -> Result<(Vec<KeyWindow>, Self), PolarsError> {
+        let rest = self.later(before);
+        let frame = self.into_frame()?.lazy().filter(col("window").lt(lit(before)));
+        Ok((read(&aggregate(frame)?.collect()?)?, rest))
+    }
+
+    fn later(&self, before: i32) -> Self {
+        let mut rest = Self::default();
+        for row in (0..self.len()).filter(|row| self.windows[*row] >= before) {
+            rest.keys.push(self.keys[row]);
+            rest.windows.push(self.windows[row]);
+            rest.times.push(self.times[row]);
+            rest.failures.push(self.failures[row]);
+            rest.unavailable.push(self.unavailable[row]);
+            rest.signed.push(self.signed[row]);
+            rest.addresses.push(self.addresses[row]);
+            rest.places.push(self.places[row]);
+            rest.routes.push(self.routes[row]);
+            rest.sizes.push(self.sizes[row]);
+            rest.skews.push(self.skews[row]);
+        }
+        rest
+    }
+}
+
+/// One row a key and window; every column a float.
+fn aggregate(requests: LazyFrame) -> Result<LazyFrame, PolarsError> {
+    let float = |expression: Expr| expression.cast(DataType::Float64);
+    let count = |condition: Expr| float(condition.cast(DataType::UInt32).sum());
+    let failures = |failure: Failure| count(col("failure").eq(lit(failure as u8 + 1)));
+    let micros = float(col("time") - col("time").shift(lit(1)));
+    let gap = when(micros.clone().gt(lit(0.0))).then(micros / lit(1e6)).otherwise(lit(0.0));
+    let in_window =
+        col("time") - col("window").cast(DataType::Int64) * lit(WINDOW_SECONDS * 1_000_000);
+    let mut columns = vec![
+        float(len()).alias("requests"),
+        count(col("unavailable")).alias("unavailable_requests"),
+        count(col("signed")).alias("signed_requests"),
+        float(col("address").n_unique()).alias("addresses"),
+        float(col("minute").n_unique()).alias("minutes"),
+        col("gap").sum().alias("gap_sum"),
+        (col("gap") * col("gap")).sum().alias("gap_squares"),
+        float(col("size").count()).alias("sized"),
+        float(col("size")).sum().alias("size_sum"),
+        float(col("skew").count()).alias("timed"),
+        float(col("skew")).sum().alias("skew_sum"),
+    ];
+    let named = |failure: Failure| failures(failure).alias(format!("failure_{}", failure as u8));
+    columns.extend(FAILURES.map(named));
+    columns.extend((0..ROUTE_BUCKETS as u8).map(|bucket| {
+        count(col("route").eq(lit(bucket))).alias(format!("route_{bucket}"))
+    }));
+    columns.extend((0..PLACE_BUCKETS as u8).map(|bucket| {
+        count(col("place").eq(lit(bucket))).alias(format!("place_{bucket}"))
+    }));
+    // Gaps are of one key within one window: `over` keeps the order in which requests came.
+    Ok(requests
+        .with_columns([
+            (in_window.cast(DataType::Float64) / lit(60e6)).cast(DataType::UInt8).alias("minute"),
+            gap.over([col("key"), col("window")])?.alias("gap"),
+        ])
+        .group_by([col("key"), col("window")])
+        .agg(columns)
+        .sort(["key", "window"], Default::default()))
+}
+
+fn read(frame: &DataFrame) -> Result<Vec<KeyWindow>, PolarsError> {
+    let column = |name: &str| -> Result<Vec<f64>, PolarsError> {
+        Ok(frame.column(name)?.f64()?.into_no_null_iter().collect())
+    };
+    let buckets = |name: &str, count: usize| -> Result<Vec<Vec<f64>>, PolarsError> {
+        (0..count).map(|bucket| column(&format!("{name}_{bucket}"))).collect()
+    };
+    let keys = frame.column("key")?.u32()?;
+    let windows = frame.column("window")?.i32()?;
+    let [requests, signed, addresses, minutes] =
+        [column("requests")?, column("signed_requests")?, column("addresses")?, column("minutes")?];
+    let unavailable = column("unavailable_requests")?;
+    let [gap_sum, gap_squares] = [column("gap_sum")?, column("gap_squares")?];
+    let [sized, size_sum] = [column("sized")?, column("size_sum")?];
+    let [timed, skew_sum] = [column("timed")?, column("skew_sum")?];
+    let failures = buckets("failure", FAILURES.len())?;
+    let (routes, places) = (buckets("route", ROUTE_BUCKETS)?, buckets("place", PLACE_BUCKETS)?);
+    let saturated = |counts: &[Vec<f64>], row: usize, bucket: usize| {
+        counts[bucket][row].min(f64::from(u16::MAX)) as u16
+    };
+    let window = |(row, (key, index)): (usize, (u32, i32))| KeyWindow {
+        key,
+        unavailable: unavailable[row],
+        statistics: Statistics {
+            index,
+            requests: requests[row],
+            errors: failures[Failure::Error as usize][row],
+            refused: failures[Failure::Refused as usize][row],
+            throttled: failures[Failure::Throttled as usize][row],
+            signed: signed[row],
+            addresses: addresses[row],
+            minutes: minutes[row],
+            gap_sum: gap_sum[row],
+            gap_squares: gap_squares[row],
+            sized: sized[row],
+            size_sum: size_sum[row],
+            timed: timed[row],
+            skew_sum: skew_sum[row],
+            routes: std::array::from_fn(|bucket| saturated(&routes, row, bucket)),
+            places: std::array::from_fn(|bucket| saturated(&places, row, bucket)),
+        },
+    };
+    let named = keys.into_no_null_iter().zip(windows.into_no_null_iter());
+    Ok(named.enumerate().map(window).collect())
+}
