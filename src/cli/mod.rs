@@ -81,9 +81,7 @@ impl From<AppError> for CommandError {
             AppError::Decode(_)
             | AppError::Enrich(_)
             | AppError::Model(_)
-            | AppError::Registry(_) => {
-                Self::Usage(error.into())
-            }
+            | AppError::Registry(_) => Self::Usage(error.into()),
             _ => Self::Failure(error.into()),
         }
     }

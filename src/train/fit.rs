@@ -3,7 +3,7 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_clustering::GaussianMixtureModel;
-use linfa_linalg::eigh::{EighInto, EigSort};
+use linfa_linalg::eigh::{EigSort, EighInto};
 use ndarray::{Array2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -30,10 +30,10 @@ const NOISE: f64 = 0.7;
 const MAX_COMPONENTS: usize = 4;
 /// Added to variances by linfa.
 const REGULARIZATION: f64 = 1e-3;
-const MAX_ITERATIONS: u64 = 300;
-const TOLERANCE: f64 = 1e-4;
+const MAX_ITERATIONS: u64 = 200;
+const TOLERANCE: f64 = 1e-3;
 /// More windows than this teach the mixture nothing that is worth the time.
-const MAX_SAMPLES: usize = 20_000;
+const MAX_SAMPLES: usize = 10_000;
 /// The share of windows that are least like the others is left out of the second fit: what
 /// nobody labelled is among them.
 const TRIMMED: f64 = 0.01;
@@ -136,11 +136,14 @@ fn noisy(row: Vec<f64>, random: &mut ChaCha8Rng) -> Vec<f64> {
 fn whitening(rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, TrainError> {
     let data = matrix(rows);
     let covariance = data.t().dot(&data) / rows.len() as f64;
-    let (variances, vectors) =
-        covariance.eigh_into().map_err(|error| TrainError::Algebra(error.to_string()))?.sort_eig_desc();
+    let (variances, vectors) = covariance
+        .eigh_into()
+        .map_err(|error| TrainError::Algebra(error.to_string()))?
+        .sort_eig_desc();
     let row = |(variance, vector): (&f64, ndarray::ArrayView1<'_, f64>)| {
         // A vector and its opposite are the same axis: the largest entry is positive.
-        let largest = vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        let largest =
+            vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         let factor = largest.signum() / variance.max(f64::MIN_POSITIVE).sqrt();
         vector.iter().map(|value| significant(value * factor)).collect()
     };
@@ -252,4 +255,92 @@ fn sorted_of(values: &[f64], of: impl Fn(f64) -> f64) -> Vec<f64> {
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((share * last as f64).round() as usize).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use linfa::dataset::Records;
+    use rand::RngExt;
+
+    use super::*;
+
+    /// Two clouds of keys, and a feature that is nearly always 0.
+    fn sample_windows(count: usize) -> Vec<Sample> {
+        let mut random = ChaCha8Rng::seed_from_u64(9);
+        let mut normal = move || -> f64 { StandardNormal.sample(&mut random) };
+        let mut choice = ChaCha8Rng::seed_from_u64(4);
+        (0..count)
+            .map(|n| {
+                let at = if choice.random::<f64>() < 0.3 { 4.0 } else { 0.0 };
+                let (a, b) = (normal(), normal());
+                let rare = if n % 200 == 0 { 1.0 } else { 0.0 };
+                Sample {
+                    key: n as u32 / 50,
+                    features: vec![at + a, 0.5 * a + b, rare],
+                    learned: 20,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_same_samples_give_the_same_bytes_and_another_seed_others() {
+        let samples = sample_windows(2_000);
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let bytes = |seed| serde_json::to_vec(&fit("x", &samples, seed).unwrap().density).unwrap();
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn a_fitted_density_calls_the_unusual_unusual_and_calibrates_it() {
+        let samples = sample_windows(4_000);
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let Fitted { density, criteria } = fit("x", &samples, 1).unwrap();
+        assert!(density.fits(3) && criteria.len() >= 2);
+        let surprise = |features: &[f64]| density.survival.surprise(density.score(features));
+        assert!(surprise(&[0.0, 0.0, 0.0]) < 1.0);
+        assert!(surprise(&[-6.0, 5.0, 1.0]) > surprise(&[-2.0, 2.0, 0.0]) + 2.0);
+        let beyond = samples.iter().filter(|s| surprise(&s.features) > 100f64.ln()).count();
+        assert!((20..=60).contains(&beyond), "{beyond} of 4,000 are called one in a hundred");
+    }
+
+    #[test]
+    fn too_few_windows_are_said_to_be_too_few() {
+        let samples = sample_windows(MIN_SAMPLES - 1);
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let error = fit("of all keys", &samples, 1).unwrap_err().to_string();
+        assert!(error.starts_with("499 windows (of all keys) are too few"), "{error}");
+    }
+
+    /// linfa gives no density, but its responsibilities are ratios of densities.
+    #[test]
+    fn our_density_agrees_with_linfa_s_where_linfa_s_does_not_underflow() {
+        let rows: Vec<Vec<f64>> =
+            sample_windows(1_000).into_iter().map(|sample| sample.features[..2].to_vec()).collect();
+        let data = DatasetBase::from(matrix(&rows));
+        assert_eq!(data.nsamples(), 1_000);
+        let random = <Xoshiro256Plus as rand_xoshiro::rand_core::SeedableRng>::seed_from_u64(3);
+        let linfa = GaussianMixtureModel::params_with_rng(2, random)
+            .reg_covariance(REGULARIZATION)
+            .max_n_iterations(MAX_ITERATIONS)
+            .tolerance(TOLERANCE)
+            .n_runs(1)
+            .fit(&data)
+            .unwrap();
+        let ours = mixture(&rows, 2, 3).unwrap();
+        let near = [vec![0.0, 0.0], vec![2.0, 1.0], vec![5.0, -1.0], vec![-3.0, 2.0]];
+        let theirs = linfa.predict_proba(&matrix(&near));
+        for (row, point) in near.iter().enumerate() {
+            let total = log_density(&ours, point);
+            for (which, component) in ours.iter().enumerate() {
+                let own = (component.log_density(point) - total).exp();
+                assert!((own - theirs[[row, which]]).abs() < 1e-9, "{point:?}: {own}");
+            }
+        }
+        let far = vec![vec![400.0, -300.0]];
+        assert!(linfa.predict_proba(&matrix(&far))[[0, 0]].is_nan(), "linfa underflows here");
+        assert!(log_density(&ours, &far[0]).is_finite());
+    }
 }

@@ -93,8 +93,7 @@ pub fn train(
     let own = fit("against the key's own past", &own_seen.iter().collect::<Vec<_>>(), seed)?;
     let peers = fit("of all keys", &peers_seen.iter().collect::<Vec<_>>(), seed)?;
     let mean_log = |samples: &mut dyn Iterator<Item = &Sample>| {
-        let logs: Vec<f64> =
-            samples.map(|sample| -own.density.score(&sample.features)).collect();
+        let logs: Vec<f64> = samples.map(|sample| -own.density.score(&sample.features)).collect();
         logs.iter().sum::<f64>() / logs.len().max(1) as f64
     };
     let held_out: Vec<&Sample> = samples.own.iter().filter(is_held_out).collect();
@@ -138,10 +137,7 @@ pub fn train(
 }
 
 /// The sums of surprises of all keys' windows, 0 for a window that is ordinary itself.
-fn runs(
-    density: &crate::detect::outlier::density::Density,
-    samples: &[Sample],
-) -> Vec<f64> {
+fn runs(density: &crate::detect::outlier::density::Density, samples: &[Sample]) -> Vec<f64> {
     let mut runs = Vec::with_capacity(samples.len());
     for windows in samples.chunk_by(|a, b| a.key == b.key) {
         let mut run = Run::default();

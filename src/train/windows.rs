@@ -131,12 +131,14 @@ fn aggregate(requests: LazyFrame) -> Result<LazyFrame, PolarsError> {
     ];
     let named = |failure: Failure| failures(failure).alias(format!("failure_{}", failure as u8));
     columns.extend(FAILURES.map(named));
-    columns.extend((0..ROUTE_BUCKETS as u8).map(|bucket| {
-        count(col("route").eq(lit(bucket))).alias(format!("route_{bucket}"))
-    }));
-    columns.extend((0..PLACE_BUCKETS as u8).map(|bucket| {
-        count(col("place").eq(lit(bucket))).alias(format!("place_{bucket}"))
-    }));
+    columns.extend(
+        (0..ROUTE_BUCKETS as u8)
+            .map(|bucket| count(col("route").eq(lit(bucket))).alias(format!("route_{bucket}"))),
+    );
+    columns.extend(
+        (0..PLACE_BUCKETS as u8)
+            .map(|bucket| count(col("place").eq(lit(bucket))).alias(format!("place_{bucket}"))),
+    );
     // Gaps are of one key within one window: `over` keeps the order in which requests came.
     Ok(requests
         .with_columns([
@@ -192,4 +194,126 @@ fn read(frame: &DataFrame) -> Result<Vec<KeyWindow>, PolarsError> {
     };
     let named = keys.into_no_null_iter().zip(windows.into_no_null_iter());
     Ok(named.enumerate().map(window).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::event::EventTime;
+    use crate::profile::behaviour::{Baseline, BehaviourProfile};
+
+    /// Two keys over eight hours, in bursts, some records late, some fields missing.
+    fn observations() -> Vec<(u32, Observation)> {
+        let mut state = 7u64;
+        let mut draw = move |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut time = 1_767_571_200_000_000i64;
+        (0..20_000)
+            .map(|_| {
+                time += draw(3) as i64 * draw(1_400_000) as i64;
+                let late = if draw(50) == 0 { draw(4_000_000) as i64 } else { 0 };
+                let failure = match draw(30) {
+                    0 => Some(Failure::Error),
+                    1 => Some(Failure::Refused),
+                    2 => Some(Failure::Throttled),
+                    _ => None,
+                };
+                let observation = Observation {
+                    time: EventTime::from_micros(time - late),
+                    failure,
+                    is_unavailable: draw(100) == 0,
+                    is_signed: draw(2) == 0,
+                    address: draw(64) as u8,
+                    place: draw(3) as u8,
+                    route: draw(11) as u8,
+                    size: (draw(4) > 0).then(|| draw(1_000) as f32 / 77.0),
+                    skew: (draw(3) > 0).then(|| draw(100) as f32 / 31.0 - 1.0),
+                };
+                (draw(2) as u32, observation)
+            })
+            .collect()
+    }
+
+    /// As the engine folds one request after the other.
+    fn folded() -> Vec<KeyWindow> {
+        let mut windows = Vec::new();
+        for wanted in 0..2 {
+            let mut profile = BehaviourProfile::default();
+            let of_key = observations().into_iter().filter(|(key, _)| *key == wanted);
+            let end =
+                Observation { time: EventTime::from_seconds(2_000_000_000), ..observations()[0].1 };
+            for (key, observation) in of_key.chain([(wanted, end)]) {
+                if let Some(ended) = profile.end_before(observation.time) {
+                    let statistics = ended.statistics;
+                    windows.push(KeyWindow { key, unavailable: 0.0, statistics });
+                }
+                profile.count(&observation);
+            }
+        }
+        windows
+    }
+
+    #[test]
+    fn polars_and_the_engine_give_the_same_statistics_and_features() {
+        let mut requests = Requests::default();
+        let mut latest = [i32::MIN; 2];
+        for (key, observation) in observations() {
+            let window = window_of(observation.time);
+            // What comes after its window is over is left out, as the collector does.
+            if window >= latest[key as usize] {
+                latest[key as usize] = window;
+                requests.push(key, &observation);
+            }
+        }
+        let (windows, rest) = requests.summarize(i32::MAX).unwrap();
+        assert!(rest.is_empty());
+        let folded = folded();
+        assert_eq!(windows.len(), folded.len());
+        assert!(windows.len() >= 6, "{}", windows.len());
+        let mut baselines = [Baseline::default(), Baseline::default()];
+        for (polars, engine) in windows.iter().zip(&folded) {
+            let (ours, theirs) = (&engine.statistics, &polars.statistics);
+            assert_eq!((polars.key, theirs.index), (engine.key, ours.index));
+            assert_eq!((theirs.routes, theirs.places), (ours.routes, ours.places));
+            let baseline = &mut baselines[engine.key as usize];
+            let features = baseline.features(ours).into_iter().zip(baseline.features(theirs));
+            for (which, (ours, theirs)) in features.enumerate() {
+                assert!((ours - theirs).abs() < 1e-9, "feature {which}: {ours} {theirs}");
+            }
+            for (ours, theirs) in [
+                (ours.requests, theirs.requests),
+                (ours.errors, theirs.errors),
+                (ours.refused, theirs.refused),
+                (ours.throttled, theirs.throttled),
+                (ours.signed, theirs.signed),
+                (ours.addresses, theirs.addresses),
+                (ours.minutes, theirs.minutes),
+                (ours.gap_sum, theirs.gap_sum),
+                (ours.gap_squares, theirs.gap_squares),
+                (ours.size_sum, theirs.size_sum),
+                (ours.skew_sum, theirs.skew_sum),
+            ] {
+                assert!((ours - theirs).abs() <= 1e-9 * ours.abs().max(1.0), "{ours} {theirs}");
+            }
+            baseline.learn(ours);
+        }
+    }
+
+    #[test]
+    fn windows_that_may_still_grow_are_kept() {
+        let mut requests = Requests::default();
+        for (key, observation) in observations() {
+            requests.push(key, &observation);
+        }
+        let (all, first) = (requests.len(), *requests.windows.iter().min().unwrap());
+        let (windows, rest) = requests.summarize(first + 1).unwrap();
+        let counted: f64 = windows.iter().map(|window| window.statistics.requests).sum();
+        assert_eq!(counted as usize + rest.len(), all);
+        assert!(!rest.is_empty() && rest.windows.iter().all(|window| *window > first));
+    }
 }

@@ -99,7 +99,8 @@ impl Density {
         let Some(nearest) = nearest else { return vec![0.0; features.len()] };
         let pull = nearest.pull(&whitened);
         let by_feature = scaled.iter().enumerate().map(|(which, value)| {
-            let along: f64 = self.whitening.iter().zip(&pull).map(|(row, pull)| row[which] * pull).sum();
+            let along: f64 =
+                self.whitening.iter().zip(&pull).map(|(row, pull)| row[which] * pull).sum();
             value * along
         });
         by_feature.collect()
@@ -119,8 +120,7 @@ impl Component {
     pub fn log_density(&self, whitened: &[f64]) -> f64 {
         let features = whitened.len() as f64;
         let distance: f64 = self.standardized(whitened).map(|value| value * value).sum();
-        let log_determinant: f64 =
-            diagonal(&self.precision, whitened.len()).map(f64::ln).sum();
+        let log_determinant: f64 = diagonal(&self.precision, whitened.len()).map(f64::ln).sum();
         self.weight.ln() + log_determinant - 0.5 * (distance + features * LOG_TWO_PI)
     }
 
@@ -170,18 +170,18 @@ mod tests {
 
     /// Two unit Gaussians at -3 and 3 on the first of two features.
     fn density() -> Density {
-        let component = |mean| Component {
-            weight: 0.5,
-            mean: vec![mean, 0.0],
-            precision: vec![1.0, 0.0, 1.0],
-        };
+        let component =
+            |mean| Component { weight: 0.5, mean: vec![mean, 0.0], precision: vec![1.0, 0.0, 1.0] };
         Density {
             center: vec![0.0; 2],
             scale: vec![1.0; 2],
             limit: 1e6,
             whitening: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
             components: vec![component(-3.0), component(3.0)],
-            survival: Survival { scores: LEVELS.iter().map(|l| -l.ln()).collect(), mean_excess: 1.0 },
+            survival: Survival {
+                scores: LEVELS.iter().map(|l| -l.ln()).collect(),
+                mean_excess: 1.0,
+            },
             deciles: vec![vec![0.0; 9]; 2],
         }
     }

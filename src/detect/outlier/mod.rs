@@ -16,9 +16,7 @@ pub use self::model::{Model, ModelError};
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::event::EventTime;
-use crate::profile::behaviour::{
-    Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS,
-};
+use crate::profile::behaviour::{Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
 
 /// Every window takes so many times off the sum what the key's windows usually add.
 const ALLOWANCE: f64 = 2.0;
@@ -179,7 +177,9 @@ impl Judgement {
             }
             match self.against {
                 Against::Itself => own_contribution(baseline?, statistics, which, share),
-                Against::Peers => Some(peer_contribution(model, self.features[which], which, share)),
+                Against::Peers => {
+                    Some(peer_contribution(model, self.features[which], which, share))
+                }
             }
         });
         named.collect()
