@@ -140,11 +140,11 @@ const CONDUCT_TESTS: f64 = 10.0;
 const DORMANCY_TESTS: f64 = 7.0;
 /// Windows of behaviour, a week and key.
 const BEHAVIOUR_TESTS: f64 = HOURS_A_WEEK;
-/// Rates, outcomes, places, replay, behaviour; and one part for sources, conduct and dormancy
+/// Rates, outcomes, places, replay; and one part for sources, conduct, dormancy and behaviour
 /// together, whose tests are few. Rules have no false alerts to budget.
-const FAMILIES: f64 = 6.0;
+const FAMILIES: f64 = 5.0;
 const HOURS_A_WEEK: f64 = 168.0;
-const SHARING: f64 = 3.0;
+const SHARING: f64 = 4.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -159,7 +159,7 @@ impl Thresholds {
             source: budget / SHARING / SOURCE_TESTS,
             conduct: budget / SHARING / CONDUCT_TESTS,
             dormancy: budget / SHARING / DORMANCY_TESTS,
-            behaviour: budget / BEHAVIOUR_TESTS,
+            behaviour: budget / SHARING / BEHAVIOUR_TESTS,
         }
     }
 

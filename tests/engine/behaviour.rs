@@ -29,11 +29,11 @@ fn own_client(scene: &mut Scene, key: &str, days: f64, draws: &mut Draws) {
     }
 }
 
-/// Somebody on the same machine, for half a day from `start`: about as many requests again, in
+/// Somebody on the same machine, for a day from `start`: about as many requests again, in
 /// threes, mostly for the routes that the key uses least, one in eleven in vain.
 fn somebody_else(scene: &mut Scene, key: &str, start: f64, draws: &mut Draws) {
     let mut time = start;
-    while time < start + 14.0 * HOUR {
+    while time < start + 24.0 * HOUR {
         time += -120.0 * (1.0 - draws.next()).ln();
         for n in 0..4 {
             let route = ROUTES[3 - (4.0 * draws.next().powi(3)) as usize];

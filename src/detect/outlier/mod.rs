@@ -27,7 +27,7 @@ const MAX_LESSON: f64 = 1.0;
 /// One window adds at most this much ...
 const MAX_SURPRISE: f64 = 12.0;
 /// ... and the sum ends here, so that it falls soon when the behaviour is ordinary again.
-const MAX_RUN: f64 = 60.0;
+const MAX_RUN: f64 = 100.0;
 /// Features that are named.
 const NAMED: usize = 4;
 /// A feature that adds less than this share of the distance is not named.
