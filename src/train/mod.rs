@@ -107,6 +107,7 @@ pub fn train(
         runs: survival(runs(&own.density, &samples.own)),
         own: own.density.clone(),
         peers: peers.density,
+        is_shipped: false,
         checksum: String::new(),
     };
     model.seal()?;

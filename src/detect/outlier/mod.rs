@@ -68,7 +68,8 @@ pub struct Judgement {
     features: Vec<f64>,
 }
 
-/// Judges a window that is over; `None` of one that is too small to say anything.
+/// Judges a window that is over; `None` of one that is too small to say anything, and of a key
+/// without a past when the model does not know its peers.
 pub fn judge(
     model: &Model,
     baseline: Option<&Baseline>,
@@ -79,7 +80,7 @@ pub fn judge(
         return None;
     }
     let Some(baseline) = baseline.filter(|baseline| baseline.is_settled()) else {
-        return Some(judge_by_peers(model, statistics));
+        return (!model.is_shipped).then(|| judge_by_peers(model, statistics));
     };
     let features = baseline.features(statistics).to_vec();
     let score = model.own.score(&features);

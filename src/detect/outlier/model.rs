@@ -29,6 +29,10 @@ pub struct Model {
     pub runs: Survival,
     /// Windows of keys without a past, against those of all keys.
     pub peers: Density,
+    /// The program's own: trained on other keys than those it judges, so that it cannot know
+    /// what kinds of keys there are.
+    #[serde(skip)]
+    pub is_shipped: bool,
     /// SHA-256 of this file's content with an empty checksum, as compact JSON.
     pub checksum: String,
 }
@@ -62,7 +66,8 @@ impl Model {
     /// # Errors
     /// Never of a program whose tests passed.
     pub fn shipped() -> Result<Self, ModelError> {
-        Self::parse(SHIPPED, Path::new("the shipped model"))
+        let model = Self::parse(SHIPPED, Path::new("the shipped model"))?;
+        Ok(Self { is_shipped: true, ..model })
     }
 
     /// # Errors
