@@ -26,9 +26,10 @@ test: ## Run all tests, against real ClickHouse, Kafka and SMTP (ARGS="filter")
 	@tools/setup
 	@$(CARGO) test --locked $(ARGS)
 
-chaos: ## Kill and pause the service at every step of a batch, 200 times (KILLS=n)
+chaos: ## Kill the service 200 times (KILLS=n), leave it 600 s without ClickHouse (OUTAGE=n)
 	@tools/setup
-	@KEYWATCH_CHAOS_KILLS=$(or $(KILLS),200) $(CARGO) test $(QUICK) --test integration -- chaos:: --nocapture --test-threads 1
+	@KEYWATCH_CHAOS_KILLS=$(or $(KILLS),200) KEYWATCH_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
+		$(CARGO) test $(QUICK) --test integration -- chaos:: --nocapture --test-threads 1
 
 lint: ## Check formatting and lints
 	@tools/setup system

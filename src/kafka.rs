@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::KafkaConfig;
 
 /// Properties that have a setting of their own or on which exactness rests.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
@@ -24,6 +24,7 @@ const RESERVED: [&str; 14] = [
     "enable.auto.offset.store",
     "isolation.level",
     "enable.idempotence",
+    "transactional.id",
     "acks",
     "request.required.acks",
 ];

@@ -1,8 +1,9 @@
 -- Is everything up to now in, and which offsets are missing, in doubt or stored twice?
 -- days UInt32 = 30
 -- No row: everything is in, as far as the log went when the last batch was stored. "behind" is
--- what was in the log and not stored then. Compacted and transactional topics have offsets
--- without records, which show as gaps.
+-- what was in the log and not stored then. Offsets without records (the ends of transactions,
+-- what was compacted) belong to the batch after them. A gap was dropped by the log's retention
+-- before it was read, or skipped by moving the group's offsets.
 WITH batches AS
 (
     SELECT

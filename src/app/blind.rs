@@ -19,11 +19,15 @@ use crate::alert::Alert;
 use crate::config::{Config, SourceKind};
 use crate::deliver::Outbox;
 use crate::event::EventTime;
+use crate::source::Lag;
 use crate::store::{Store, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The ledger is read as a whole, and asked for the last batch of anybody, this often.
+/// The ledger is read as a whole, and asked for the last batch of anybody, after so many looks
+/// at most, ...
 const ASK_EVERY: u32 = 60;
+/// ... and so often within the silence that is allowed.
+const ASKS_WITHIN_SILENCE: f64 = 5.0;
 /// The word goes out without its row when ClickHouse does not take it in this time: it may be
 /// what is wrong.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +38,9 @@ pub struct Lookout {
     outbox: Arc<Outbox>,
     observations: channel::Receiver<Observation>,
     topic: String,
+    judged_topics: Vec<String>,
     is_pushed_to: bool,
+    ask_every: u32,
 }
 
 impl Lookout {
@@ -49,13 +55,16 @@ impl Lookout {
             SourceKind::Kafka => config.source.kafka.topics.join(","),
             _ => "http".to_owned(),
         };
+        let judged = config.source.kafka.judged_topics();
         Self {
             watch: Watch::new(&config.monitor, &config.policy.version, EventTime::now()),
             store,
             outbox,
             observations,
             topic,
+            judged_topics: judged.into_iter().map(str::to_owned).collect(),
             is_pushed_to: kind == SourceKind::Http,
+            ask_every: ask_every(config.monitor.max_silence_seconds),
         }
     }
 
@@ -74,7 +83,7 @@ impl Lookout {
                 if let Err(error) = self.ask(&observation).await {
                     debug!(%error, "the ledger could not be read");
                 }
-                until_asked = ASK_EVERY;
+                until_asked = self.ask_every;
             }
             until_asked -= 1;
         }
@@ -82,9 +91,12 @@ impl Lookout {
 
     async fn ask(&mut self, observation: &Observation) -> Result<(), StoreError> {
         self.report_ledger().await?;
-        // One process of a group asks: whichever reads the first partition.
-        let mut partitions = observation.lags.iter().map(|lag| lag.partition.partition);
-        if !self.is_pushed_to && !partitions.any(|number| number == 0) {
+        // One process of a group asks: whichever judges the first partition.
+        let is_first = |lag: &Lag| {
+            lag.partition.partition == 0
+                && self.judged_topics.iter().any(|topic| **topic == *lag.partition.topic)
+        };
+        if !self.is_pushed_to && !observation.lags.iter().any(is_first) {
             return Ok(());
         }
         let Some(last_stored) = self.store.last_batch_time().await? else { return Ok(()) };
@@ -121,4 +133,10 @@ impl Lookout {
         }
         self.outbox.enqueue(alert);
     }
+}
+
+/// In looks.
+fn ask_every(max_silence_seconds: f64) -> u32 {
+    let seconds = max_silence_seconds / ASKS_WITHIN_SILENCE;
+    ((seconds / LOOK_EVERY.as_secs_f64()) as u32).clamp(1, ASK_EVERY)
 }

@@ -1,12 +1,12 @@
 //! Decode to decide as one step: bytes in, rows and alerts out.
 
 use crate::alert::Alert;
-use crate::config::Config;
+use crate::config::{Config, SourceConfig, SourceKind};
 use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
-use crate::engine::{Engine, Quarantined, Restoration};
+use crate::engine::{Counters, Doubt, EarlierUses, Engine, Quarantined, Restoration};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
@@ -21,6 +21,24 @@ pub struct Core {
     enricher: Enricher,
     engine: Engine,
     model: ModelFile,
+}
+
+/// A raw batch that waits to be judged.
+#[derive(Debug)]
+pub struct Decoded {
+    shard: ShardId,
+    partition: PartitionId,
+    first_offset: i64,
+    last_offset: i64,
+    events: Vec<EnrichedEvent>,
+    rejections: Vec<Rejection>,
+}
+
+fn decoder(config: &Config) -> Result<Decoder, AppError> {
+    let decoder = Decoder::new(&config.decode)?;
+    let SourceConfig { kind, kafka, .. } = &config.source;
+    let is_repartitioned = *kind == SourceKind::Kafka && kafka.repartition_topic.is_some();
+    Ok(if is_repartitioned { decoder.of_repartitioned() } else { decoder })
 }
 
 /// What one raw batch became.
@@ -38,6 +56,12 @@ pub struct Processed {
     pub alerts: Vec<Alert>,
 }
 
+impl Decoded {
+    pub fn events(&self) -> &[EnrichedEvent] {
+        &self.events
+    }
+}
+
 impl Core {
     /// # Errors
     /// An unusable decoder setting, or a model or location database that cannot be read.
@@ -48,30 +72,64 @@ impl Core {
         let mut engine = Engine::new(&config.detect, &config.policy, registry);
         engine.set_model(model);
         Ok(Self {
-            decoder: Decoder::new(&config.decode)?,
+            decoder: decoder(config)?,
             enricher: Enricher::open(&config.enrich)?,
             engine,
             model: file,
         })
     }
 
-    /// `now` bounds event times from above and becomes the alerts' `detected_at`. Without it
-    /// (in a backtest) event times are not bounded, and alerts are detected at event time.
+    /// Decodes and judges. `now` bounds event times from above and becomes the alerts'
+    /// `detected_at`. Without it (in a backtest) event times are not bounded, and alerts are
+    /// detected at event time.
     pub fn process(&mut self, batch: &RawBatch, now: Option<EventTime>) -> Processed {
+        let decoded = self.decode(batch, now);
+        self.judge(decoded, None, now)
+    }
+
+    /// The first half of [`Self::process`]: what needs nothing but the batch.
+    pub fn decode(&mut self, batch: &RawBatch, now: Option<EventTime>) -> Decoded {
         let bound = now.unwrap_or(EventTime::from_micros(i64::MAX));
         let decoded = self.decoder.decode(batch, bound);
-        let events = self.enricher.enrich(decoded.events);
-        let alerts = self.engine.process(batch.shard, &decoded.partition, &events, now);
-        Processed {
+        Decoded {
+            shard: batch.shard,
             partition: decoded.partition,
             first_offset: decoded.first_offset,
             last_offset: decoded.last_offset,
+            events: self.enricher.enrich(decoded.events),
+            rejections: decoded.rejections,
+        }
+    }
+
+    /// What the store should be asked before a batch is judged.
+    pub fn doubts(&self, decoded: &Decoded) -> Vec<Doubt> {
+        self.engine.doubts(decoded.shard, &decoded.events)
+    }
+
+    /// The second half of [`Self::process`], with the store's answer if it was asked.
+    pub fn judge(
+        &mut self,
+        decoded: Decoded,
+        earlier_uses: Option<&EarlierUses>,
+        now: Option<EventTime>,
+    ) -> Processed {
+        let Decoded { shard, partition, first_offset, last_offset, events, rejections } = decoded;
+        let alerts = self.engine.process_knowing(earlier_uses, shard, &partition, &events, now);
+        Processed {
+            partition,
+            first_offset,
+            last_offset,
             events,
             redelivered: self.engine.redelivered().to_vec(),
             quarantined: self.engine.take_quarantined(),
-            rejections: decoded.rejections,
+            rejections,
             alerts,
         }
+    }
+
+    /// See [`Engine::counters`].
+    pub fn counters(&self) -> Counters {
+        self.engine.counters()
     }
 
     /// Partitions of the topic that is read, over all processes: state is split into as many.

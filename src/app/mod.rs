@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::{Config, SourceKind};
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Decoder};
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
 use crate::detect::outlier::ModelError;
 use crate::enrich::EnrichError;
+use crate::event::PartitionId;
 use crate::registry::RegistryError;
 use crate::source::{
     FileReader, FileSource, HttpSource, KafkaSource, Source, SourceError, StdinSource,
@@ -42,7 +43,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
 
 use self::blind::{Lookout, Observation};
-pub use self::core::{Core, Processed};
+pub use self::core::{Core, Decoded, Processed};
 use self::intake::{Intake, Work};
 use self::resume::Owned;
 use self::snapshots::Snapshots;
@@ -102,7 +103,9 @@ pub async fn run(
     let outbox = |store: &Arc<Store>| deliver::start(config, store);
     match config.source.kind {
         SourceKind::Kafka => {
-            let source = KafkaSource::new(&config.source.kafka, limits)?;
+            let decoder = Decoder::new(&config.decode)?;
+            let rekey = Box::new(move |place: &str, payload: &[u8]| decoder.rekey(place, payload));
+            let source = KafkaSource::with_repartition(&config.source.kafka, limits, rekey)?;
             run_from(source, config, health, shutdown, outbox).await
         }
         SourceKind::File => {
@@ -154,6 +157,10 @@ pub async fn run_from<S: Source>(
         core,
         snapshots: Snapshots::new(config, Arc::clone(&store)),
         owned: Owned::new(),
+        is_unkeyed_told: false,
+        has_transactions: config.source.kafka.repartition_topic.is_some(),
+        begins_anew: false,
+        leaving: Vec::new(),
         store,
         scored,
         done,
@@ -220,12 +227,21 @@ impl Vitals {
     }
 }
 
+/// How often is looked whether partitions leave, for whose state the group waits.
+const HURRY: Duration = Duration::from_millis(50);
+
 /// The reading and scoring half.
 struct Pipeline<S> {
     intake: Intake<S>,
     core: Core,
     snapshots: Snapshots,
     owned: Owned,
+    is_unkeyed_told: bool,
+    has_transactions: bool,
+    /// The shard of the last ownership that began has state that is not usable.
+    begins_anew: bool,
+    /// Partitions that are kept until their state is saved.
+    leaving: Vec<PartitionId>,
     store: Arc<Store>,
     scored: mpsc::Sender<Scored>,
     done: mpsc::Receiver<Settled>,
@@ -246,7 +262,8 @@ impl<S: Source> Pipeline<S> {
     ) -> Result<(), AppError> {
         let mut pulse = interval(PULSE);
         let mut reloads = interval(reload);
-        for timer in [&mut pulse, &mut reloads] {
+        let mut hurry = interval(HURRY);
+        for timer in [&mut pulse, &mut reloads, &mut hurry] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         loop {
@@ -262,6 +279,7 @@ impl<S: Source> Pipeline<S> {
                     self.snapshots.turn(&mut self.core);
                 }
                 _ = reloads.tick() => self.core.reload_databases(),
+                _ = hurry.tick() => self.let_go(),
                 settled = self.done.recv() => match settled {
                     Some(settled) => {
                         self.observation.note(&settled);

@@ -3,6 +3,7 @@
 //! Deterministic: the same files, configuration and databases give the same bytes.
 
 mod cases;
+pub mod diff;
 pub mod labels;
 mod matches;
 pub mod page;

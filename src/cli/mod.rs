@@ -5,8 +5,10 @@ mod backtest;
 mod check_config;
 mod clickhouse;
 mod demo;
+mod diff;
 mod files;
 mod generate;
+mod logs;
 mod migrate;
 mod run;
 mod score_series;
@@ -41,6 +43,8 @@ enum Command {
     /// Train the model of what keys do, hour by hour, from history
     #[cfg(feature = "train")]
     Train(train::Args),
+    /// Compare two configurations on one history: whose keys would each revoke?
+    Diff(diff::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
     Generate(generate::Args),
     /// Score a series of counts with the rate model alone
@@ -96,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Migrate(args) => migrate::run(&args),

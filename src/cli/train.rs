@@ -5,11 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
-use super::backtest::progress_bar;
 use super::files::check_outputs;
+use super::logs::{LogArgs, progress_bar};
 use super::{CommandError, load_config};
-use crate::backtest::labels;
-use crate::config::Config;
 use crate::train::samples::{Exclusions, samples};
 use crate::train::{TrainError, Trained, card, history, train};
 
@@ -21,23 +19,10 @@ Then, in keywatch.toml:
   [models]
   path = \"models/mine.json\"")]
 pub struct Args {
-    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    input: Vec<PathBuf>,
-    /// Log format, instead of the configuration's
-    #[arg(long)]
-    format: Option<String>,
-    /// City databases (.mmdb), instead of the configuration's
-    #[arg(long, num_args = 1.., value_name = "MMDB")]
-    geo_city: Vec<PathBuf>,
-    /// AS databases (.mmdb or .csv), instead of the configuration's
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    geo_asn: Vec<PathBuf>,
+    #[command(flatten)]
+    logs: LogArgs,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Known attacks: their hours are left out
-    #[arg(long, value_name = "L.jsonl")]
-    labels: Option<PathBuf>,
     /// The same history and seed give the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -47,23 +32,19 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let config = configure(args)?;
+    let mut config = load_config(args.config.as_deref())?;
+    args.logs.apply_to(&mut config);
     let name = args.out.file_name().and_then(|name| name.to_str()).filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| {
         CommandError::Usage(anyhow!("--out {}: give a folder and a name", args.out.display()))
     })?;
     let files = [args.out.with_extension("json"), args.out.with_extension("md")];
-    check_outputs(files.iter().map(|path| ("--out", path.as_path())), inputs(args))?;
-    let exclusions = match &args.labels {
-        Some(path) => {
-            let labels = labels::read(path).map_err(|error| CommandError::Usage(anyhow!(error)))?;
-            Exclusions::of_labels(&labels)
-        }
-        None => Exclusions::default(),
-    };
+    let inputs = args.logs.files().chain(args.config.as_deref());
+    check_outputs(files.iter().map(|path| ("--out", path.as_path())), inputs)?;
+    let exclusions = Exclusions::of_labels(&args.logs.read_labels()?);
     let begin = Instant::now();
     let bar = progress_bar();
-    let history = history::read_files(&args.input, &config, |progress| {
+    let history = history::read_files(&args.logs.input, &config, |progress| {
         bar.set_length(progress.total_bytes());
         bar.set_position(progress.read_bytes());
     });
@@ -76,26 +57,6 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     write(&files[1], &card::render(&trained, &command()))?;
     summarize(&trained, read, begin.elapsed().as_secs_f64());
     Ok(())
-}
-
-fn configure(args: &Args) -> Result<Config, CommandError> {
-    let mut config = load_config(args.config.as_deref())?;
-    if let Some(format) = &args.format {
-        config.decode.format.clone_from(format);
-    }
-    if !args.geo_city.is_empty() {
-        config.enrich.city_databases.clone_from(&args.geo_city);
-    }
-    if !args.geo_asn.is_empty() {
-        config.enrich.asn_databases.clone_from(&args.geo_asn);
-    }
-    Ok(config)
-}
-
-fn inputs(args: &Args) -> impl Iterator<Item = &Path> {
-    let lists = [&args.input, &args.geo_city, &args.geo_asn].into_iter().flatten();
-    let files = [&args.labels, &args.config].into_iter().flatten();
-    lists.chain(files).map(PathBuf::as_path)
 }
 
 /// As it was given, with the names of files only: where they lie is nobody's business.

@@ -39,6 +39,9 @@ impl Findings {
 }
 
 impl Config {
+    /// Batches that were scored and are not stored, at most.
+    const HELD_BATCHES: usize = 10;
+
     /// Everything that cannot work.
     pub(super) fn check(&self) -> Vec<Finding> {
         let mut findings = Findings::default();
@@ -66,6 +69,12 @@ impl Config {
             kafka.sasl_username.is_none() || !kafka.sasl_password.is_empty(),
             "source.kafka.sasl_username",
             "needs `sasl_password` or `sasl_password_file`",
+        );
+        let loops = kafka.repartition_topic.as_ref().is_some_and(|to| kafka.topics.contains(to));
+        findings.require(
+            !loops,
+            "source.kafka.repartition_topic",
+            "must not be one of `source.kafka.topics`",
         );
         match source.kind {
             SourceKind::Kafka => {
@@ -97,6 +106,16 @@ impl Config {
             detect.expected_false_alerts_per_week,
         );
         findings.require_positive("detect.validity_window_seconds", detect.validity_window_seconds);
+        findings.require_positive("detect.replay_horizon_hours", detect.replay_horizon_hours);
+        findings.require_positive(
+            "detect.replay_memory_mebibytes",
+            detect.replay_memory_mebibytes as f64,
+        );
+        findings.require(
+            detect.replay_first_uses / Self::HELD_BATCHES >= self.source.batch_records,
+            "detect.replay_first_uses",
+            "must be at least ten times `source.batch_records`: what is not stored yet must be known",
+        );
         findings.require_positive("detect.max_keys", detect.max_keys as f64);
         findings.require_positive("policy.quiet_close_seconds", self.policy.quiet_close_seconds);
         let state = &self.state;

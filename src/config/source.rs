@@ -77,6 +77,9 @@ pub struct KafkaConfig {
     pub topics: Vec<String>,
     /// Instances with the same group share the partitions.
     pub group_id: String,
+    /// When set, records of `topics` are first written here, partitioned by key id, and read
+    /// from here: for producers that do not partition by key.
+    pub repartition_topic: Option<String>,
     /// Records that cannot be decoded are copied here when set, secrets masked.
     pub dead_letter_topic: Option<String>,
     pub security_protocol: SecurityProtocol,
@@ -89,12 +92,23 @@ pub struct KafkaConfig {
     pub properties: BTreeMap<String, String>,
 }
 
+impl KafkaConfig {
+    /// The topics whose records are judged.
+    pub fn judged_topics(&self) -> Vec<&str> {
+        match &self.repartition_topic {
+            Some(topic) => vec![topic],
+            None => self.topics.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
 impl Default for KafkaConfig {
     fn default() -> Self {
         Self {
             brokers: "localhost:9092".into(),
             topics: vec!["api-access".into()],
             group_id: "keywatch".into(),
+            repartition_topic: None,
             dead_letter_topic: None,
             security_protocol: SecurityProtocol::default(),
             sasl_mechanism: None,

@@ -96,7 +96,7 @@ impl Context<'_> {
 
     /// The public id when there is one; a raw key beside it is dropped unread. Otherwise
     /// the raw key's pseudonym.
-    fn key_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
+    pub fn key_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
         if !raw.key_id.is_absent() {
             return key_id(&raw.key_id);
         }

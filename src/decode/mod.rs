@@ -7,6 +7,7 @@ mod assemble;
 mod mask;
 mod pseudonym;
 mod raw_event;
+mod rekey;
 mod scalar;
 mod text;
 mod time;
@@ -76,6 +77,7 @@ pub struct Decoder {
     has_pepper: bool,
     max_record_bytes: usize,
     max_future_seconds: u64,
+    takes_rejections: bool,
 }
 
 impl Decoder {
@@ -92,7 +94,17 @@ impl Decoder {
             has_pepper: !pepper.is_empty(),
             max_record_bytes: config.max_record_bytes,
             max_future_seconds: config.max_future_seconds,
+            takes_rejections: false,
         })
+    }
+
+    /// The same for records that [`Self::rekey`] made.
+    pub fn of_repartitioned(self) -> Self {
+        Self { takes_rejections: true, ..self }
+    }
+
+    fn context(&self, latest: EventTime) -> Context<'_> {
+        Context { pseudonyms: &self.pseudonyms, has_pepper: self.has_pepper, latest }
     }
 
     /// Every record becomes events, rejections, or both (an array with bad elements), in
@@ -100,11 +112,7 @@ impl Decoder {
     /// the offsets 0 and -1.
     pub fn decode(&self, batch: &RawBatch, now: EventTime) -> DecodedBatch {
         let (first_offset, last_offset) = batch.offsets().unwrap_or((0, -1));
-        let context = Context {
-            pseudonyms: &self.pseudonyms,
-            has_pepper: self.has_pepper,
-            latest: now.plus_seconds(self.max_future_seconds as f64),
-        };
+        let context = self.context(now.plus_seconds(self.max_future_seconds as f64));
         let mut decoded = DecodedBatch {
             partition: batch.partition.clone(),
             first_offset,
@@ -115,11 +123,18 @@ impl Decoder {
         };
         for (offset, payload) in batch.records() {
             match self.text(payload) {
-                Ok(text) => decoded.add_record(&context, offset, text),
+                Ok(text) => match self.passed_on(offset, text) {
+                    Some(rejection) => decoded.rejections.push(rejection),
+                    None => decoded.add_record(&context, offset, text),
+                },
                 Err(refusal) => decoded.reject(offset, 0, payload, Trust::Unparsed, refusal),
             }
         }
         decoded
+    }
+
+    fn passed_on(&self, offset: i64, text: &str) -> Option<Rejection> {
+        if self.takes_rejections { rekey::rejection(offset, text) } else { None }
     }
 
     /// The record as text, without byte order mark (RFC 8259 section 8.1).

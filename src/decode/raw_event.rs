@@ -43,6 +43,35 @@ impl<'a> RawEvent<'a> {
     }
 }
 
+/// The fields of the contract as they are written, in order. Others are left out.
+pub(super) fn fields_as_written(
+    json: &str,
+) -> Result<Vec<(&'static str, &RawValue)>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let fields = deserializer.deserialize_map(FieldsVisitor)?;
+    deserializer.end()?;
+    Ok(fields)
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Vec<(&'static str, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(FIELD_NAMES.len());
+        while let Some(name) = entries.next_key::<Name>()? {
+            let value = entries.next_value::<&RawValue>()?;
+            fields.extend(name.0.map(|field| (field.name(), value)));
+        }
+        Ok(fields)
+    }
+}
+
 struct ObjectVisitor<'e, 'a> {
     event: &'e mut RawEvent<'a>,
 }

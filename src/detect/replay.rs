@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Signal;
 use super::geo::duration;
@@ -51,8 +51,20 @@ pub fn is_retry(event: &AccessEvent, first: &FirstUse) -> bool {
 /// What came again, in a request that is no retry.
 #[derive(Clone, Copy, Debug)]
 pub struct Repetition {
-    pub first: FirstUse,
+    pub earlier: Earlier,
     pub fingerprint: Fingerprint,
+}
+
+/// The request before.
+#[derive(Clone, Copy, Debug)]
+pub enum Earlier {
+    Known(FirstUse),
+    /// There was one within so many seconds, hardly ever in error
+    /// ([`crate::profile::sightings::ONE_FALSE_IN`]). Which one,
+    /// only a store could tell.
+    Within {
+        seconds: f64,
+    },
 }
 
 /// `replay.duplicate_nonce`, `replay.duplicate_signature`: something that must be used once
@@ -63,40 +75,41 @@ pub fn duplicate(
     enriched: &EnrichedEvent,
     repetition: &Repetition,
 ) -> Signal {
-    let (event, first) = (&enriched.event, &repetition.first);
-    let mistakes = if event.client_ip == first.ip {
-        MISTAKES_HERE
-    } else if same_prefix(event.client_ip, first.ip) {
-        MISTAKES_NEARBY
-    } else {
-        MISTAKES_ELSEWHERE
+    let event = &enriched.event;
+    let what = if detector == DetectorId::DuplicateSignature { "signature" } else { "nonce" };
+    let again =
+        format!("came again from {} at {} (status {})", event.client_ip, event.time, event.status);
+    let (mistakes, gap, sentence) = match repetition.earlier {
+        Earlier::Known(first) => {
+            let gap = event.time.seconds_since(first.time);
+            let FirstUse { time, ip, status, .. } = first;
+            let later = duration(gap.abs());
+            let sentence = format!(
+                "A {what} first used from {ip} at {time} (status {status}) {again}, {later} later."
+            );
+            (mistakes(event.client_ip, first.ip), Some(gap), sentence)
+        }
+        Earlier::Within { seconds } => {
+            let before = duration(seconds);
+            let sentence = format!(
+                "A {what} that was used within the {before} before {again}. The request that used \
+                 it first is no longer in memory, and there is no store to ask."
+            );
+            // Of all that could be, the most innocent.
+            (MISTAKES_HERE, None, sentence)
+        }
     };
     // Beta posterior of the share of repetitions; a broken client's is high.
     let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
-    let gap = event.time.seconds_since(first.time);
-    let what = if detector == DetectorId::DuplicateSignature { "signature" } else { "nonce" };
     Signal {
         detector,
         p_value: p_value.min(1.0),
-        observed: Some(gap),
+        observed: gap,
         expected: None,
         headline: format!("a signed request was sent again from {}", event.client_ip),
-        sentence: format!(
-            "A {what} first used from {} at {} (status {}) came again from {} at {} (status {}), \
-             {} later.",
-            first.ip,
-            first.time,
-            first.status,
-            event.client_ip,
-            event.time,
-            event.status,
-            duration(gap.abs())
-        ),
+        sentence,
         fields: json!({
-            "first_request": {
-                "time": first.time, "ip": first.ip, "status": first.status,
-                "offset": first.position.offset,
-            },
+            "first_request": first_request(&repetition.earlier),
             "second_request": {
                 "time": event.time, "ip": event.client_ip, "status": event.status,
                 "offset": enriched.position.offset, "request_id": event.request_id,
@@ -104,6 +117,26 @@ pub fn duplicate(
             "gap_seconds": gap,
             "fingerprint": repetition.fingerprint.to_string(),
         }),
+    }
+}
+
+fn mistakes(here: IpAddr, first: IpAddr) -> f64 {
+    if here == first {
+        MISTAKES_HERE
+    } else if same_prefix(here, first) {
+        MISTAKES_NEARBY
+    } else {
+        MISTAKES_ELSEWHERE
+    }
+}
+
+fn first_request(earlier: &Earlier) -> Value {
+    match earlier {
+        Earlier::Known(first) => json!({
+            "time": first.time, "ip": first.ip, "status": first.status,
+            "offset": first.position.offset,
+        }),
+        Earlier::Within { .. } => Value::Null,
     }
 }
 

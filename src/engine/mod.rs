@@ -9,6 +9,7 @@ mod conduct;
 mod fleet;
 mod inspection;
 mod log;
+mod memory;
 mod restore;
 mod save;
 mod shard;
@@ -28,6 +29,7 @@ use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardI
 use crate::registry::Registry;
 
 pub use self::log::{QuarantineReason, Quarantined};
+pub use self::memory::{Doubt, EarlierUses};
 pub use self::restore::Restoration;
 use self::shard::{Shard, Shared};
 use self::snapshot::{Chunk, Cut, Extent, SnapshotError};
@@ -42,6 +44,8 @@ pub struct Counters {
     pub set_aside: u64,
     /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
     pub unprofiled: u64,
+    /// Uses of nonces and signatures that were forgotten within the horizon, for want of room.
+    pub forgotten: u64,
 }
 
 /// All state between events.
@@ -154,7 +158,7 @@ impl Engine {
         shard: ShardId,
         restoration: Restoration,
     ) -> Result<(), SnapshotError> {
-        let restored = restoration.into_shard(&mut self.policy)?;
+        let restored = restoration.into_shard(&self.config, &mut self.policy)?;
         if let Some(replaced) = self.shards.insert(shard, restored) {
             self.policy.forget_revocations(replaced.revocations);
         }
@@ -179,11 +183,29 @@ impl Engine {
         std::mem::take(&mut self.quarantined)
     }
 
+    /// What the next events repeat that was used long ago: the store can tell when, and
+    /// [`Self::process_knowing`] wants to hear it.
+    pub fn doubts(&self, shard: ShardId, events: &[EnrichedEvent]) -> Vec<Doubt> {
+        self.shards.get(&shard).map(|shard| shard.doubts(events)).unwrap_or_default()
+    }
+
     /// Folds one partition's next events into the shard they belong to. `now` is the wall
     /// clock, for `detected_at` and for what is ahead of it; without it (in a backtest) alerts
     /// are detected at their event's time.
     pub fn process(
         &mut self,
+        shard: ShardId,
+        partition: &PartitionId,
+        events: &[EnrichedEvent],
+        now: Option<EventTime>,
+    ) -> Vec<Alert> {
+        self.process_knowing(None, shard, partition, events, now)
+    }
+
+    /// As [`Self::process`], with the store's answer to the doubts about these events.
+    pub fn process_knowing(
+        &mut self,
+        earlier_uses: Option<&EarlierUses>,
         shard: ShardId,
         partition: &PartitionId,
         events: &[EnrichedEvent],
@@ -204,7 +226,9 @@ impl Engine {
             counters: &mut self.counters,
             redelivered: &mut self.redelivered,
             quarantined: &mut self.quarantined,
+            earlier_uses,
         };
-        self.shards.entry(shard).or_default().process(partition, events, now, &mut shared)
+        let shard = self.shards.entry(shard).or_insert_with(|| Shard::new(&self.config));
+        shard.process(partition, events, now, &mut shared)
     }
 }

@@ -1,21 +1,23 @@
 //! A shard from the chunks of its rounds.
 
+use crate::config::DetectConfig;
 use crate::decide::Policy;
 use crate::detect::replay::FirstUse;
 use crate::event::KeyId;
-use crate::profile::{Profile, Recent};
+use crate::profile::Profile;
+use crate::profile::sightings::SavedLines;
 
-use super::shard::{MEMORY_ENTRIES, Shard};
-use super::snapshot::{
-    Chunk, ChunkKind, Kept, Lengths, Profiles, Rest, SnapshotError, read_entries,
-};
+use super::memory::Memory;
+use super::shard::Shard;
+use super::snapshot::{Chunk, ChunkKind, Kept, Profiles, Rest, SnapshotError, read_entries};
 
 /// Takes the chunks of a generation of rounds, oldest first; then becomes a shard.
 #[derive(Default)]
 pub struct Restoration {
     profiles: Profiles,
-    requests: Vec<(u64, ())>,
-    used_once: Vec<(u64, FirstUse)>,
+    requests: Vec<SavedLines>,
+    first_uses: Vec<(u64, FirstUse)>,
+    used: Vec<SavedLines>,
     rest: Option<Rest>,
 }
 
@@ -29,15 +31,24 @@ impl Restoration {
                 self.profiles.insert(key_id, Kept::new(profile));
             }),
             ChunkKind::Requests => read_entries(chunk, |entry| self.requests.push(entry)),
-            ChunkKind::UsedOnce => read_entries(chunk, |entry| self.used_once.push(entry)),
+            ChunkKind::FirstUses => read_entries(chunk, |entry| self.first_uses.push(entry)),
+            ChunkKind::Used => read_entries(chunk, |entry| self.used.push(entry)),
             ChunkKind::Rest => read_entries(chunk, |rest| self.rest = Some(rest)),
         }
     }
 
-    pub(super) fn into_shard(self, policy: &mut Policy) -> Result<Shard, SnapshotError> {
+    pub(super) fn into_shard(
+        self,
+        config: &DetectConfig,
+        policy: &mut Policy,
+    ) -> Result<Shard, SnapshotError> {
         let rest = self.rest.ok_or(SnapshotError::Missing("logs and incidents"))?;
-        let (logs, shared, mut decider, revocations, requests, used_once) = rest;
+        let (logs, shared, mut decider, revocations, first_uses) = rest;
         let (population, peers, calibration, sources) = shared;
+        let mut memory = Memory::new(config);
+        memory
+            .restore(&self.requests, (first_uses, &self.first_uses), &self.used)
+            .ok_or(SnapshotError::Missing("first uses of nonces"))?;
         decider.set_closing_times(policy);
         policy.remember_revocations(revocations.iter().copied());
         Ok(Shard {
@@ -46,20 +57,11 @@ impl Restoration {
             peers,
             calibration,
             sources,
-            requests: memory(requests, &self.requests, "requests")?,
-            used_once: memory(used_once, &self.used_once, "nonces")?,
+            memory,
             logs,
             decider,
             revocations,
-            ..Shard::default()
+            ..Shard::new(config)
         })
     }
-}
-
-fn memory<V: Copy>(
-    lengths: Lengths,
-    entries: &[(u64, V)],
-    what: &'static str,
-) -> Result<Recent<V>, SnapshotError> {
-    Recent::restore(MEMORY_ENTRIES, lengths, entries).ok_or(SnapshotError::Missing(what))
 }

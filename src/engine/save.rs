@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::event::PartitionId;
-use crate::profile::Recent;
 
 use super::shard::Shard;
 use super::snapshot::{Chunk, ChunkKind, Cut, Entries, Extent, SnapshotError};
@@ -26,12 +25,12 @@ impl Shard {
     /// profiles to follow by [`Self::take_slice`].
     pub fn cut(&mut self, extent: Extent) -> Result<Cut, SnapshotError> {
         if extent == Extent::All {
-            self.requests.save_all_again();
-            self.used_once.save_all_again();
+            self.memory.save_all_again();
         }
         let mut chunks = vec![self.rest()?];
-        chunks.extend(unsaved(&mut self.requests, ChunkKind::Requests)?);
-        chunks.extend(unsaved(&mut self.used_once, ChunkKind::UsedOnce)?);
+        chunks.extend(entries(ChunkKind::Requests, self.memory.requests.take_unsaved())?);
+        chunks.extend(entries(ChunkKind::FirstUses, self.memory.first_uses.take_unsaved())?);
+        chunks.extend(entries(ChunkKind::Used, self.memory.used.take_unsaved())?);
         let positions = self.logs.iter();
         let positions =
             positions.filter_map(|(partition, log)| Some((partition.clone(), log.position()?)));
@@ -52,8 +51,7 @@ impl Shard {
             (&self.population, &self.peers, &self.calibration, &self.sources),
             &self.decider,
             &self.revocations,
-            self.requests.lengths(),
-            self.used_once.lengths(),
+            self.memory.first_uses.lengths(),
         ))?;
         Ok(rest.into_chunk(ChunkKind::Rest))
     }
@@ -64,12 +62,12 @@ impl Shard {
     }
 }
 
-/// What was remembered since the last cut.
-fn unsaved<V: Copy + Serialize>(
-    memory: &mut Recent<V>,
+/// What was remembered since the last cut; nothing when that is nothing.
+fn entries<T: Serialize>(
     kind: ChunkKind,
+    unsaved: impl IntoIterator<Item = T>,
 ) -> Result<Option<Chunk>, SnapshotError> {
     let mut entries = Entries::default();
-    memory.take_unsaved().try_for_each(|entry| entries.push(&entry))?;
+    unsaved.into_iter().try_for_each(|entry| entries.push(&entry))?;
     Ok((!entries.is_empty()).then(|| entries.into_chunk(kind)))
 }

@@ -1,7 +1,6 @@
 //! The state of all keys that share a partition, and the fold over their events.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
 
 use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
@@ -9,10 +8,8 @@ use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
-use crate::detect::replay::{self, FirstUse, Repetition};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
-use crate::profile::recent::request_identity;
-use crate::profile::{PeerRoutes, Population, Profile, Recent, Suspicion};
+use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
@@ -20,11 +17,9 @@ use super::behaviour::{Bench, Verdict};
 use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
 use super::log::{Log, Quarantined};
+use super::memory::{Doubt, EarlierUses, Memory};
 use super::snapshot::{Changes, Kept, Profiles};
 use super::sources::{Caller, Judge, Sources};
-
-/// Requests, and nonces and signatures, that are remembered exactly: at least the last so many.
-pub(super) const MEMORY_ENTRIES: usize = 2_000_000;
 
 /// What all shards of a process share.
 pub struct Shared<'a> {
@@ -38,6 +33,8 @@ pub struct Shared<'a> {
     /// Records of this batch that had come before.
     pub redelivered: &'a mut Vec<RecordPosition>,
     pub quarantined: &'a mut Vec<Quarantined>,
+    /// As the store has them, where there is one.
+    pub earlier_uses: Option<&'a EarlierUses>,
     /// Keys that have a profile, over all shards.
     pub keys: usize,
     /// Shards like this one that the whole fleet has, over all processes.
@@ -61,10 +58,7 @@ pub struct Shard {
     pub(super) profiles: Profiles,
     pub(super) population: Population,
     pub(super) peers: PeerRoutes,
-    pub(super) requests: Recent<()>,
-    /// First uses of nonces and signatures.
-    pub(super) used_once: Recent<FirstUse>,
-    pub(super) hasher: foldhash::quality::FixedState,
+    pub(super) memory: Memory,
     pub(super) logs: HashMap<PartitionId, Log>,
     pub(super) decider: Decider,
     pub(super) calibration: Calibration,
@@ -74,15 +68,13 @@ pub struct Shard {
     pub(super) changes: Changes,
 }
 
-impl Default for Shard {
-    fn default() -> Self {
+impl Shard {
+    pub fn new(config: &DetectConfig) -> Self {
         Self {
             profiles: HashMap::default(),
             population: Population::default(),
             peers: PeerRoutes::default(),
-            requests: Recent::new(MEMORY_ENTRIES),
-            used_once: Recent::new(MEMORY_ENTRIES),
-            hasher: foldhash::quality::FixedState::default(),
+            memory: Memory::new(config),
             logs: HashMap::new(),
             decider: Decider::default(),
             calibration: Calibration::default(),
@@ -91,15 +83,18 @@ impl Default for Shard {
             changes: Changes::default(),
         }
     }
-}
 
-impl Shard {
     pub fn keys(&self) -> usize {
         self.profiles.len()
     }
 
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
+    }
+
+    /// See [`Memory::doubts`].
+    pub fn doubts(&self, events: &[EnrichedEvent]) -> Vec<Doubt> {
+        self.memory.doubts(events)
     }
 
     /// Folds one partition's next events.
@@ -118,6 +113,7 @@ impl Shard {
         }
         self.logs.insert(partition.clone(), log);
         self.changes.events += events.len() as u64;
+        shared.counters.forgotten += self.memory.take_forgotten();
         let requested = |alert: &&Alert| alert.alert_type == AlertType::RevocationRequested;
         let requested = alerts.iter().filter(requested);
         self.revocations.extend(requested.map(|alert| alert.detected_event_time));
@@ -147,7 +143,7 @@ impl Shard {
         };
         log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
-        if self.is_repeated_request(enriched) {
+        if self.memory.is_repeated_request(&enriched.event) {
             shared.count_redelivery(enriched);
             return;
         }
@@ -174,7 +170,7 @@ impl Shard {
         let event = &enriched.event;
         let stale = self.decider.close_stale_key(&event.key_id, event.time, moment, shared.policy);
         alerts.extend(stale);
-        let repetition = self.repetition(enriched);
+        let repetition = self.memory.repetition(enriched, shared.earlier_uses);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
         self.changes.note(&event.key_id, kept);
         let profile = &mut *kept.profile;
@@ -248,7 +244,7 @@ impl Shard {
         }
         let caller = Caller {
             enriched,
-            key_hash: self.hash(key_id),
+            key_hash: self.memory.hash(key_id),
             profile: self.profiles.get(key_id).map(|kept| &*kept.profile),
             registry: shared.registry,
         };
@@ -259,32 +255,6 @@ impl Shard {
             threshold: thresholds.source,
         };
         self.sources.observe(&caller, &mut log.fleet, &mut judge)
-    }
-
-    /// The same request in another record.
-    fn is_repeated_request(&mut self, enriched: &EnrichedEvent) -> bool {
-        let Some(identity) = request_identity(&enriched.event, &self.hasher) else { return false };
-        self.requests.first_or_insert(identity, ()).is_some()
-    }
-
-    /// The earlier request with this event's nonce, or without one its signature, if there was
-    /// one and this is no retry of it.
-    fn repetition(&mut self, enriched: &EnrichedEvent) -> Option<Repetition> {
-        let event = &enriched.event;
-        let fingerprint = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature)?;
-        let identity = self.hash((&event.key_id, fingerprint));
-        let this = FirstUse {
-            time: event.time,
-            ip: event.client_ip,
-            status: event.status,
-            position: enriched.position,
-        };
-        let first = self.used_once.first_or_insert(identity, this)?;
-        (!replay::is_retry(event, &first)).then_some(Repetition { first, fingerprint })
-    }
-
-    fn hash(&self, value: impl Hash) -> u64 {
-        self.hasher.hash_one(value)
     }
 
     /// Whether the event's key has, or now gets, a profile. Keys that the API itself

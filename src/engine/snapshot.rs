@@ -3,8 +3,8 @@
 //! A round begins with a cut: everything but the profiles is taken at once. Profiles follow in
 //! slices between batches; one that is about to change before its slice came is taken just
 //! then, so that the round holds the state at the cut whatever happens meanwhile. A round
-//! holds the profiles that changed since the last cut, or all of them. What is used once only
-//! grows, so that each round holds what was added to it.
+//! holds the profiles that changed since the last cut, or all of them, and the same of what is
+//! remembered of requests.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -29,19 +29,23 @@ pub enum ChunkKind {
     /// Requests by their identity.
     Requests,
     /// First uses of nonces and signatures.
-    UsedOnce,
+    FirstUses,
+    /// Nonces and signatures that were used within the horizon.
+    Used,
     /// Everything else of the shard.
     Rest,
 }
 
 impl ChunkKind {
-    pub const ALL: [Self; 4] = [Self::Profiles, Self::Requests, Self::UsedOnce, Self::Rest];
+    pub const ALL: [Self; 5] =
+        [Self::Profiles, Self::Requests, Self::FirstUses, Self::Used, Self::Rest];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Profiles => "profiles",
             Self::Requests => "requests",
-            Self::UsedOnce => "used_once",
+            Self::FirstUses => "first_uses",
+            Self::Used => "used",
             Self::Rest => "rest",
         }
     }
@@ -90,10 +94,9 @@ pub(super) type Rest = (
     Decider,
     VecDeque<EventTime>,
     Lengths,
-    Lengths,
 );
 
-/// Of the two generations of a memory.
+/// Of the two generations of first uses.
 pub(super) type Lengths = (usize, usize);
 
 /// One profile, and where it stands between two rounds.

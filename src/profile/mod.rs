@@ -15,6 +15,7 @@ pub mod rate;
 pub mod recent;
 pub mod route;
 pub mod scores;
+pub mod sightings;
 pub mod silence;
 pub mod source;
 mod sparse;
@@ -37,6 +38,7 @@ use self::rate::season::Shape;
 pub use self::recent::Recent;
 pub use self::route::RouteProfile;
 use self::scores::HourScores;
+pub use self::sightings::Sightings;
 pub use self::silence::SilenceProfile;
 
 /// What must not be learned because it was just found unusual: whoever steals a

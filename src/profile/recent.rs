@@ -70,6 +70,13 @@ impl<V: Copy> Recent<V> {
         None
     }
 
+    /// Whether `key` is remembered, and still will be after so many others.
+    pub fn keeps(&self, key: u64, others: usize) -> bool {
+        let room = self.capacity.saturating_sub(self.young.entries.len());
+        self.young.entries.contains_key(&key) && others < self.capacity
+            || others <= room && self.old.entries.contains_key(&key)
+    }
+
     /// Entries in the old and the young generation.
     pub fn lengths(&self) -> (usize, usize) {
         (self.old.entries.len(), self.young.entries.len())

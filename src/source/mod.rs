@@ -37,6 +37,9 @@ pub struct RawBatch {
     pub ownership: u64,
     /// The ledger has these records: they are read again for the state alone.
     pub is_stored: bool,
+    /// Offsets from here to the first record hold none: they are of transactions' ends, or were
+    /// compacted. `None` when records may have been there.
+    pub covers_from: Option<i64>,
     /// All payloads, one after the other.
     bytes: Vec<u8>,
     records: Vec<(i64, Range<usize>)>,
@@ -50,6 +53,7 @@ impl RawBatch {
             shard: ShardId::Shared,
             ownership: 0,
             is_stored: false,
+            covers_from: None,
             bytes: Vec::new(),
             records: Vec::new(),
         }
@@ -106,6 +110,16 @@ impl RawBatch {
         Some((self.records.first()?.0, self.records.last()?.0))
     }
 }
+
+/// An event's record, to be written to a topic that is partitioned by key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedRecord {
+    pub key: String,
+    pub payload: Vec<u8>,
+}
+
+/// Makes of a record, whose place is given as text, what is to be written of it.
+pub type Rekey = Box<dyn Fn(&str, &[u8]) -> Vec<KeyedRecord> + Send>;
 
 /// When a batch is cut: at so many records or bytes, or so long after its first record.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +204,15 @@ pub trait Source: Send {
     fn give_up(&mut self, _partition: &PartitionId) -> bool {
         false
     }
+
+    /// Partitions that are to be given to another process and of which nothing is under way, each
+    /// once. They are kept for some seconds more, until they are released.
+    fn take_leaving(&self) -> Vec<PartitionId> {
+        Vec::new()
+    }
+
+    /// Says that what is known of a leaving partition is saved.
+    fn release(&mut self, _partition: &PartitionId) {}
 
     /// Says that everything of `partition` up to and including `last_offset` is stored.
     fn commit(

@@ -168,6 +168,28 @@ impl Store {
             .map_err(|error| self.error("reading the ledger", &error))
     }
 
+    /// The first offset of `partition` that is stored, of the topic that `claim` is about.
+    ///
+    /// # Errors
+    /// [`StoreError`]; retryable ones are worth waiting for.
+    pub async fn stored_from(
+        &self,
+        partition: &PartitionId,
+        claim: &Claim,
+    ) -> Result<Option<i64>, StoreError> {
+        let topic_id = self.topic_id_in_ledger(partition, &claim.topic_id).await?;
+        let sql = "SELECT minOrNull(first_offset) FROM ingest_batches \
+                   WHERE topic = ? AND partition = ? AND topic_id = ? AND state = 'done'";
+        self.client
+            .query(sql)
+            .bind(&*partition.topic)
+            .bind(partition.partition)
+            .bind(topic_id)
+            .fetch_one()
+            .await
+            .map_err(|error| self.error("reading the ledger", &error))
+    }
+
     /// What the newest owner began last. What older owners began behind that, or at offsets
     /// that are stored, they abandoned: they found the newer owner before they inserted.
     async fn batch_in_doubt(

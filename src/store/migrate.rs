@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0004_usage_rollups.sql",
     "0005_ownership.sql",
     "0006_state_snapshots.sql",
+    "0007_replay_lookup.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

@@ -3,6 +3,7 @@
 mod claim;
 mod delivery;
 mod error;
+mod first_use;
 mod ledger;
 mod migrate;
 mod monitor;

@@ -75,6 +75,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_replay_lookups_total",
+        Unit::Count,
+        &[],
+        "Nonces and signatures of long ago that came again, and whose first use was looked up",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_replay_forgotten_total",
+        Unit::Count,
+        &[],
+        "Nonces and signatures forgotten within the replay horizon, for want of room",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_skipped_offsets_total",
         Unit::Count,
         &[],

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use keywatch::event::EventTime;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -244,4 +245,68 @@ fn a_log_is_not_overwritten_by_its_own_alerts() {
     desk.write("alerts.jsonl", "{}\n");
     desk.backtest(&["alerts.jsonl"]).code(2);
     assert_eq!(desk.read("alerts.jsonl"), "{}\n");
+}
+
+/// A key that is bound to its network, replayed from elsewhere, and used on by both.
+fn replayed_and_used_on(desk: &Desk) {
+    let mut traffic = Traffic::generated(30, 4.0, 1.0, 33).with_attacks();
+    let of_key = |event: &&Value| event["key_id"] == REPLAYED_KEY;
+    let owner = traffic.events.iter().find(of_key).unwrap().clone();
+    let thief = traffic.events.iter().rev().find(of_key).unwrap().clone();
+    assert_ne!(owner["client_ip"], thief["client_ip"]);
+    let registered = json!({
+        "key_id": REPLAYED_KEY,
+        "allowed_cidrs": [format!("{}/32", owner["client_ip"].as_str().unwrap())],
+    });
+    desk.write("keys.jsonl", registered.to_string());
+    for n in 0..7 {
+        let mut event = if n < 5 { owner.clone() } else { thief.clone() };
+        event["time"] = json!(EventTime::now().plus_seconds(f64::from(n) - 120.0));
+        event["client_time"] = event["time"].clone();
+        event["nonce"] = json!(format!("afterwards {n}"));
+        event["request_id"] = json!(format!("afterwards-{n}"));
+        event["status"] = json!(200);
+        traffic.events.push(event);
+    }
+    traffic.write(&desk.path("log.jsonl"));
+}
+
+#[test]
+fn a_difference_names_the_keys_that_one_policy_revokes_and_the_traffic_it_breaks() {
+    let desk = Desk::new();
+    replayed_and_used_on(&desk);
+    desk.write("a.toml", format!("[policy]\nexempt_keys = [\"{REPLAYED_KEY}\"]\n"));
+    desk.write("b.toml", "[policy]\nversion = \"next\"\n");
+    let files = ["diff", "--keys", "keys.jsonl", "--policy", "a.toml", "--policy", "b.toml"];
+    let diff = |more: &[&str]| {
+        let mut command = Command::cargo_bin("keywatch").unwrap();
+        command.current_dir(desk.folder.path()).args(files).args(["--input", "log.jsonl"]);
+        command.args(more).assert().success()
+    };
+    let reports = ["--report", "diff.html", "--report", "diff.json"];
+    let table = String::from_utf8(diff(&reports).get_output().stdout.clone()).unwrap();
+    assert!(table.starts_with("B revokes 1 key that A does not."), "{table}");
+    assert!(table.contains("replay.duplicate_nonce") && table.contains(REPLAYED_KEY), "{table}");
+
+    let found: Value = serde_json::from_str(&desk.read("diff.json")).unwrap();
+    assert_eq!(found["policies"][1]["version"], "next");
+    let key = &found["revoked"][0];
+    assert_eq!((&key["key_id"], &key["by"][0]), (&json!(REPLAYED_KEY), &Value::Null));
+    assert_eq!(key["by"][1]["lost"], json!({"owner": 5, "others": 2}), "{key:#}");
+    let page = desk.read("diff.html");
+    assert!(page.contains("revoked by B") && !page.contains("://"), "{page}");
+    let printed = diff(&["--json"]).get_output().stdout.clone();
+    assert_eq!(String::from_utf8(printed).unwrap(), desk.read("diff.json"), "the same each time");
+}
+
+#[test]
+fn a_difference_takes_two_policies() {
+    let desk = Desk::new();
+    desk.write("log.jsonl", "");
+    desk.write("a.toml", "");
+    let mut command = Command::cargo_bin("keywatch").unwrap();
+    command.current_dir(desk.folder.path());
+    let assert = command.args(["diff", "--input", "log.jsonl", "--policy", "a.toml"]).assert();
+    let message = message(&assert.code(2));
+    assert!(message.contains("--policy: two configurations are compared"), "{message}");
 }

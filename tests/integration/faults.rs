@@ -9,7 +9,7 @@ use keywatch::config::ClickHouseConfig;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, topic_of, wait_for_rows};
+use crate::end_to_end::{assert_exact, count, kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::clickhouse::{lines, start, unmigrated};
 use crate::support::kafka::{Broker, Place, broker};
 use crate::support::mailbox::Mailbox;
@@ -99,7 +99,7 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     let source = kafka_settings(topic, "").replace(&broker().place.address(), &place.address());
     let service = Service::start(&(settings(&database.config) + &source));
     service.wait_until_it_waits_for("source").await;
-    assert!(service.log().contains("no Kafka broker can be reached"));
+    service.wait_for_log("no Kafka broker can be reached");
 
     let broker = Broker::start(place);
     broker.create_topic(topic, PARTITIONS).await;
@@ -110,6 +110,36 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
     eventually("ready", async || service.is_ready()).await;
+    let (_, log) = service.terminate();
+    assert_eq!(log.matches("records carry no Kafka key").count(), 1, "{log}");
+}
+
+/// Killed with kill -9 twice and started again on its data, with records before and after.
+#[tokio::test]
+async fn kafka_that_dies_in_the_middle_is_waited_for() {
+    let database = unmigrated().await;
+    let place = Place::new();
+    let mut broker = Broker::start_and_keep_data(place.clone());
+    let mut all = Traffic::generated(100, 3.0, 2.0, 23);
+    let rest = all.split_off(all.events.len() / 2);
+    let topic = topic_of(&broker, &all).await;
+    let source = kafka_settings(&topic, "").replace("2_000", "100");
+    let source = source.replace(&crate::support::kafka::broker().place.address(), &place.address());
+    let service = Service::start(&(settings(&database.config) + &source));
+    wait_for_rows(&database.store, "access_events", all.events.len() / 4).await;
+    drop(broker);
+    service.wait_until_it_waits_for("source").await;
+    broker = Broker::start_and_keep_data(place.clone());
+    wait_for_rows(&database.store, "access_events", all.events.len()).await;
+    drop(broker);
+    service.wait_until_it_waits_for("source").await;
+    let broker = Broker::start(place);
+    produce(&broker, &topic, &rest);
+    let all = all.joined(rest);
+    wait_for_rows(&database.store, "access_events", all.events.len()).await;
+    assert_exact(&database.store, &all).await;
+    eventually("ready again", async || service.is_ready()).await;
+    assert!(service.terminate().0.success());
 }
 
 #[tokio::test]
@@ -138,7 +168,7 @@ fn what_cannot_work_is_said_at_once_in_one_line() {
         (1, "not-there", file_settings(&[&missing])),
         (1, "is a directory", file_settings(&[folder.path()])),
         (
-            1,
+            2,
             "not-there.mmdb",
             file_settings(&[&log]) + "[enrich]\ncity_databases = [\"/not-there.mmdb\"]\n",
         ),

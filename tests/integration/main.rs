@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod backtest_cli;
+mod blind;
 mod chaos;
 mod check_config;
 mod clickhouse;
@@ -13,6 +14,8 @@ mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod repartition;
+mod replay;
 mod state;
 mod support;
 mod topic_producer;

@@ -7,32 +7,15 @@ use keywatch::store::Store;
 use serde_json::Value;
 
 use crate::end_to_end::{assert_exact, count, kafka_settings, produce, wait_for_rows};
+use crate::support::alerts::{alerts, assert_same_alerts, eventually_done};
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
 use crate::support::kafka::{broker, unique};
+use crate::support::proxy::Proxy;
 use crate::support::service::{Service, eventually, file_settings, run, settings};
 use crate::support::traffic::{PARTITIONS, REPLAYED_KEY, Traffic};
 
 /// A static member: the group need not wait until it has missed the killed one.
 const STATIC_MEMBER: &str = "[source.kafka.properties]\n\"group.instance.id\" = \"one\"";
-
-/// Every revision of every alert but for the wall clock.
-async fn alerts(store: &Store) -> Vec<Value> {
-    let sql = "SELECT alert FROM alerts FINAL ORDER BY id, revision";
-    let rows = lines(store, sql).await;
-    let without_clock = |row: &String| {
-        let mut alert: Value = serde_json::from_str(row).unwrap();
-        alert.as_object_mut().unwrap().remove("detected_at");
-        alert
-    };
-    rows.iter().map(without_clock).collect()
-}
-
-fn assert_same_alerts(found: &[Value], expected: &[Value]) {
-    let name = |alert: &Value| format!("{} {} {}", alert["id"], alert["revision"], alert["title"]);
-    let names = |alerts: &[Value]| alerts.iter().map(name).collect::<Vec<_>>();
-    assert_eq!(names(found), names(expected));
-    assert_eq!(found, expected);
-}
 
 async fn topic_of(phases: &[&Traffic]) -> String {
     let topic = unique("state");
@@ -55,12 +38,6 @@ async fn undisturbed(topic: &str, events: usize) -> Vec<Value> {
     eventually_done(&database.store).await;
     assert!(service.terminate().0.success());
     alerts(&database.store).await
-}
-
-async fn eventually_done(store: &Store) {
-    let open = "SELECT count() FROM (SELECT token FROM ingest_batches GROUP BY token \
-        HAVING countIf(state = 'done') = 0)";
-    eventually("every batch is done", async || lines(store, open).await == ["0"]).await;
 }
 
 fn is_about_the_replay(alert: &Value) -> bool {
@@ -145,6 +122,73 @@ async fn state_follows_its_partition_to_another_process() {
     wait_for_rows(&database.store, "access_events", total).await;
     assert_exact(&database.store, &traffic).await;
     assert!(second.terminate().0.success());
+    assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
+}
+
+/// Records that the ledger has of partitions with more to come: only those are read again.
+async fn stored_of_unfinished(store: &Store, traffic: &Traffic) -> usize {
+    let done = "SELECT partition, sum(last_offset - first_offset + 1) FROM ingest_batches \
+        WHERE state = 'done' GROUP BY partition";
+    let done = lines(store, done).await;
+    let parsed = done.iter().map(|line| {
+        let (partition, stored) = line.split_once(' ').unwrap();
+        (partition.parse().unwrap(), stored.parse().unwrap())
+    });
+    let is_unfinished =
+        |(partition, stored): &(i32, usize)| traffic.of_partition(*partition).count() > *stored;
+    parsed.filter(is_unfinished).map(|(_, stored)| stored).sum()
+}
+
+/// What it scored is stored, and nothing tells so but the ledger.
+#[tokio::test]
+async fn a_kill_before_the_first_round_changes_no_alert() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(60, 3.0, 1.5, 26).with_attacks();
+    let total = traffic.events.len();
+    let topic = topic_of(&[&traffic]).await;
+    let direct = service_settings(&database, &topic, "killed", 1);
+    let proxy = Proxy::start(&database.config.url);
+    proxy.refuse_state();
+    let service = Service::start(&direct.replace(&database.config.url, &proxy.url));
+    wait_for_rows(&database.store, "access_events", total / 2).await;
+    service.kill();
+    let rounds = "SELECT count() FROM state_rounds";
+    assert_eq!(lines(&database.store, rounds).await, ["0"]);
+    let done = stored_of_unfinished(&database.store, &traffic).await;
+    assert!(done > 0);
+
+    let service = Service::start(&direct);
+    wait_for_rows(&database.store, "access_events", total).await;
+    eventually_done(&database.store).await;
+    let rescored = service.metric("keywatch_state_rescored_events_total");
+    assert!(rescored >= done as f64, "{rescored} of {done}");
+    assert!(service.terminate().0.success());
+    assert_exact(&database.store, &traffic).await;
+    assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
+}
+
+/// The first member saves what the second one takes, so that nothing is scored twice, though
+/// rounds are an hour apart.
+#[tokio::test]
+async fn a_partition_that_is_given_back_takes_its_state_along() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(60, 3.0, 1.5, 25).with_attacks();
+    let total = traffic.events.len();
+    let topic = topic_of(&[&traffic]).await;
+    let source = kafka_settings(&topic, "").replace("2_000", "100");
+    let settings = settings(&database.config) + &source + "[state]\nsnapshot_seconds = 3_600\n";
+    let first = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total / 5).await;
+    let second = Service::start(&settings);
+    second.wait_for_log("state restored");
+    wait_for_rows(&database.store, "access_events", total).await;
+    assert_exact(&database.store, &traffic).await;
+    let taken = second.log().matches("state restored").count();
+    assert!(taken > 0);
+    assert_eq!(second.metric("keywatch_state_rescored_events_total"), 0.0);
+    for member in [first, second] {
+        assert!(member.terminate().0.success());
+    }
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
 }
 

@@ -107,11 +107,15 @@ impl Watch {
                 first_offset: next,
                 last_offset: worst.log_end - 1,
             },
-            headline: format!("{} partitions are up to {delay} s behind", behind.len()),
+            headline: match behind.len() {
+                1 => format!("{topic}/{partition} is {delay} s behind"),
+                count => format!("{count} partitions are up to {delay} s behind"),
+            },
             sentence: format!(
-                "{records} records of {} partitions wait to be judged; the newest event of \
-                 {topic}/{partition} that was is {delay} s old, more than {} s are too much.",
-                behind.len(),
+                "{} of {} wait to be judged; the newest event of {topic}/{partition} that was \
+                 judged is {delay} s old, more than {} s are too much.",
+                counted(records, "record"),
+                counted(behind.len() as u64, "partition"),
                 self.config.max_lag_seconds
             ),
             observed: delay,
@@ -163,6 +167,11 @@ impl Watch {
     }
 }
 
+/// `1 record`, `2 records`.
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn fields(fields: &[(&str, serde_json::Value)]) -> serde_json::Map<String, serde_json::Value> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
@@ -198,6 +207,8 @@ mod tests {
         assert_eq!(opened.detectors, [DetectorId::MonitorBlind]);
         assert_eq!((opened.position.first_offset, opened.position.last_offset), (50, 99));
         assert_eq!(opened.evidence[0].fields["lag"], 50);
+        assert_eq!(opened.title, "Keywatch is blind: t/3 is 700 s behind");
+        assert!(opened.explanation.starts_with("50 records of 1 partition wait"), "{opened:?}");
         assert_eq!(watch.look_at_lag(&observation(60, 0.0), at(800.0)), None);
         let resolved = watch.look_at_lag(&observation(0, 0.0), at(900.0)).unwrap();
         assert_eq!((resolved.alert_type, &resolved.id), (AlertType::Resolved, &opened.id));

@@ -12,6 +12,8 @@ pub struct Mark {
     /// Records of the batch in doubt that have come so far.
     held: Option<RawBatch>,
     next_offset: Option<i64>,
+    /// Up to here everything is stored, or was cut.
+    covered_to: Option<i64>,
 }
 
 /// Records to store under these bounds. Those of a batch in doubt are the old ones, even when
@@ -27,7 +29,8 @@ pub struct Cut {
 impl Mark {
     pub fn new(progress: Progress) -> Self {
         let Progress { stored_to, in_doubt: doubt } = progress;
-        Self { stored_to, doubt, held: None, next_offset: stored_to.map(|offset| offset + 1) }
+        let next_offset = stored_to.map(|offset| offset + 1);
+        Self { stored_to, doubt, held: None, next_offset, covered_to: stored_to }
     }
 
     pub fn is_holding(&self) -> bool {
@@ -55,6 +58,27 @@ impl Mark {
 
     /// Cuts a batch into what is stored already and those that are to be stored, in order.
     pub fn cut(&mut self, batch: RawBatch) -> Vec<Cut> {
+        let covers_from = batch.covers_from;
+        let mut cuts = self.cut_where_stored(batch);
+        for cut in cuts.iter_mut().filter(|cut| !cut.batch.is_stored) {
+            self.cover(cut, covers_from);
+        }
+        cuts
+    }
+
+    /// A new batch begins where the one before it ended, when there is no record in between: what
+    /// the ledger has no batch of is missing.
+    fn cover(&mut self, cut: &mut Cut, covers_from: Option<i64>) {
+        if let (Some(covered_to), Some(from)) = (self.covered_to, covers_from)
+            && cut.token.is_none()
+            && from <= covered_to + 1
+        {
+            cut.first_offset = cut.first_offset.min(covered_to + 1);
+        }
+        self.covered_to = self.covered_to.max(Some(cut.last_offset));
+    }
+
+    fn cut_where_stored(&mut self, batch: RawBatch) -> Vec<Cut> {
         let stored_to = self.stored_to.unwrap_or(i64::MIN);
         if self.doubt.is_none() && batch.offsets().is_some_and(|(first, _)| first > stored_to) {
             return fresh(batch).into_iter().collect();
@@ -166,6 +190,23 @@ mod tests {
         assert_eq!(mark.doubt_gone_before(&batch(25..=30)).unwrap().last_offset, 20);
         mark.forget_doubt();
         assert_eq!(bounds(&mark.cut(batch(25..=30))), [(25, 30)]);
+    }
+
+    #[test]
+    fn offsets_that_hold_no_record_are_covered_and_others_are_not() {
+        let mut mark = stored_to_10(None);
+        let mut after_marker = batch(12..=15);
+        after_marker.covers_from = Some(11);
+        assert_eq!(bounds(&mark.cut(after_marker)), [(11, 15)]);
+        assert_eq!(bounds(&mark.cut(batch(18..=20))), [(18, 20)], "may have been lost");
+        let mut late = batch(24..=25);
+        late.covers_from = Some(23);
+        assert_eq!(bounds(&mark.cut(late)), [(24, 25)], "21 and 22 were not looked at");
+        let mut doubtful = stored_to_10(Some((11, 20)));
+        let mut all = batch(12..=19);
+        (22..=25).for_each(|offset| all.push(offset, b"{}"));
+        all.covers_from = Some(11);
+        assert_eq!(bounds(&doubtful.cut(all)), [(11, 20), (21, 25)]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::event::{EventTime, PartitionId, ShardId};
 use crate::store::{RoundId, Store, StoreError};
 
 use self::active::Active;
+use self::restore::Restored;
 use self::writer::{Finished, Job, RoundWriter};
 use super::Core;
 
@@ -44,6 +45,8 @@ pub struct Snapshots {
     config: StateConfig,
     shards: HashMap<ShardId, Saved>,
     active: Option<Active>,
+    /// Saved before all others: their partitions are about to leave.
+    urgent: Vec<ShardId>,
     /// Everything up to this offset is in the ledger.
     stored: HashMap<PartitionId, i64>,
     jobs: mpsc::Sender<Job>,
@@ -76,6 +79,7 @@ impl Snapshots {
             config: config.state.clone(),
             shards: HashMap::new(),
             active: None,
+            urgent: Vec::new(),
             stored: HashMap::new(),
             jobs,
             finished,
@@ -83,7 +87,7 @@ impl Snapshots {
     }
 
     /// Puts the saved state of `shard` into the core, which has none, if there is any. `epoch` is
-    /// the ownership of its partition.
+    /// the ownership of its partition. True when there is some and it is not usable.
     ///
     /// # Errors
     /// What waiting does not mend.
@@ -92,8 +96,9 @@ impl Snapshots {
         shard: ShardId,
         epoch: u64,
         core: &mut Core,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let restored = restore::restore(&self.store, &self.scope, shard, core).await?;
+        let is_unusable = matches!(restored, Restored::Unusable);
         let now = Instant::now();
         let mut saved = Saved::new(now);
         if matches!(shard, ShardId::Partition(_)) {
@@ -101,17 +106,19 @@ impl Snapshots {
         }
         match restored {
             // What is restored is saved.
-            Some(round) => {
+            Restored::Round(round) => {
                 saved.newest_generation = round.id.generation;
                 for (partition, offset) in round.positions {
                     self.note_stored(&partition, offset);
                 }
             }
             // The first round is small, and tells where this state began.
-            None => saved.last = now.checked_sub(self.interval()).unwrap_or(now),
+            Restored::Nothing | Restored::Unusable => {
+                saved.last = now.checked_sub(self.interval()).unwrap_or(now);
+            }
         }
         self.shards.insert(shard, saved);
-        Ok(())
+        Ok(is_unusable)
     }
 
     /// The shard has left this process.
@@ -133,6 +140,22 @@ impl Snapshots {
     /// Another process has claimed `partition` and stores what was under way of it.
     pub fn note_lost(&mut self, partition: &PartitionId) {
         self.note_stored(partition, i64::MAX);
+    }
+
+    /// Saves `shard` next.
+    pub fn hurry(&mut self, shard: ShardId) {
+        self.urgent.push(shard);
+    }
+
+    /// Whether a round is valid that includes all that `shard` has seen, or none will be.
+    pub fn is_saved(&mut self, core: &Core, shard: ShardId) -> bool {
+        let is_under_way = self.active.as_ref().is_some_and(|active| active.shard() == shard);
+        let has_news = core.shards().iter().any(|(known, events)| *known == shard && *events > 0);
+        if is_under_way || has_news && self.shards.contains_key(&shard) {
+            return false;
+        }
+        self.urgent.retain(|urgent| *urgent != shard);
+        true
     }
 
     /// Goes on with saving, for some milliseconds at most; called between batches.
@@ -196,17 +219,20 @@ impl Snapshots {
         }
     }
 
-    /// The shard that has waited longest of those that are due.
+    /// The shard that has waited longest of those that are due, or of the urgent ones.
     fn next_due(&self, core: &Core, at_once: bool) -> Option<(ShardId, Extent)> {
         let unsaved = core.shards().into_iter().filter(|(_, events)| *events > 0);
         let due = unsaved.filter_map(|(shard, events)| {
             let saved = self.shards.get(&shard)?;
+            let is_urgent = self.urgent.contains(&shard);
             let is_due = at_once
+                || is_urgent
                 || saved.last.elapsed() >= self.interval()
                 || events >= self.config.snapshot_events;
-            is_due.then_some((saved.last, shard, saved.extent()))
+            is_due.then_some((!is_urgent, saved.last, shard, saved.extent()))
         });
-        due.min_by_key(|(last, ..)| *last).map(|(_, shard, extent)| (shard, extent))
+        due.min_by_key(|(is_later, last, ..)| (*is_later, *last))
+            .map(|(.., shard, extent)| (shard, extent))
     }
 
     fn interval(&self) -> Duration {

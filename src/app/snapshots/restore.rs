@@ -33,8 +33,16 @@ enum Unusable {
 /// Rounds that are tried before state begins anew.
 const MAX_ATTEMPTS: usize = 20;
 
-/// Puts the newest usable round of `shard` into the core, and names it; `None` when there is
-/// none. Waits for as long as ClickHouse is away.
+/// What there was of a shard's state.
+pub enum Restored {
+    Round(Round),
+    /// No round was ever finished.
+    Nothing,
+    Unusable,
+}
+
+/// Puts the newest usable round of `shard` into the core, and names it. Waits for as long as
+/// ClickHouse is away.
 ///
 /// # Errors
 /// What waiting does not mend. A round that cannot be used is none: the one before it counts.
@@ -43,7 +51,7 @@ pub async fn restore(
     scope: &str,
     shard: ShardId,
     core: &mut Core,
-) -> Result<Option<Round>, StoreError> {
+) -> Result<Restored, StoreError> {
     let begin = Instant::now();
     let rounds = store.until_available(|| store.rounds(scope, shard)).await?;
     let mut unreadable = None;
@@ -57,7 +65,7 @@ pub async fn restore(
                 let seconds = begin.elapsed().as_secs_f64();
                 histogram!("keywatch_state_restore_seconds").record(seconds);
                 info!(?shard, generation, round = number, seconds, "state restored");
-                return Ok(Some(round.clone()));
+                return Ok(Restored::Round(round.clone()));
             }
             Err(Unusable::Store(error)) => return Err(error),
             Err(reason) => {
@@ -68,10 +76,11 @@ pub async fn restore(
             }
         }
     }
-    if !rounds.is_empty() {
-        warn!(?shard, "no saved state is usable: what is known of these keys begins anew");
+    if rounds.is_empty() {
+        return Ok(Restored::Nothing);
     }
-    Ok(None)
+    warn!(?shard, "no saved state is usable: what is known of these keys begins anew");
+    Ok(Restored::Unusable)
 }
 
 async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restoration, Unusable> {

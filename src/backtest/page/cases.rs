@@ -4,13 +4,9 @@ use maud::{Markup, html};
 
 use super::super::cases::{AttackCase, IncidentCase, Requests};
 use super::super::report::Report;
-use super::draw::{AXIS_HEIGHT, badge, legend, level, round_up, severity_class, time_axis};
-use super::scale::{TimeAxis, count, counted, duration_text, number, percent, time_text};
+use super::draw::{PLOT_HEIGHT, badge, legend, request_plot, severity_class};
+use super::scale::{TimeAxis, counted, duration_text, number, percent, time_text};
 use crate::event::EventTime;
-
-const HEIGHT: f64 = 84.0;
-/// Room above the bars for the heads of the alerts' marks.
-const ABOVE: f64 = 26.0;
 
 /// Nothing without labels.
 pub fn attacks(report: &Report) -> Markup {
@@ -104,40 +100,23 @@ fn timeline(
     requests: &Requests,
     attack: Option<(EventTime, EventTime)>,
 ) -> Markup {
-    let bin_seconds = f64::from(requests.bin_seconds);
-    let inside = |at: f64| (0.0..=1.0).contains(&at);
-    let bars: Vec<_> = requests.bins.iter().filter(|bin| inside(axis.at(bin.start))).collect();
-    let most = bars.iter().map(|bin| bin.requests).max().unwrap_or(0);
-    let top = round_up(f64::from(most));
-    // A hairline between bars that are wide enough to bear one.
-    let gap = if axis.width(bin_seconds) > 0.006 { 0.88 } else { 1.0 };
-    let words = format!("requests in {}", duration_text(bin_seconds));
-    html! {
-        svg.plot height=(ABOVE + HEIGHT + AXIS_HEIGHT) role="img" aria-label={ (words) ", at most " (most) ", with " (counted(requests.alerts.len(), "alert")) } {
-            svg y=(ABOVE) {
-                @if let Some((start, end)) = attack { (shade(axis, start, end)) }
-                (level(0.0, &format!("{} {words}", count(top as usize))))
-                (time_axis(axis, HEIGHT))
-                @for bin in bars {
-                    @let height = HEIGHT * f64::from(bin.requests) / top;
-                    rect.requests x=(percent(axis.at(bin.start))) width=(percent(axis.width(bin_seconds) * gap)) y=(format!("{:.1}", HEIGHT - height)) height=(format!("{height:.1}")) {
-                        title { (time_text(bin.start)) ": " (counted(bin.requests as usize, "request")) }
-                    }
-                }
-                @for mark in requests.alerts.iter().filter(|mark| inside(axis.at(mark.time))) {
-                    @let x = percent(axis.at(mark.time));
-                    line.mark x1=(x) x2=(x) y1="-14" y2=(HEIGHT) {}
-                    circle class=(severity_class(mark.severity)) cx=(x) cy="-19" r="5" {
-                        title { (time_text(mark.time)) ": " (mark.severity) ", " (mark.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")) }
-                    }
-                }
+    let shown = requests.alerts.iter().filter(|mark| axis.shows(mark.time));
+    let marks = html! {
+        @for mark in shown {
+            @let x = percent(axis.at(mark.time));
+            line.mark x1=(x) x2=(x) y1="-14" y2=(PLOT_HEIGHT) {}
+            circle class=(severity_class(mark.severity)) cx=(x) cy="-19" r="5" {
+                title { (time_text(mark.time)) ": " (mark.severity) ", " (mark.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")) }
             }
         }
-    }
+    };
+    let alerts = counted(requests.alerts.len(), "alert");
+    let behind = attack.map(|(start, end)| shade(axis, start, end)).unwrap_or_default();
+    request_plot(axis, &requests.bins, requests.bin_seconds, &alerts, &behind, &marks)
 }
 
 /// The time of the attack, at least wide enough to be seen.
 fn shade(axis: &TimeAxis, start: EventTime, end: EventTime) -> Markup {
     let width = axis.width(end.seconds_since(start)).max(0.004);
-    html! { rect.attack x=(percent(axis.at(start))) width=(percent(width)) y="-4" height=(HEIGHT + 4.0) {} }
+    html! { rect.attack x=(percent(axis.at(start))) width=(percent(width)) y="-4" height=(PLOT_HEIGHT + 4.0) {} }
 }

@@ -3,7 +3,8 @@
 
 use maud::{Markup, html};
 
-use super::scale::{TimeAxis, percent};
+use super::super::timeline::Bin;
+use super::scale::{TimeAxis, count, counted, duration_text, percent, time_text};
 use crate::alert::Severity;
 
 /// Height of the axis labels below a plot.
@@ -58,6 +59,47 @@ pub fn level(y: f64, text: &str) -> Markup {
     html! {
         line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
         text.tick x="0" y=(y - 3.0) { (text) }
+    }
+}
+
+/// Height of the bars of a [`request_plot`].
+pub const PLOT_HEIGHT: f64 = 84.0;
+/// Room above the bars for the heads of marks.
+const ABOVE: f64 = 26.0;
+
+/// Requests over time as bars, with something `behind` them and `marks` before them, both
+/// drawn from zero at the top of the bars to [`PLOT_HEIGHT`]. `marked` says in words what is
+/// marked.
+pub fn request_plot(
+    axis: &TimeAxis,
+    bins: &[Bin],
+    bin_seconds: u32,
+    marked: &str,
+    behind: &Markup,
+    marks: &Markup,
+) -> Markup {
+    let bin_seconds = f64::from(bin_seconds);
+    let bars: Vec<_> = bins.iter().filter(|bin| axis.shows(bin.start)).collect();
+    let most = bars.iter().map(|bin| bin.requests).max().unwrap_or(0);
+    let top = round_up(f64::from(most));
+    // A hairline between bars that are wide enough to bear one.
+    let gap = if axis.width(bin_seconds) > 0.006 { 0.88 } else { 1.0 };
+    let words = format!("requests in {}", duration_text(bin_seconds));
+    html! {
+        svg.plot height=(ABOVE + PLOT_HEIGHT + AXIS_HEIGHT) role="img" aria-label={ (words) ", at most " (most) ", with " (marked) } {
+            svg y=(ABOVE) {
+                (behind)
+                (level(0.0, &format!("{} {words}", count(top as usize))))
+                (time_axis(axis, PLOT_HEIGHT))
+                @for bin in bars {
+                    @let height = PLOT_HEIGHT * f64::from(bin.requests) / top;
+                    rect.requests x=(percent(axis.at(bin.start))) width=(percent(axis.width(bin_seconds) * gap)) y=(format!("{:.1}", PLOT_HEIGHT - height)) height=(format!("{height:.1}")) {
+                        title { (time_text(bin.start)) ": " (counted(bin.requests as usize, "request")) }
+                    }
+                }
+                (marks)
+            }
+        }
     }
 }
 

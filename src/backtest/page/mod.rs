@@ -3,12 +3,12 @@
 
 mod calibration;
 mod cases;
-mod draw;
+pub(super) mod draw;
 mod incidents;
 mod kinds;
-mod scale;
+pub(super) mod scale;
 mod severities;
-mod summary;
+pub(super) mod summary;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -18,28 +18,36 @@ const STYLE: &str = include_str!("style.css");
 
 /// The same report gives the same bytes: there is no clock in the page.
 pub fn render(report: &Report) -> String {
+    let body = html! {
+        (summary::head(report))
+        (severities::section(report))
+        (kinds::recall(report))
+        (kinds::time_to_detect(report))
+        (incidents::over_time(report))
+        (incidents::by_detector(report))
+        (calibration::section(report))
+        (cases::attacks(report))
+        (cases::incidents(report))
+    };
+    page("backtest", &summary::headline(report), &body)
+}
+
+/// A whole page of the command's.
+pub(super) fn page(command: &str, headline: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width,initial-scale=1";
-                title { "Keywatch backtest: " (summary::headline(report)) }
+                title { "Keywatch " (command) ": " (headline) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (summary::head(report))
-                    (severities::section(report))
-                    (kinds::recall(report))
-                    (kinds::time_to_detect(report))
-                    (incidents::over_time(report))
-                    (incidents::by_detector(report))
-                    (calibration::section(report))
-                    (cases::attacks(report))
-                    (cases::incidents(report))
+                    (body)
                     footer {
-                        p { "Made by keywatch " (env!("CARGO_PKG_VERSION")) " backtest. All times are event times, UTC. The report as JSON holds every figure of this page." }
+                        p { "Made by keywatch " (env!("CARGO_PKG_VERSION")) " " (command) ". All times are event times, UTC. The report as JSON holds every figure of this page." }
                     }
                 }
             }
@@ -49,7 +57,7 @@ pub fn render(report: &Report) -> String {
 }
 
 /// A part of the page with one plain sentence that says how to read it.
-fn section(heading: &str, explanation: &str, body: &Markup) -> Markup {
+pub(super) fn section(heading: &str, explanation: &str, body: &Markup) -> Markup {
     html! {
         section {
             h2 { (heading) }

@@ -38,6 +38,10 @@ impl TimeAxis {
         time.seconds_since(self.from) / self.seconds
     }
 
+    pub fn shows(&self, time: EventTime) -> bool {
+        (0.0..=1.0).contains(&self.at(time))
+    }
+
     /// Width of so many seconds, as a share.
     pub fn width(&self, seconds: f64) -> f64 {
         seconds / self.seconds

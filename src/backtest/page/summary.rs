@@ -55,7 +55,7 @@ fn span(report: &Report) -> String {
     text
 }
 
-fn card(name: &str, value: &str, note: &str) -> Markup {
+pub fn card(name: &str, value: &str, note: &str) -> Markup {
     html! { div { dt { (name) } dd { div.value { (value) } div.faint { (note) } } } }
 }
 

@@ -15,7 +15,7 @@ use super::kinds::kinds;
 
 kinds! {
     /// The attacks that are generated and labelled.
-    AttackKind, "attack", {
+    AttackKind, "attack", by_name_only [Mimicry], {
         /// The key's own client suddenly makes many times its requests.
         RateSpike = "rate_spike",
         /// The rate creeps up over hours.

@@ -19,7 +19,8 @@ struct Case {
 }
 
 fn cases(seed: u64) -> Vec<Case> {
-    let plan = Plan { confusers: Selection::none(), ..Plan::new(60, 36.0 * 3_600.0, seed) };
+    let mut plan = Plan { confusers: Selection::none(), ..Plan::new(60, 36.0 * 3_600.0, seed) };
+    plan.attacks = Selection(AttackKind::ALL.to_vec());
     let generator = Generator::new(&plan);
     let registry: HashMap<_, _> =
         generator.registry().map(|key| (key.key_id.clone(), key.clone())).collect();

@@ -3,6 +3,7 @@
 //! so that its next owner starts exactly where this one stopped.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,10 @@ pub(super) enum Change {
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
     state: Mutex<State>,
-    committed: Condvar,
+    /// A commit, a release, or the end.
+    changed: Condvar,
+    /// Somebody saves what belongs to a partition before it is let go.
+    is_waited_for: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,29 @@ struct Ownership {
     is_ending: bool,
     /// Last offset of what was handed out and is not committed.
     in_flight: Option<i64>,
+    /// Last offset that was taken from its queue.
+    taken_to: Option<i64>,
+    release: Release,
+}
+
+/// Whether a partition that has nothing in flight may be let go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Release {
+    #[default]
+    NotAsked,
+    Asked,
+    /// Whoever saves its state knows.
+    Told,
+    Granted,
+}
+
+/// How long a revoked partition is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For batches in flight.
+    pub(super) batches: Duration,
+    /// And then for its state.
+    pub(super) state: Duration,
 }
 
 impl Assignment {
@@ -48,7 +75,7 @@ impl Assignment {
         for partition in partitions {
             state.ownerships += 1;
             let number = state.ownerships;
-            let ownership = Ownership { number, is_ending: false, in_flight: None };
+            let ownership = Ownership::new(number);
             state.owned.insert(partition.clone(), ownership);
             state.changes.push(Change::Assigned(partition, number));
         }
@@ -64,9 +91,20 @@ impl Assignment {
         let mut state = self.lock();
         let number = state.ownerships + 1;
         let ownership = state.owned.get_mut(partition).filter(|owned| !owned.is_ending)?;
-        *ownership = Ownership { number, is_ending: false, in_flight: None };
+        *ownership = Ownership::new(number);
         state.ownerships = number;
         Some(number)
+    }
+
+    pub(super) fn note_taken(&self, partition: &PartitionId, last_offset: i64) {
+        if let Some(ownership) = self.lock().owned.get_mut(partition) {
+            ownership.taken_to = Some(last_offset);
+        }
+    }
+
+    /// The last record of `partition` that was taken under its ownership.
+    pub(super) fn taken_to(&self, partition: &PartitionId) -> Option<i64> {
+        self.lock().owned.get(partition)?.taken_to
     }
 
     /// What is in flight of `partition` will not be committed: nobody need wait for it.
@@ -75,11 +113,11 @@ impl Assignment {
     }
 
     /// Ends the ownership. Nothing more of `partitions` is handed out, and what
-    /// is in flight is waited for as long as `patience`; returns what still is then.
+    /// is in flight is waited for, then their state; returns what still is in flight.
     pub(super) fn revoke(
         &self,
         partitions: &[PartitionId],
-        patience: Duration,
+        patience: Patience,
     ) -> Vec<PartitionId> {
         let mut state = self.lock();
         for partition in partitions {
@@ -87,13 +125,15 @@ impl Assignment {
                 ownership.is_ending = true;
             }
         }
-        let (mut state, _) = self
-            .committed
-            .wait_timeout_while(state, patience, |state| {
-                !state.is_closing
-                    && partitions.iter().any(|partition| state.is_in_flight(partition))
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+        let in_flight = |state: &State| partitions.iter().any(|p| state.is_in_flight(p));
+        state = self.wait_while(state, patience.batches, in_flight);
+        if !patience.state.is_zero() && self.is_waited_for.load(Ordering::Relaxed) {
+            for partition in partitions {
+                state.ask_for_release(partition);
+            }
+            let is_kept = |state: &State| partitions.iter().any(|p| state.is_kept(p));
+            state = self.wait_while(state, patience.state, is_kept);
+        }
         let left = partitions.iter().filter(|partition| state.is_in_flight(partition)).cloned();
         let left = left.collect();
         for partition in partitions {
@@ -103,10 +143,43 @@ impl Assignment {
         left
     }
 
+    fn wait_while<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        patience: Duration,
+        condition: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let waited = self
+            .changed
+            .wait_timeout_while(state, patience, |state| !state.is_closing && condition(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Partitions that wait to be released, each once. Whoever asks is waited for from now on.
+    pub(super) fn take_leaving(&self) -> Vec<PartitionId> {
+        self.is_waited_for.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        let mut leaving = Vec::new();
+        for (partition, ownership) in &mut state.owned {
+            if ownership.release == Release::Asked {
+                ownership.release = Release::Told;
+                leaving.push(partition.clone());
+            }
+        }
+        leaving
+    }
+
+    pub(super) fn release(&self, partition: &PartitionId) {
+        if let Some(ownership) = self.lock().owned.get_mut(partition) {
+            ownership.release = Release::Granted;
+        }
+        self.changed.notify_all();
+    }
+
     /// From now on nothing is waited for: whoever stores has stopped.
     pub(super) fn close(&self) {
         self.lock().is_closing = true;
-        self.committed.notify_all();
+        self.changed.notify_all();
     }
 
     pub(super) fn take_changes(&self) -> Vec<Change> {
@@ -132,12 +205,39 @@ impl Assignment {
             && ownership.in_flight.is_some_and(|in_flight| in_flight <= last_offset)
         {
             ownership.in_flight = None;
-            self.committed.notify_all();
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Ownership {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            is_ending: false,
+            in_flight: None,
+            taken_to: None,
+            release: Release::default(),
         }
     }
 }
 
 impl State {
+    /// What is still in flight is not consistent with any state, and not asked for.
+    fn ask_for_release(&mut self, partition: &PartitionId) {
+        if let Some(ownership) = self.owned.get_mut(partition)
+            && ownership.in_flight.is_none()
+        {
+            ownership.release = Release::Asked;
+        }
+    }
+
+    fn is_kept(&self, partition: &PartitionId) -> bool {
+        self.owned
+            .get(partition)
+            .is_some_and(|ownership| matches!(ownership.release, Release::Asked | Release::Told))
+    }
+
     fn is_in_flight(&self, partition: &PartitionId) -> bool {
         self.owned.get(partition).is_some_and(|ownership| ownership.in_flight.is_some())
     }
@@ -149,7 +249,9 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const LONG: Patience = Patience { batches: HOUR, state: HOUR };
+    const NONE: Patience = Patience { batches: Duration::ZERO, state: Duration::ZERO };
 
     fn partition(partition: i32) -> PartitionId {
         PartitionId { topic: "t".into(), partition }
@@ -215,11 +317,36 @@ mod tests {
     }
 
     #[test]
+    fn revoking_waits_for_whoever_saves_the_state() {
+        let assignment = Assignment::default();
+        assert_eq!(assignment.take_leaving(), []);
+        assignment.assign([partition(0), partition(1)]);
+        assert!(assignment.hand_out(&partition(1), 2, 9));
+        let some = Patience { batches: Duration::ZERO, state: HOUR };
+        thread::scope(|scope| {
+            let both = [partition(0), partition(1)];
+            let assignment = &assignment;
+            let revoking = scope.spawn(move || assignment.revoke(&both, some));
+            let leaving = loop {
+                let leaving = assignment.take_leaving();
+                if !leaving.is_empty() {
+                    break leaving;
+                }
+            };
+            assert_eq!(leaving, [partition(0)], "of the other a batch is in flight");
+            assert_eq!(assignment.take_leaving(), [], "told once");
+            assert!(!revoking.is_finished());
+            assignment.release(&partition(0));
+            assert_eq!(revoking.join().ok(), Some(vec![partition(1)]));
+        });
+    }
+
+    #[test]
     fn what_is_still_in_flight_when_patience_ends_is_named() {
         let assignment = Assignment::default();
         assignment.assign([partition(0), partition(1)]);
         assert!(assignment.hand_out(&partition(1), 2, 9));
-        let left = assignment.revoke(&[partition(0), partition(1)], Duration::ZERO);
+        let left = assignment.revoke(&[partition(0), partition(1)], NONE);
         assert_eq!(left, [partition(1)]);
     }
 

@@ -8,11 +8,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tracing::{info, warn};
 
-use super::assignment::Assignment;
+use super::assignment::{Assignment, Patience};
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, log_line};
 use crate::source::Lag;
@@ -20,6 +20,11 @@ use crate::source::Lag;
 /// A revoked partition waits this long for its last batch to be stored. Far
 /// below `max.poll.interval.ms`, after which this member would be put out of the group.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// And then for its state to be saved. Meanwhile no partition is read. What changed since the
+/// last round takes well under a second; where nothing was saved yet of very many keys, their
+/// next owner is sooner ready by scoring some records again.
+const STATE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Context {
     pub(super) assignment: Arc<Assignment>,
@@ -41,7 +46,7 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.connection.up();
         }
-        let lags = lags(&statistics);
+        let lags = lags(&statistics, |partition| self.assignment.taken_to(partition));
         for Lag { partition, records, .. } in &lags {
             lag_gauge(&partition.topic, partition.partition).set(*records as f64);
         }
@@ -50,7 +55,8 @@ impl ClientContext for Context {
 }
 
 /// Negative numbers stand for what is not known, and for partitions of other members.
-fn lags(statistics: &Statistics) -> Vec<Lag> {
+/// `taken_to`: the last record that was taken of a partition.
+fn lags(statistics: &Statistics, taken_to: impl Fn(&PartitionId) -> Option<i64>) -> Vec<Lag> {
     let partitions = statistics.topics.iter().flat_map(|(topic, of_topic)| {
         of_topic.partitions.iter().map(move |(number, partition)| (topic, *number, partition))
     });
@@ -58,10 +64,18 @@ fn lags(statistics: &Statistics) -> Vec<Lag> {
         .filter_map(|(topic, number, partition)| {
             let records = u64::try_from(partition.consumer_lag_stored).ok()?;
             let log_end = Some(partition.hi_offset).filter(|offset| *offset >= 0)?;
-            let partition = PartitionId { topic: topic.as_str().into(), partition: number };
-            Some(Lag { partition, records, log_end })
+            let id = PartitionId { topic: topic.as_str().into(), partition: number };
+            let is_stored = taken_to(&id).is_none_or(|offset| partition.stored_offset > offset);
+            let records = if is_stored && is_all_taken(partition) { 0 } else { records };
+            Some(Lag { partition: id, records, log_end })
         })
         .collect()
+}
+
+/// The ends of transactions at the end of the log are no records that wait.
+fn is_all_taken(partition: &Partition) -> bool {
+    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+    partition.next_offset >= end && partition.fetchq_cnt == 0
 }
 
 impl ConsumerContext for Context {
@@ -93,7 +107,10 @@ impl ConsumerContext for Context {
 impl Context {
     /// `is_lost`: the group went on without this member, so waiting does not help.
     fn revoke(&self, partitions: &[PartitionId], is_lost: bool) {
-        let patience = if is_lost { Duration::ZERO } else { REVOKE_PATIENCE };
+        let patience = match is_lost {
+            true => Patience { batches: Duration::ZERO, state: Duration::ZERO },
+            false => Patience { batches: REVOKE_PATIENCE, state: STATE_PATIENCE },
+        };
         let left = self.assignment.revoke(partitions, patience);
         for partition in partitions {
             lag_gauge(&partition.topic, partition.partition).set(0);

@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::topic_id::TopicIdRequest;
+use super::watermark::log_start;
 use crate::event::{PartitionId, ShardId};
 use crate::source::{BatchLimits, RawBatch};
 
@@ -45,6 +46,8 @@ struct Filling {
     batch: RawBatch,
     /// When the batch must be handed over; counts from its first record.
     due: Instant,
+    /// Of the next record, unless there are offsets without one.
+    position: Option<i64>,
 }
 
 /// What a turn of a lane came to.
@@ -60,13 +63,14 @@ impl Lane {
         queue: PartitionQueue<Context>,
         partition: PartitionId,
         ownership: u64,
+        position: Option<i64>,
     ) -> Self {
         Self {
             queue,
             ownership,
             topic_id: TopicId::Unknown { ask_at: Instant::now() },
             last_offset: None,
-            filling: Filling::new(partition),
+            filling: Filling::new(partition, position),
         }
     }
 
@@ -79,6 +83,10 @@ impl Lane {
         partition.partition == message.partition() && &*partition.topic == message.topic()
     }
 
+    pub(super) fn last_offset(&self) -> Option<i64> {
+        self.last_offset
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
         self.filling.batch.size_bytes()
     }
@@ -88,7 +96,7 @@ impl Lane {
         self.ownership = ownership;
         self.topic_id = TopicId::Unknown { ask_at: Instant::now() };
         self.last_offset = None;
-        self.filling = Filling::new(self.partition().clone());
+        self.filling = Filling::new(self.partition().clone(), None);
     }
 
     /// Sees to it that the ID of the topic is known sooner or later.
@@ -146,7 +154,7 @@ impl Lane {
                 break;
             }
             self.last_offset = Some(message.offset());
-            self.filling.push(&message, limits.interval);
+            self.filling.push(consumer, &message, limits.interval);
             turn.records += 1;
             turn.bytes = self.filling.batch.size_bytes() - bytes_before;
         }
@@ -154,9 +162,14 @@ impl Lane {
     }
 
     /// A record that came before the partition had its own queue.
-    pub(super) fn push_early(&mut self, message: &BorrowedMessage<'_>, interval: Duration) {
+    pub(super) fn push_early(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        message: &BorrowedMessage<'_>,
+        interval: Duration,
+    ) {
         self.last_offset = Some(message.offset());
-        self.filling.push(message, interval);
+        self.filling.push(consumer, message, interval);
     }
 
     /// True when the batch must be handed over; one that has records may be sooner.
@@ -187,16 +200,31 @@ fn shard_of(message: &BorrowedMessage<'_>) -> ShardId {
 }
 
 impl Filling {
-    fn new(partition: PartitionId) -> Self {
-        Self { batch: RawBatch::new(partition), due: Instant::now() }
+    fn new(partition: PartitionId, position: Option<i64>) -> Self {
+        Self { batch: RawBatch::new(partition), due: Instant::now(), position }
     }
 
     /// A record without a payload (a tombstone) is added empty: decode rejects it by name.
-    fn push(&mut self, message: &BorrowedMessage<'_>, interval: Duration) {
+    fn push(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        message: &BorrowedMessage<'_>,
+        interval: Duration,
+    ) {
         if self.batch.is_empty() {
+            self.batch.covers_from = self.covers_from(consumer, message.offset());
             self.due = Instant::now() + interval;
             self.batch.shard = shard_of(message);
         }
         self.batch.push(message.offset(), message.payload().unwrap_or_default());
+        self.position = Some(message.offset() + 1);
+    }
+
+    /// When the log begins before the offset that was wanted, what is not there never was.
+    fn covers_from(&self, consumer: &BaseConsumer<Context>, first: i64) -> Option<i64> {
+        let position = self.position?;
+        let begin = || log_start(consumer, &self.batch.partition);
+        let is_whole = first == position || begin().is_some_and(|begin| begin <= position);
+        is_whole.then_some(position)
     }
 }

@@ -9,7 +9,9 @@ mod context;
 mod history;
 mod lane;
 mod reader;
+mod repartition;
 mod topic_id;
+mod watermark;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,7 +30,8 @@ use self::context::Context;
 use self::history::Records;
 use self::lane::OwnedBatch;
 use self::reader::Reader;
-use super::{BatchLimits, History, Lag, RawBatch, Source, SourceError, count_batch};
+use self::repartition::Repartition;
+use super::{BatchLimits, History, Lag, RawBatch, Rekey, Source, SourceError, count_batch};
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, SettingsError, client_config};
@@ -52,11 +55,8 @@ const DEFAULTS: [(&str, &str); 7] = [
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// On these exactness rests.
-const INVARIANTS: [(&str, &str); 3] = [
-    ("enable.auto.offset.store", "false"),
-    ("enable.auto.commit", "true"),
-    ("isolation.level", "read_committed"),
-];
+const INVARIANTS: [(&str, &str); 2] =
+    [("enable.auto.offset.store", "false"), ("isolation.level", "read_committed")];
 
 /// Records of the subscribed topics, in batches of one partition each.
 ///
@@ -67,6 +67,7 @@ pub struct KafkaSource {
     consumer: Weak<BaseConsumer<Context>>,
     assignment: Arc<Assignment>,
     ended: oneshot::Receiver<()>,
+    repartition: Option<Repartition>,
     config: KafkaConfig,
     limits: BatchLimits,
 }
@@ -77,8 +78,9 @@ impl KafkaSource {
     /// # Errors
     /// When the settings are not usable.
     pub fn new(config: &KafkaConfig, limits: BatchLimits) -> Result<Self, SourceError> {
-        let assignment = Arc::new(Assignment::default());
-        let consumer = Arc::new(subscribe(config, Arc::clone(&assignment))?);
+        let consumer = subscribe(config, &config.group_id, &config.judged_topics(), "true")?;
+        let consumer = Arc::new(consumer);
+        let assignment = Arc::clone(&consumer.context().assignment);
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
         let (end, ended) = oneshot::channel();
         let weak = Arc::downgrade(&consumer);
@@ -88,13 +90,38 @@ impl KafkaSource {
             // Nobody waits when the source was dropped without `close`.
             let _ = end.send(());
         });
-        Ok(Self { batches, consumer: weak, assignment, ended, config: config.clone(), limits })
+        Ok(Self {
+            batches,
+            consumer: weak,
+            assignment,
+            ended,
+            repartition: None,
+            config: config.clone(),
+            limits,
+        })
+    }
+
+    /// The same; and when `repartition_topic` is set, this process takes part in writing it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_repartition(
+        config: &KafkaConfig,
+        limits: BatchLimits,
+        rekey: Rekey,
+    ) -> Result<Self, SourceError> {
+        let topic = config.repartition_topic.as_ref();
+        let start = |topic: &String| Repartition::start(config, topic, limits, rekey);
+        let repartition = topic.map(start).transpose()?;
+        Ok(Self { repartition, ..Self::new(config, limits)? })
     }
 }
 
 fn subscribe(
     config: &KafkaConfig,
-    assignment: Arc<Assignment>,
+    group: &str,
+    topics: &[&str],
+    auto_commit: &str,
 ) -> Result<BaseConsumer<Context>, SettingsError> {
     if config.topics.is_empty() {
         return Err(SettingsError::Empty("topics"));
@@ -103,15 +130,16 @@ fn subscribe(
         return Err(SettingsError::Empty("group_id"));
     }
     let mut client = client_config(config, &DEFAULTS)?;
-    client.set("group.id", &config.group_id);
+    client.set("group.id", group);
     for (property, value) in INVARIANTS {
         client.set(property, value);
     }
+    client.set("enable.auto.commit", auto_commit);
     let connection = ConnectionLog::new(config);
+    let assignment = Arc::new(Assignment::default());
     let context = Context { assignment, connection, lags: Mutex::default() };
     let consumer: BaseConsumer<Context> = client.create_with_context(context)?;
-    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics)?;
+    consumer.subscribe(topics)?;
     Ok(consumer)
 }
 
@@ -135,7 +163,8 @@ impl Source for KafkaSource {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.consumer.upgrade()?.context().connection.trouble()
+        let own = self.consumer.upgrade()?.context().connection.trouble();
+        own.or_else(|| self.repartition.as_ref()?.trouble())
     }
 
     fn history(
@@ -162,10 +191,21 @@ impl Source for KafkaSource {
         self.assignment.owns(number)
     }
 
+    fn take_leaving(&self) -> Vec<PartitionId> {
+        self.assignment.take_leaving()
+    }
+
+    fn release(&mut self, partition: &PartitionId) {
+        self.assignment.release(partition);
+    }
+
     /// As of the last second, of the partitions of this member.
     fn lags(&self) -> Vec<Lag> {
         let Some(consumer) = self.consumer.upgrade() else { return Vec::new() };
-        consumer.context().lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut lags =
+            consumer.context().lags.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lags.extend(self.repartition.iter().flat_map(Repartition::lags));
+        lags
     }
 
     fn give_up(&mut self, partition: &PartitionId) -> bool {
@@ -197,7 +237,13 @@ impl Source for KafkaSource {
     async fn close(self, within: Duration) -> Result<(), SourceError> {
         drop(self.batches);
         self.assignment.close();
-        let ended = timeout(within, self.ended).await;
+        let ends = async {
+            if let Some(repartition) = self.repartition {
+                repartition.close().await;
+            }
+            self.ended.await
+        };
+        let ended = timeout(within, ends).await;
         ended.map(drop).map_err(|_| SourceError::CloseTimeout {
             what: "the Kafka consumer",
             seconds: within.as_secs_f64(),

@@ -4,14 +4,15 @@
 //! there is room for them, while rebalances and errors, which come through the
 //! consumer's queue, are always served.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::assignment::Change;
 use super::context::Context;
@@ -22,6 +23,10 @@ use crate::source::{BatchLimits, SourceError};
 /// How long the thread sleeps in the consumer's queue when there are no records
 /// or no room for them.
 const IDLE_POLL: Duration = Duration::from_millis(5);
+
+/// The coordinator has just been spoken to. Without an answer, offsets without records before
+/// the first one look like a gap.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
@@ -69,7 +74,7 @@ impl Reader {
             // Read before the partition had its own queue.
             Some(Ok(message)) => {
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.is_of(&message)) {
-                    lane.push_early(&message, self.limits.interval);
+                    lane.push_early(&self.consumer, &message, self.limits.interval);
                 }
                 Ok(())
             }
@@ -78,9 +83,14 @@ impl Reader {
     }
 
     fn follow_assignment(&mut self) {
-        for change in self.consumer.context().assignment.take_changes() {
+        let changes = self.consumer.context().assignment.take_changes();
+        let positions = committed(&self.consumer, &changes);
+        for change in changes {
             match change {
-                Change::Assigned(partition, ownership) => self.open_lane(partition, ownership),
+                Change::Assigned(partition, ownership) => {
+                    let position = positions.get(&partition).copied();
+                    self.open_lane(partition, ownership, position);
+                }
                 Change::Revoked(partition) => {
                     self.lanes.retain(|lane| *lane.partition() != partition);
                 }
@@ -88,11 +98,11 @@ impl Reader {
         }
     }
 
-    fn open_lane(&mut self, partition: PartitionId, ownership: u64) {
+    fn open_lane(&mut self, partition: PartitionId, ownership: u64, position: Option<i64>) {
         let queue = self.consumer.split_partition_queue(&partition.topic, partition.partition);
         // Only a topic name with a zero byte has no queue, and no broker has such a topic.
         let Some(queue) = queue else { return };
-        self.lanes.push(Lane::new(queue, partition, ownership));
+        self.lanes.push(Lane::new(queue, partition, ownership, position));
     }
 
     fn bytes_in_the_making(&self) -> usize {
@@ -111,6 +121,9 @@ impl Reader {
             taken += turn.records;
             room = room.saturating_sub(turn.bytes);
             let assignment = &self.consumer.context().assignment;
+            if let Some(last_offset) = lane.last_offset().filter(|_| turn.records > 0) {
+                assignment.note_taken(lane.partition(), last_offset);
+            }
             if turn.is_other_topic
                 && let Some(ownership) = assignment.renew(lane.partition())
             {
@@ -137,6 +150,30 @@ impl Reader {
             self.turn = index + 1;
         }
     }
+}
+
+/// Where the group goes on with assigned partitions; those where it begins are left out.
+fn committed(consumer: &BaseConsumer<Context>, changes: &[Change]) -> HashMap<PartitionId, i64> {
+    let mut list = TopicPartitionList::new();
+    for change in changes {
+        if let Change::Assigned(PartitionId { topic, partition }, _) = change {
+            list.add_partition(topic, *partition);
+        }
+    }
+    if list.count() == 0 {
+        return HashMap::new();
+    }
+    let list = consumer.committed_offsets(list, COMMITTED_TIMEOUT).unwrap_or_else(|error| {
+        debug!(%error, "where the group goes on is not known");
+        TopicPartitionList::new()
+    });
+    let offset = |element: &TopicPartitionListElem<'_>| {
+        let Offset::Offset(offset) = element.offset() else { return None };
+        let partition =
+            PartitionId { topic: element.topic().into(), partition: element.partition() };
+        Some((partition, offset))
+    };
+    list.elements().iter().filter_map(offset).collect()
 }
 
 /// The record that showed the new topic is read again, and what may stand before it.

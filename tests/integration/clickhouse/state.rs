@@ -41,7 +41,7 @@ async fn rounds_come_back_as_they_were_written_and_only_when_sealed() {
     let store = &database.store;
     let (first, second, torn) = (id(10, 0, "a"), id(10, 1, "a"), id(10, 2, "a"));
     let base = [chunk(ChunkKind::Rest, "rest 0"), chunk(ChunkKind::Profiles, "\0\u{fe} all")];
-    let more = [chunk(ChunkKind::Rest, "rest 1"), chunk(ChunkKind::UsedOnce, "uses")];
+    let more = [chunk(ChunkKind::Rest, "rest 1"), chunk(ChunkKind::FirstUses, "uses")];
     write(store, &first, &base).await;
     assert_eq!(store.rounds("kafka/test", first.shard).await.unwrap(), []);
     store.seal_round(&round(&first, 2, 99)).await.unwrap();

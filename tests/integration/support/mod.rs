@@ -1,5 +1,6 @@
 //! Starts the real parts.
 
+pub mod alerts;
 pub mod clickhouse;
 pub mod geo;
 pub mod kafka;

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -19,16 +20,19 @@ pub enum Step {
     AfterCheck,
     AfterInsert,
     BeforeCommit,
+    /// A chunk of state, or the row that makes its round valid, is on its way.
+    DuringSnapshot,
 }
 
 impl Step {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BeforeIntent,
         Self::AfterIntent,
         Self::DuringInsert,
         Self::AfterCheck,
         Self::AfterInsert,
         Self::BeforeCommit,
+        Self::DuringSnapshot,
     ];
 }
 
@@ -54,6 +58,7 @@ struct Armed {
 struct Trap {
     armed: Mutex<Option<Armed>>,
     sprung: Condvar,
+    refuses_state: AtomicBool,
 }
 
 pub struct Proxy {
@@ -83,6 +88,11 @@ impl Proxy {
     pub fn arm(&self, step: Step, after: u32, then: Then, strike: impl FnOnce() + Send + 'static) {
         let strike = Box::new(strike);
         *self.trap.armed.lock().unwrap() = Some(Armed { step, after, then, strike });
+    }
+
+    /// From now on no state comes through.
+    pub fn refuse_state(&self) {
+        self.trap.refuses_state.store(true, Ordering::Relaxed);
     }
 
     pub fn wait_until_struck(&self) {
@@ -118,6 +128,7 @@ enum Request {
     Insert,
     Check,
     Done,
+    State,
     Other,
 }
 
@@ -129,6 +140,7 @@ impl Request {
             () if is_insert_into("ingest_batches") && is_of_state("Intent") => Self::Intent,
             () if is_insert_into("ingest_batches") && is_of_state("Done") => Self::Done,
             () if is_insert_into("access_events") => Self::Insert,
+            () if is_insert_into("state_chunks") || is_insert_into("state_rounds") => Self::State,
             () => Self::Other,
         }
     }
@@ -139,7 +151,7 @@ impl Request {
             Self::Insert => Some(Step::AfterInsert),
             Self::Check => Some(Step::AfterCheck),
             Self::Done => Some(Step::BeforeCommit),
-            Self::Other => None,
+            Self::State | Self::Other => None,
         }
     }
 }
@@ -171,11 +183,15 @@ impl Connection {
         let step = match *request {
             Request::Intent => Step::BeforeIntent,
             Request::Insert => Step::DuringInsert,
+            Request::State if self.trap.refuses_state.load(Ordering::Relaxed) => return Pass::Cut,
+            Request::State => Step::DuringSnapshot,
             _ => return Pass::All,
         };
         match self.trap.reach(step) {
             Then::PassOn => Pass::All,
-            Then::Cut if step == Step::DuringInsert => Pass::HalfThenCut,
+            Then::Cut if matches!(step, Step::DuringInsert | Step::DuringSnapshot) => {
+                Pass::HalfThenCut
+            }
             Then::Cut => Pass::Cut,
         }
     }

@@ -1,21 +1,30 @@
 //! Nothing lost, nothing twice: processes that are killed, paused and overtaken at every step of
 //! a batch, against an independent account of what was produced. `make chaos` runs the long form.
 
+mod members;
+mod memory;
+
 use std::env;
 use std::time::Instant;
 
 use keywatch::config::ClickHouseConfig;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::end_to_end::{assert_exact, kafka_settings, produce, topic_of, wait_for_rows};
-use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::alerts::{
+    alerts, assert_same_alerts, assert_told, eventually_done, eventually_told,
+};
+use crate::support::clickhouse::{TestDatabase, unmigrated};
 use crate::support::kafka::{broker, unique};
 use crate::support::proxy::{Proxy, Step, Then};
 use crate::support::service::{Service, settings};
-use crate::support::traffic::{PARTITIONS, Traffic};
+use crate::support::traffic::{PARTITIONS, REPLAYED_KEY, Traffic};
 
 /// The group goes on without a member that is silent for this long.
 const SOON: &str = "\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"";
+/// So that most lives have rounds of state in them.
+const SNAPSHOTS: &str = "[state]\nsnapshot_seconds = 1\n";
 /// A static member: the group need not wait until it has missed the killed one.
 const STATIC: &str = "\"group.instance.id\" = \"one\"";
 
@@ -34,22 +43,60 @@ fn batches_of(topic: &str, properties: &str, records: usize) -> String {
 }
 
 fn kills() -> u32 {
-    env::var("KEYWATCH_CHAOS_KILLS").map_or(18, |kills| kills.parse().unwrap())
+    env::var("KEYWATCH_CHAOS_KILLS").map_or(14, |kills| kills.parse().unwrap())
 }
 
 #[tokio::test]
-async fn killed_at_every_step_nothing_is_lost_or_stored_twice() {
+async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let database = unmigrated().await;
     let kills = kills();
-    let traffic = Traffic::generated(100, 4.0, 0.1 * f64::from(kills.max(18)), 31);
-    let topic = topic_of(broker(), &traffic).await;
+    let traffic = Traffic::generated(100, 4.0, 1.2 + 0.02 * f64::from(kills), 31).with_attacks();
+    let topic = unique("killed");
+    broker().create_topic(&topic, PARTITIONS).await;
+    let alerts_topic = unique("alerts");
+    broker().create_topic(&alerts_topic, 1).await;
     let proxy = Proxy::start(&database.config.url);
-    let interrupted = settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 50);
+    let more = format!("{SNAPSHOTS}[alerts_topic]\ntopic = \"{alerts_topic}\"\n");
+    let interrupted =
+        settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 50) + &more;
     let begin = Instant::now();
-    let mut struck = [0; Step::ALL.len()];
+    // Each life has its share of the records, so that they do not run out.
+    let share = traffic.events.len().div_ceil(kills as usize);
+    let mut shares = traffic.events.chunks(share).map(|events| Traffic { events: events.to_vec() });
+    let next_share = || shares.next().iter().for_each(|share| produce(broker(), &topic, share));
+    let struck = kill_at_every_step(&proxy, &interrupted, kills, next_share);
+    // What is left comes in batches of the usual size, straight to ClickHouse.
+    let usual = settings(&database.config) + &batches_of(&topic, STATIC, 2_000) + &more;
+    let service = Service::start(&usual);
+    wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
+    assert_exact(&database.store, &traffic).await;
+    eventually_told(&database.store).await;
+    assert!(service.terminate().0.success());
+    let found = alerts(&database.store).await;
+    assert!(found.iter().any(|alert| alert["key_id"] == REPLAYED_KEY), "{found:#?}");
+    assert_same_alerts(&found, &undisturbed(&topic, &traffic).await);
+    let told = assert_told(broker(), &alerts_topic, &found);
+    eprintln!(
+        "{kills} kills {struck:?}: {} events produced and stored, 0 lost, 0 twice; {} revisions \
+         of alerts as without kills, told in {told} messages; {:.0} s",
+        traffic.events.len(),
+        found.len(),
+        begin.elapsed().as_secs_f64()
+    );
+}
+
+/// How often each step was struck.
+fn kill_at_every_step(
+    proxy: &Proxy,
+    settings: &str,
+    kills: u32,
+    mut before_each: impl FnMut(),
+) -> Vec<(Step, u32)> {
+    let mut struck = Step::ALL.map(|step| (step, 0)).to_vec();
     for kill in 0..kills {
         let which = kill as usize % Step::ALL.len();
-        let service = Service::start(&interrupted);
+        before_each();
+        let service = Service::start(settings);
         let pid = service.pid();
         // Two answers to claims come before a partition's first check.
         let later = if Step::ALL[which] == Step::AfterCheck { 6 } else { 0 };
@@ -58,20 +105,20 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_twice() {
         });
         proxy.wait_until_struck();
         service.kill();
-        struck[which] += 1;
+        struck[which].1 += 1;
     }
-    // What is left comes in batches of the usual size, straight to ClickHouse.
-    let usual = settings(&database.config) + &batches_of(&topic, STATIC, 2_000);
-    let service = Service::start(&usual);
+    struck
+}
+
+/// What one service alerts that reads the same records and is left alone.
+async fn undisturbed(topic: &str, traffic: &Traffic) -> Vec<Value> {
+    let database = unmigrated().await;
+    let source = kafka_settings(topic, "").replace("of-", "undisturbed-of-");
+    let service = Service::start(&(settings(&database.config) + &source));
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
-    assert_exact(&database.store, &traffic).await;
+    eventually_done(&database.store).await;
     assert!(service.terminate().0.success());
-    let by_step: Vec<_> = Step::ALL.iter().zip(struck).collect();
-    eprintln!(
-        "{kills} kills {by_step:?}: {} events produced and stored, 0 lost, 0 twice, in {:.0} s",
-        traffic.events.len(),
-        begin.elapsed().as_secs_f64()
-    );
+    alerts(&database.store).await
 }
 
 /// The server did what it was asked, and nobody heard of it.
@@ -126,33 +173,6 @@ async fn a_process_paused_before_its_claim_is_looked_up_stores_nothing_more() {
 #[tokio::test]
 async fn a_process_paused_after_its_claim_was_looked_up_stores_nothing_twice() {
     paused_at(Step::AfterCheck, 34).await;
-}
-
-#[tokio::test]
-async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
-    let database = unmigrated().await;
-    let traffic = Traffic::generated(100, 3.0, 1.0, 35);
-    let topic = topic_of(broker(), &traffic).await;
-    let settings = settings(&database.config) + &batches_of(&topic, SOON, 100);
-    let total = traffic.events.len();
-    let mut members = vec![Service::start(&settings)];
-    wait_for_rows(&database.store, "access_events", total / 20).await;
-    members.extend([Service::start(&settings), Service::start(&settings)]);
-    for (round, part) in [2, 3, 4, 5].into_iter().enumerate() {
-        wait_for_rows(&database.store, "access_events", total * part / 20).await;
-        let leaving = members.remove(0);
-        if round % 2 == 0 {
-            let (status, log) = leaving.terminate();
-            assert!(status.success(), "{status}\n{log}");
-        } else {
-            leaving.kill();
-        }
-        members.push(Service::start(&settings));
-    }
-    wait_for_rows(&database.store, "access_events", total).await;
-    assert_exact(&database.store, &traffic).await;
-    let claims = lines(&database.store, "SELECT count() FROM partition_owners").await;
-    eprintln!("{total} events, {} ownerships of {PARTITIONS} partitions", claims[0]);
 }
 
 /// Other records at the same offsets, while the service is away and while it runs.

@@ -1,0 +1,134 @@
+//! `keywatch diff`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::files::check_outputs;
+use super::logs::{LogArgs, ReportFormat, progress_bar};
+use super::{CommandError, load_config};
+use crate::backtest::diff::{self, Candidate, Difference, RevokedKey, page};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  keywatch diff --input access.jsonl.zst --policy now.toml --policy stricter.toml
+  keywatch diff --input access.jsonl.zst --policy a.toml --policy b.toml --report diff.html
+  keywatch diff --input access.jsonl.zst --policy a.toml --policy b.toml --json | jq .policies
+
+A policy is a configuration as `keywatch run -c` reads it, in which only what differs need be
+said. Both decide as if `policy.dry_run` were false.")]
+pub struct Args {
+    #[command(flatten)]
+    logs: LogArgs,
+    /// Given twice: the configuration in use, then the one that is to replace it
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    policy: Vec<PathBuf>,
+    /// Write the difference here, as a page or as JSON by the name's end; may be given twice
+    #[arg(long, value_name = "OUT.{html,json}")]
+    report: Vec<PathBuf>,
+    /// Print the difference as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), CommandError> {
+    let [a, b] = args.policy.as_slice() else {
+        let given = args.policy.len();
+        let error = anyhow!("--policy: two configurations are compared, and {given} given");
+        return Err(CommandError::Usage(error));
+    };
+    let candidates = [candidate(a, &args.logs)?, candidate(b, &args.logs)?];
+    let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
+    let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
+    let outputs = args.report.iter().map(|path| ("--report", path.as_path()));
+    check_outputs(outputs, args.logs.files().chain([a.as_path(), b.as_path()]))?;
+    let labels = args.logs.read_labels()?;
+    let bar = progress_bar();
+    let difference = diff::run(&args.logs.input, &candidates, &labels, |read, total| {
+        bar.set_length(total);
+        bar.set_position(read);
+    });
+    bar.finish_and_clear();
+    let difference = difference?;
+    for (path, format) in reports {
+        let context = || format!("cannot write the report to {}", path.display());
+        let text = match format {
+            ReportFormat::Html => page::render(&difference),
+            ReportFormat::Json => as_json(&difference)?,
+        };
+        std::fs::write(path, text + "\n").with_context(context)?;
+    }
+    let text = if args.json { as_json(&difference)? } else { as_text(&difference) };
+    writeln!(anstream::stdout(), "{text}").context("cannot write to standard output")?;
+    Ok(())
+}
+
+fn candidate(path: &Path, logs: &LogArgs) -> Result<Candidate, CommandError> {
+    let mut config = load_config(Some(path))?;
+    logs.apply_to(&mut config);
+    Ok(Candidate { name: path.display().to_string(), config })
+}
+
+fn as_json(difference: &Difference) -> anyhow::Result<String> {
+    serde_json::to_string_pretty(difference).context("the difference as JSON")
+}
+
+fn as_text(difference: &Difference) -> String {
+    let mut lines = vec![format!("{}.", page::headline(difference))];
+    for (policy, side) in difference.policies.iter().zip(page::SIDES) {
+        let tenants = policy.lost_by_tenant.values().filter(|lost| **lost > 0).count();
+        let mut line = format!("  {side} {}: keys revoked: {}", policy.name, policy.revoked);
+        if difference.has_labels {
+            line += &format!(" (without a known attack: {})", policy.revoked_wrongly);
+        }
+        let lost = policy.lost;
+        line += &format!("; owners' requests lost: {} (tenants: {tenants})", lost.owner);
+        lines.push(line + &format!("; others' requests stopped: {}", lost.others));
+    }
+    let disputed: Vec<&RevokedKey> =
+        difference.revoked.iter().filter(|key| key.is_disputed()).collect();
+    if !disputed.is_empty() {
+        lines.push(String::new());
+        lines.push(table(difference, &disputed));
+    }
+    lines.join("\n")
+}
+
+/// Keys that only one of the two revokes.
+fn table(difference: &Difference, keys: &[&RevokedKey]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut header =
+        vec!["only", "key", "tenant", "revoked at", "because of", "owner lost", "others"];
+    if difference.has_labels {
+        header.push("attack");
+    }
+    table.set_header(header);
+    for key in keys {
+        for (revocation, side) in key.by.iter().zip(page::SIDES) {
+            let Some(revocation) = revocation else { continue };
+            let detectors = revocation.detectors.iter().map(|detector| detector.as_str());
+            let mut row = vec![
+                side.to_owned(),
+                key.key_id.to_string(),
+                key.tenant.clone().unwrap_or_default(),
+                format!("{:.19}Z", revocation.time.to_string()),
+                detectors.collect::<Vec<_>>().join(", "),
+                revocation.lost.owner.to_string(),
+                revocation.lost.others.to_string(),
+            ];
+            if difference.has_labels {
+                row.push(key.attack.clone().unwrap_or_else(|| "none known".into()));
+            }
+            table.add_row(row);
+        }
+    }
+    for column in [5, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

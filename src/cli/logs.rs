@@ -1,0 +1,99 @@
+//! What commands that replay logs have in common.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::CommandError;
+use crate::backtest::labels::{self, Label};
+use crate::config::Config;
+
+/// The logs, and what is known about keys and addresses.
+#[derive(clap::Args)]
+pub struct LogArgs {
+    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Log format, instead of the configuration's
+    #[arg(long)]
+    format: Option<String>,
+    /// City databases (.mmdb), instead of the configuration's
+    #[arg(long, num_args = 1.., value_name = "MMDB")]
+    geo_city: Vec<PathBuf>,
+    /// AS databases (.mmdb or .csv), instead of the configuration's
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    geo_asn: Vec<PathBuf>,
+    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Known attacks to measure against
+    #[arg(long, value_name = "L.jsonl")]
+    labels: Option<PathBuf>,
+}
+
+impl LogArgs {
+    pub fn apply_to(&self, config: &mut Config) {
+        if let Some(format) = &self.format {
+            config.decode.format.clone_from(format);
+        }
+        if let Some(path) = &self.keys {
+            config.detect.registry_file = Some(path.clone());
+        }
+        if !self.geo_city.is_empty() {
+            config.enrich.city_databases.clone_from(&self.geo_city);
+        }
+        if !self.geo_asn.is_empty() {
+            config.enrich.asn_databases.clone_from(&self.geo_asn);
+        }
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let lists = [&self.input, &self.geo_city, &self.geo_asn].into_iter().flatten();
+        let files = [&self.labels, &self.keys].into_iter().flatten();
+        lists.chain(files).map(PathBuf::as_path)
+    }
+
+    /// None when none are given.
+    pub fn read_labels(&self) -> Result<Vec<Label>, CommandError> {
+        let read = |path: &PathBuf| labels::read(path);
+        let labels = self.labels.as_ref().map(read).transpose();
+        Ok(labels.map_err(|error| CommandError::Usage(anyhow!(error)))?.unwrap_or_default())
+    }
+}
+
+/// On terminals only.
+pub fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// How a report is written.
+#[derive(Clone, Copy)]
+pub enum ReportFormat {
+    Html,
+    Json,
+}
+
+impl ReportFormat {
+    /// By the name's end. Asked before the long work, so that a mistyped name costs nothing.
+    ///
+    /// # Errors
+    /// A usage error for any other name.
+    pub fn of(path: &Path) -> Result<Self, CommandError> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension.map(str::to_ascii_lowercase).as_deref() {
+            Some("html" | "htm") => Ok(Self::Html),
+            Some("json") => Ok(Self::Json),
+            _ => Err(CommandError::Usage(anyhow!(
+                "--report {}: the name must end in .html (a page to read) or .json (all figures)",
+                path.display()
+            ))),
+        }
+    }
+}

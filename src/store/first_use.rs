@@ -1,0 +1,120 @@
+//! Which stored request used a nonce or signature first.
+
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::{Store, StoreError};
+use crate::detect::replay::FirstUse;
+use crate::engine::{Doubt, EarlierUses};
+use crate::event::{EventTime, PartitionId, RecordPosition};
+
+/// Doubts in one query.
+const ASKED_AT_ONCE: usize = 1_000;
+
+/// Records may be stored in another order than that of their times, by this much.
+const DISORDER_SECONDS: f64 = 3_600.0;
+
+/// A request, with what it used once.
+#[derive(Row, Deserialize)]
+struct Use {
+    key_id: String,
+    fingerprint: u128,
+    time: i64,
+    client_ip: Ipv6Addr,
+    status: u16,
+    topic: String,
+    partition: i32,
+    record_offset: i64,
+    record_index: u32,
+}
+
+/// Several of each, since the event in doubt may be stored, and others after it.
+const SQL: &str = "\
+    SELECT key_id, if(nonce_fingerprint = 0, signature_fingerprint, nonce_fingerprint) AS fingerprint, \
+        time, client_ip, status, topic, partition, record_offset, record_index \
+    FROM access_events \
+    WHERE key_id IN ? AND time >= fromUnixTimestamp64Micro(?) AND time <= fromUnixTimestamp64Micro(?) \
+        AND (nonce_fingerprint IN ? OR signature_fingerprint IN ?) \
+    ORDER BY time, record_offset, record_index LIMIT 8 BY key_id, fingerprint";
+
+impl Store {
+    /// The first uses that doubts about records of `partition` are about. A doubt without one
+    /// is not in the answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn first_uses(
+        &self,
+        partition: &PartitionId,
+        doubts: &[Doubt],
+    ) -> Result<EarlierUses, StoreError> {
+        let mut earlier = EarlierUses::new();
+        for doubts in doubts.chunks(ASKED_AT_ONCE) {
+            let uses = self.uses(doubts).await?;
+            for doubt in doubts {
+                let identity = (doubt.key_id.to_string(), doubt.fingerprint.0);
+                let uses = uses.get(&identity).map(Vec::as_slice).unwrap_or_default();
+                if let Some(first) = uses.iter().find(|use_| use_.came_before(doubt, partition)) {
+                    earlier.insert(doubt.identity, first.into());
+                }
+            }
+        }
+        Ok(earlier)
+    }
+
+    /// In the order of their times.
+    async fn uses(
+        &self,
+        doubts: &[Doubt],
+    ) -> Result<HashMap<(String, u128), Vec<Use>>, StoreError> {
+        let (Some(since), Some(until)) = (
+            doubts.iter().map(|doubt| doubt.since).min(),
+            doubts.iter().map(|doubt| doubt.time).max(),
+        ) else {
+            return Ok(HashMap::new());
+        };
+        let keys: Vec<&str> = doubts.iter().map(|doubt| doubt.key_id.as_str()).collect();
+        let fingerprints: Vec<u128> = doubts.iter().map(|doubt| doubt.fingerprint.0).collect();
+        let query = self.client.query(SQL).bind(keys).bind(since.as_micros());
+        let query = query.bind(until.plus_seconds(DISORDER_SECONDS).as_micros());
+        let query = query.bind(&fingerprints).bind(&fingerprints);
+        let uses: Vec<Use> = query
+            .fetch_all()
+            .await
+            .map_err(|error| self.error("looking for the first use of a nonce", &error))?;
+        let mut found: HashMap<_, Vec<Use>> = HashMap::new();
+        for use_ in uses {
+            found.entry((use_.key_id.clone(), use_.fingerprint)).or_default().push(use_);
+        }
+        Ok(found)
+    }
+}
+
+impl Use {
+    fn position(&self) -> RecordPosition {
+        RecordPosition { offset: self.record_offset, index: self.record_index }
+    }
+
+    /// Within a partition the log says what came first, between partitions the time does.
+    fn came_before(&self, doubt: &Doubt, partition: &PartitionId) -> bool {
+        if self.topic == *partition.topic && self.partition == partition.partition {
+            self.position() < doubt.position
+        } else {
+            self.time <= doubt.time.as_micros()
+        }
+    }
+}
+
+impl From<&Use> for FirstUse {
+    fn from(use_: &Use) -> Self {
+        Self {
+            time: EventTime::from_micros(use_.time),
+            ip: use_.client_ip.to_canonical(),
+            status: use_.status,
+            position: use_.position(),
+        }
+    }
+}

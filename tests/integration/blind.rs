@@ -1,0 +1,114 @@
+//! The monitor says that it is blind, on the same ways as everything else.
+
+use keywatch::event::EventTime;
+use keywatch::store::Store;
+use serde_json::Value;
+
+use crate::end_to_end::{kafka_settings, produce, topic_of, wait_for_rows};
+use crate::support::alerts::alerts;
+use crate::support::clickhouse::{start, unmigrated};
+use crate::support::kafka::broker;
+use crate::support::mailbox::Mailbox;
+use crate::support::service::{Service, eventually, settings};
+use crate::support::traffic::Traffic;
+
+fn mail_to(mailbox: &Mailbox) -> String {
+    format!(
+        "[email]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\nfrom = \"kw@example.com\"\n\
+         to = [\"alice@example.com\"]\nmin_severity = \"high\"\n",
+        mailbox.smtp_port
+    )
+}
+
+/// The revisions of the one incident about the monitor.
+async fn about_the_monitor(store: &Store) -> Vec<Value> {
+    let mut alerts = alerts(store).await;
+    alerts.retain(|alert| alert["detectors"][0] == "monitor.blind");
+    alerts
+}
+
+async fn resolved(store: &Store) -> [Value; 2] {
+    eventually("resolved", async || about_the_monitor(store).await.len() == 2).await;
+    let [opened, resolved] = about_the_monitor(store).await.try_into().unwrap();
+    assert_eq!(
+        (&opened["type"], &resolved["type"]),
+        (&"alert.opened".into(), &"alert.resolved".into())
+    );
+    assert_eq!(opened["id"], resolved["id"]);
+    assert_eq!((&opened["key_id"], &opened["source_ip"]), (&Value::Null, &Value::Null));
+    [opened, resolved]
+}
+
+async fn wait_for_mail(mailbox: &Mailbox, text: &str) {
+    eventually(text, async || mailbox.mails().iter().any(|mail| mail.text.contains(text))).await;
+}
+
+/// ClickHouse is what holds it up, so that the mail must not wait for the row.
+#[tokio::test]
+async fn lag_beyond_its_bound_is_mailed_at_once_stored_later_and_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), None).await;
+    let config = server.config();
+    let port = config.url.rsplit(':').next().unwrap().parse().unwrap();
+    let store = Store::new(&config);
+    let mut traffic = Traffic::generated(50, 1.0, 1.0, 41);
+    let total = traffic.events.len();
+    let late = traffic.split_off(total / 2);
+    let topic = topic_of(broker(), &traffic).await;
+    let mailbox = Mailbox::start(&[]);
+    let service = Service::start(
+        &(settings(&config)
+            + &kafka_settings(&topic, "")
+            + "[monitor]\nmax_lag_seconds = 3.0\n"
+            + &mail_to(&mailbox)),
+    );
+    wait_for_rows(&store, "access_events", traffic.events.len()).await;
+    drop(server);
+    produce(broker(), &topic, &late);
+    wait_for_mail(&mailbox, "s behind").await;
+
+    let _server = start(folder.path(), Some(port)).await;
+    wait_for_rows(&store, "access_events", total).await;
+    let [opened, _] = resolved(&store).await;
+    let lag = opened["evidence"][0]["lag"].as_u64().unwrap();
+    assert!(lag > 0 && lag <= late.events.len() as u64, "{opened:#}");
+    let position = &opened["position"];
+    assert_eq!(position["topic"], topic.as_str());
+    assert!(position["first_offset"].as_i64() <= position["last_offset"].as_i64(), "{opened:#}");
+    assert!(service.terminate().0.success());
+}
+
+/// Yesterday there was traffic at this hour.
+#[tokio::test]
+async fn silence_beyond_its_bound_is_told_and_resolved_when_traffic_returns() {
+    let database = unmigrated().await;
+    let usual = yesterday_around_this_hour();
+    let topic = topic_of(broker(), &usual).await;
+    let mailbox = Mailbox::start(&[]);
+    let service = Service::start(
+        &(settings(&database.config)
+            + &kafka_settings(&topic, "")
+            + "[monitor]\nmax_silence_seconds = 5.0\n"
+            + &mail_to(&mailbox)),
+    );
+    wait_for_rows(&database.store, "access_events", usual.events.len()).await;
+    wait_for_mail(&mailbox, "Nothing was stored for").await;
+
+    produce(broker(), &topic, &Traffic::attacks());
+    let [opened, _] = resolved(&database.store).await;
+    assert!(opened["evidence"][0]["expected"].as_f64().unwrap() >= 20.0, "{opened:#}");
+    assert!(opened["evidence"][0]["gap"].as_f64().unwrap() >= 5.0, "{opened:#}");
+    assert!(service.terminate().0.success());
+}
+
+/// 20,000 requests an hour, from the begin of this hour to the end of the next: the test may run
+/// past its hour.
+fn yesterday_around_this_hour() -> Traffic {
+    let mut traffic = Traffic::generated(50, 2.0, 6.0, 42);
+    let first = EventTime::now().as_micros() / 3_600_000_000 * 3_600_000_000 - 86_400_000_000;
+    let step = 7_200_000_000 / traffic.events.len() as i64;
+    for (n, event) in (0..).zip(&mut traffic.events) {
+        event["time"] = serde_json::to_value(EventTime::from_micros(first + n * step)).unwrap();
+    }
+    traffic
+}
