@@ -54,12 +54,14 @@ pub enum DetectorId {
     DormantKeyUse,
     #[serde(rename = "lifecycle.rotation_abuse")]
     RotationAbuse,
+    #[serde(rename = "behaviour.outlier")]
+    BehaviourOutlier,
     #[serde(rename = "monitor.blind")]
     MonitorBlind,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RateSpike,
         Self::ErrorBurst,
         Self::ThrottledBurst,
@@ -81,6 +83,7 @@ impl DetectorId {
         Self::RevokedKeyUse,
         Self::DormantKeyUse,
         Self::RotationAbuse,
+        Self::BehaviourOutlier,
         Self::MonitorBlind,
     ];
 
@@ -107,6 +110,7 @@ impl DetectorId {
             Self::RevokedKeyUse => "lifecycle.revoked_key_use",
             Self::DormantKeyUse => "lifecycle.dormant_key_use",
             Self::RotationAbuse => "lifecycle.rotation_abuse",
+            Self::BehaviourOutlier => "behaviour.outlier",
             Self::MonitorBlind => "monitor.blind",
         }
     }

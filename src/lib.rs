@@ -35,3 +35,5 @@ pub mod registry;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "train")]
+pub mod train;

@@ -13,12 +13,14 @@ use crate::registry::Registry;
 use crate::source::RawBatch;
 
 use super::AppError;
+use super::model::ModelFile;
 
 /// The synchronous core behind one door, the same for the service and the backtest.
 pub struct Core {
     decoder: Decoder,
     enricher: Enricher,
     engine: Engine,
+    model: ModelFile,
 }
 
 /// A raw batch that waits to be judged.
@@ -62,13 +64,18 @@ impl Decoded {
 
 impl Core {
     /// # Errors
-    /// An unusable decoder setting or a location database that cannot be read.
+    /// An unusable decoder setting, or a model or location database that cannot be read.
     pub fn new(config: &Config) -> Result<Self, AppError> {
+        let (file, model) = ModelFile::open(&config.models)?;
         let registry = config.detect.registry_file.as_deref().map(Registry::read).transpose()?;
+        let registry = registry.unwrap_or_default();
+        let mut engine = Engine::new(&config.detect, &config.policy, registry);
+        engine.set_model(model);
         Ok(Self {
             decoder: decoder(config)?,
             enricher: Enricher::open(&config.enrich)?,
-            engine: Engine::new(&config.detect, &config.policy, registry.unwrap_or_default()),
+            engine,
+            model: file,
         })
     }
 
@@ -178,6 +185,19 @@ impl Core {
     /// What the scores were like in the shard of files, and the thresholds they were held to.
     pub fn calibration(&self) -> Option<(&Calibration, Thresholds)> {
         self.engine.calibration(ShardId::Shared)
+    }
+
+    /// Reads the model again if its file was replaced; keeps the old one on failure.
+    pub fn reload_model(&mut self) {
+        match self.model.reload_if_replaced() {
+            Ok(Some(model)) => {
+                self.engine.set_model(model);
+                let version = self.engine.model_version();
+                tracing::info!(version, "the model was replaced and read again");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "keeping the model in use"),
+        }
     }
 
     /// Reads location databases again that were replaced; keeps the old ones on failure.

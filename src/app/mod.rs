@@ -12,6 +12,7 @@
 mod blind;
 mod core;
 mod intake;
+mod model;
 mod resume;
 mod snapshots;
 mod writer;
@@ -31,6 +32,7 @@ use crate::config::{Config, SourceKind};
 use crate::decode::{DecodeError, Decoder};
 use crate::deliver::kafka::TopicError;
 use crate::deliver::{self, ChannelError, Outbox};
+use crate::detect::outlier::ModelError;
 use crate::enrich::EnrichError;
 use crate::event::PartitionId;
 use crate::registry::RegistryError;
@@ -56,6 +58,8 @@ pub enum AppError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Enrich(#[from] EnrichError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -270,6 +274,7 @@ impl<S: Source> Pipeline<S> {
                     self.vitals.report(self.intake.source.trouble());
                     self.observation.lags = self.intake.source.lags();
                     self.observations.send_replace(self.observation.clone());
+                    self.core.reload_model();
                     self.forget_lost_shards();
                     self.snapshots.turn(&mut self.core);
                 }

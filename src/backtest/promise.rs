@@ -33,6 +33,7 @@ const fn name(which: Family) -> &'static str {
         Family::Outcome => "outcome",
         Family::Place => "place",
         Family::Replay => "replay",
+        Family::Behaviour => "behaviour",
         Family::Policy => "policy",
         Family::Source => "source",
         Family::Conduct => "conduct",

@@ -211,7 +211,11 @@ fn attack_summary(labels: &[impl AsRef<Label>], unplaced: &[AttackKind]) -> Stri
 }
 
 fn attacks_help() -> String {
-    format!("`all`, `none`, or attack names with commas, of: {}", names::<AttackKind>())
+    format!(
+        "`all` (but mimicry, which shows in no single request), `none`, or attack names with \
+         commas, of: {}",
+        names::<AttackKind>()
+    )
 }
 
 fn confusers_help() -> String {

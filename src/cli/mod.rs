@@ -12,6 +12,8 @@ mod logs;
 mod migrate;
 mod run;
 mod score_series;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,6 +40,9 @@ enum Command {
     Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
+    /// Train the model of what keys do, hour by hour, from history
+    #[cfg(feature = "train")]
+    Train(train::Args),
     /// Compare two configurations on one history: whose keys would each revoke?
     Diff(diff::Args),
     /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
@@ -77,9 +82,10 @@ impl From<ConfigError> for CommandError {
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Decode(_) | AppError::Enrich(_) | AppError::Registry(_) => {
-                Self::Usage(error.into())
-            }
+            AppError::Decode(_)
+            | AppError::Enrich(_)
+            | AppError::Model(_)
+            | AppError::Registry(_) => Self::Usage(error.into()),
             _ => Self::Failure(error.into()),
         }
     }
@@ -92,6 +98,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => train::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),

@@ -9,6 +9,7 @@ mod detect;
 mod enrich;
 mod error;
 mod load;
+mod models;
 mod monitor;
 mod policy;
 mod secret;
@@ -27,6 +28,7 @@ pub use self::deliver::{AlertFormat, AlertsTopicConfig, EmailConfig, SmtpTls, We
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
+pub use self::models::ModelsConfig;
 pub use self::monitor::MonitorConfig;
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
@@ -44,6 +46,7 @@ pub struct Config {
     pub decode: DecodeConfig,
     pub enrich: EnrichConfig,
     pub detect: DetectConfig,
+    pub models: ModelsConfig,
     pub policy: PolicyConfig,
     pub monitor: MonitorConfig,
     pub clickhouse: ClickHouseConfig,

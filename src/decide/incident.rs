@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::policy::{Policy, Verdict};
 use super::subject::{Occurrence, Subject};
-use super::{MODEL_VERSION, Moment, position};
+use super::{Moment, position};
 use crate::alert::{Action, Alert, AlertType, DetectorId, Evidence};
 use crate::detect::Signal;
 use crate::event::{EventTime, KeyId, PartitionId};
@@ -172,7 +172,7 @@ impl Incident {
             detected_at: moment.now.unwrap_or(self.last_event_time),
             position: position(&self.partition, self.first_offset, self.last_offset),
             policy_version: policy.version().to_owned(),
-            model_version: MODEL_VERSION.to_owned(),
+            model_version: moment.model_version.to_owned(),
         }
     }
 

@@ -18,7 +18,7 @@ use self::open::OpenIncidents;
 pub use self::policy::Policy;
 pub use self::subject::{Occurrence, Subject};
 
-/// Version of the shipped models, named in every alert.
+/// Version of the constants of the detectors, named in every alert; a trained model adds its own.
 pub const MODEL_VERSION: &str = "builtin-1";
 
 /// New evidence of the same kind makes a new revision only when its score rose by this much.
@@ -31,6 +31,8 @@ pub struct Moment<'a> {
     /// Wall clock, for `detected_at` only: no decision depends on it. Without it an alert
     /// is detected at its event's time.
     pub now: Option<EventTime>,
+    /// Named in alerts.
+    pub model_version: &'a str,
 }
 
 /// All open incidents of a shard.

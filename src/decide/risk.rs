@@ -28,6 +28,7 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::RetiredKeyUse | DetectorId::ExpiredKeyUse => 0.4,
         DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
         DetectorId::DormantKeyUse => 0.25,
+        DetectorId::BehaviourOutlier => 0.35,
         DetectorId::ErrorBurst => 0.1,
         DetectorId::MonitorBlind => 0.0,
     }

@@ -16,13 +16,13 @@ use crate::profile::scores::{SCORED_FAMILIES, WorstScores};
 
 /// Families whose scores are measured. Rules are facts and have none.
 pub const MEASURED: [Family; SCORED_FAMILIES] =
-    [Family::Rate, Family::Outcome, Family::Place, Family::Replay];
+    [Family::Rate, Family::Outcome, Family::Place, Family::Replay, Family::Behaviour];
 
 /// Families whose p-values are corrected: counts, whose tail goes on as it begins. Places and
 /// replays do not: a tail of people who change their carrier says nothing of a journey that
 /// is impossible. Their promise is measured and shown.
 const fn is_corrected(family: Family) -> bool {
-    matches!(family, Family::Rate | Family::Outcome)
+    matches!(family, Family::Rate | Family::Outcome | Family::Behaviour)
 }
 
 /// Score of a p-value of one over e: the mean of `-10 log10(p)` when p is uniform.

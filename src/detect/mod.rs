@@ -8,6 +8,7 @@ pub mod conduct;
 pub mod dormancy;
 pub mod geo;
 pub mod outcome;
+pub mod outlier;
 pub mod rate;
 pub mod replay;
 pub mod rules;
@@ -72,6 +73,7 @@ pub enum Family {
     Outcome,
     Place,
     Replay,
+    Behaviour,
     Policy,
     Source,
     Conduct,
@@ -102,6 +104,7 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
         | DetectorId::RevokedKeyUse => Family::Policy,
+        DetectorId::BehaviourOutlier => Family::Behaviour,
         DetectorId::MonitorBlind => Family::Monitor,
     }
 }
@@ -119,6 +122,7 @@ pub struct Thresholds {
     pub source: f64,
     pub conduct: f64,
     pub dormancy: f64,
+    pub behaviour: f64,
 }
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds,
@@ -134,11 +138,13 @@ const SOURCE_TESTS: f64 = 100.0;
 const CONDUCT_TESTS: f64 = 10.0;
 /// Silences of half a day and more, a week and key.
 const DORMANCY_TESTS: f64 = 7.0;
-/// Rates, outcomes, places, replay; and one part for sources, conduct and dormancy together,
-/// whose tests are few. Rules have no false alerts to budget.
+/// Windows of behaviour, a week and key.
+const BEHAVIOUR_TESTS: f64 = HOURS_A_WEEK;
+/// Rates, outcomes, places, replay; and one part for sources, conduct, dormancy and behaviour
+/// together, whose tests are few. Rules have no false alerts to budget.
 const FAMILIES: f64 = 5.0;
 const HOURS_A_WEEK: f64 = 168.0;
-const SHARING: f64 = 3.0;
+const SHARING: f64 = 4.0;
 /// The thresholds assume at least this many keys, so that a small log is not noisy.
 const MIN_KEYS: usize = 1_000;
 
@@ -153,6 +159,7 @@ impl Thresholds {
             source: budget / SHARING / SOURCE_TESTS,
             conduct: budget / SHARING / CONDUCT_TESTS,
             dormancy: budget / SHARING / DORMANCY_TESTS,
+            behaviour: budget / SHARING / BEHAVIOUR_TESTS,
         }
     }
 
@@ -165,6 +172,7 @@ impl Thresholds {
             Family::Source => self.source,
             Family::Conduct => self.conduct,
             Family::Dormancy => self.dormancy,
+            Family::Behaviour => self.behaviour,
             Family::Monitor => 0.0,
         }
     }
@@ -178,6 +186,7 @@ impl Thresholds {
             Family::Source => SOURCE_TESTS,
             Family::Conduct => CONDUCT_TESTS,
             Family::Dormancy => DORMANCY_TESTS,
+            Family::Behaviour => BEHAVIOUR_TESTS,
             Family::Monitor => 0.0,
         };
         tests / HOURS_A_WEEK

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use crate::alert::DetectorId;
 use crate::detect::{Signal, conduct, dormancy};
 use crate::event::{AccessEvent, EnrichedEvent};
+use crate::profile::behaviour::Observation;
 use crate::profile::key_management::KeyAction;
 use crate::profile::peers::{EVERYBODY, GroupId, PeerRoutes};
 use crate::profile::route::{RouteId, Usage, route_id, route_name};
@@ -47,6 +48,11 @@ impl Conduct {
             is_answered,
             is_telling: is_answered || matches!(event.status, 401 | 403),
         }
+    }
+
+    /// The request in the numbers of behaviour.
+    pub fn observe(&self, enriched: &EnrichedEvent) -> Observation {
+        Observation::of(&enriched.event, &enriched.origin, self.route)
     }
 
     pub fn count(&self, event: &AccessEvent, profile: &mut Profile) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
+use crate::profile::behaviour::{FleetWindow, is_disturbed, window_of};
 use crate::profile::outcome::{Failure, OutcomeProfile};
 use crate::profile::rate::season::Shape;
 use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
@@ -35,6 +36,8 @@ pub struct Fleet {
     minute: i64,
     current: Census,
     previous: Census,
+    /// The last windows of behaviour, the latest first.
+    windows: [FleetWindow; 4],
 }
 
 /// Keys seen in one minute.
@@ -64,11 +67,29 @@ impl Fleet {
             .get_or_insert_with(|| RateProfile::new(event.time))
             .count(event.time, &Shape::FLAT);
         self.take_census(&profile.rate);
+        self.count_window(event);
         let failed = Failure::of_status(event.status)
             .map_or(0, |failure| profile.outcomes.current(failure).1);
         if failed <= MAX_FAILURES {
             self.outcomes.count(event.time, event.status);
         }
+    }
+
+    fn count_window(&mut self, event: &AccessEvent) {
+        let index = window_of(event.time);
+        if index > self.windows[0].index {
+            self.windows.rotate_right(1);
+            self.windows[0] = FleetWindow { index, ..FleetWindow::default() };
+        }
+        if let Some(window) = self.windows.iter_mut().find(|window| window.index == index) {
+            window.requests += 1;
+            window.unavailable += u32::from(event.status >= 500);
+        }
+    }
+
+    /// Whether the API itself failed in that window of behaviour, or shortly before.
+    pub fn was_disturbed(&self, index: i32) -> bool {
+        is_disturbed(&self.windows, index)
     }
 
     fn take_census(&mut self, own: &RateProfile) {

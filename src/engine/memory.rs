@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use crate::config::DetectConfig;
 use crate::detect::replay::{self, Earlier, FirstUse, Repetition};
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, Fingerprint, KeyId, RecordPosition};
+use crate::profile::recent::request_identity;
 use crate::profile::sightings::SavedLines;
 use crate::profile::{Recent, Sightings};
 
@@ -63,15 +64,10 @@ impl Memory {
         self.hasher.hash_one(value)
     }
 
-    /// The same request in another record: same id, or without one same nonce or signature
-    /// from the same address, and same time. A replayed request has an id and a time of its own.
+    /// Whether the same request came in another record.
     pub fn is_repeated_request(&mut self, event: &AccessEvent) -> bool {
-        let identity = match (&event.request_id, used_once(event)) {
-            (Some(id), _) => self.hash((&event.key_id, id, event.time)),
-            (None, Some(signed)) => self.hash((&event.key_id, signed, event.client_ip, event.time)),
-            (None, None) => return false,
-        };
-        self.requests.insert_next(identity)
+        let identity = request_identity(event, &self.hasher);
+        identity.is_some_and(|identity| self.requests.insert_next(identity))
     }
 
     /// The earlier request with this event's nonce, or without one its signature, if there was

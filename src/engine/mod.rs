@@ -3,6 +3,7 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod behaviour;
 mod blackout;
 mod conduct;
 mod fleet;
@@ -16,12 +17,14 @@ pub mod snapshot;
 mod sources;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
-use crate::decide::Policy;
+use crate::decide::{MODEL_VERSION, Policy};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
+use crate::detect::outlier::Model;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
@@ -50,6 +53,8 @@ pub struct Engine {
     config: DetectConfig,
     registry: Registry,
     policy: Policy,
+    model: Option<Arc<Model>>,
+    model_version: String,
     shards: HashMap<ShardId, Shard>,
     partition_count: usize,
     counters: Counters,
@@ -63,12 +68,25 @@ impl Engine {
             config: detect.clone(),
             registry,
             policy: Policy::new(policy),
+            model: None,
+            model_version: MODEL_VERSION.to_owned(),
             shards: HashMap::new(),
             partition_count: 1,
             counters: Counters::default(),
             redelivered: Vec::new(),
             quarantined: Vec::new(),
         }
+    }
+
+    /// Judges behaviour by `model` from now on. Without one, behaviour is not judged.
+    pub fn set_model(&mut self, model: Arc<Model>) {
+        self.model_version = format!("{MODEL_VERSION}+{}", model.version());
+        self.model = Some(model);
+    }
+
+    /// Named in alerts.
+    pub fn model_version(&self) -> &str {
+        &self.model_version
     }
 
     pub fn counters(&self) -> Counters {
@@ -201,6 +219,8 @@ impl Engine {
                 ShardId::Partition(_) => self.partition_count,
             },
             config: &self.config,
+            model: self.model.as_deref(),
+            model_version: &self.model_version,
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,

@@ -7,11 +7,13 @@ use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
+use crate::detect::outlier::Model;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
 use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
+use super::behaviour::{Bench, Verdict};
 use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
 use super::log::{Log, Quarantined};
@@ -22,6 +24,9 @@ use super::sources::{Caller, Judge, Sources};
 /// What all shards of a process share.
 pub struct Shared<'a> {
     pub config: &'a DetectConfig,
+    /// Without one, behaviour is neither counted nor judged.
+    pub model: Option<&'a Model>,
+    pub model_version: &'a str,
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
@@ -100,7 +105,7 @@ impl Shard {
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
-        let moment = Moment { partition, now };
+        let moment = Moment { partition, now, model_version: shared.model_version };
         let mut alerts = Vec::new();
         let mut log = self.logs.remove(partition).unwrap_or_default();
         for enriched in events {
@@ -174,10 +179,19 @@ impl Shard {
         if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
         }
+        let verdict = shared.model.map(|model| {
+            let (calibration, decider, fleet) = (&self.calibration, &self.decider, &log.fleet);
+            Bench { model, calibration, thresholds: &thresholds, decider, fleet }
+                .end_window(event, profile)
+        });
+        let Verdict { is_unusual, signal: outlier } = verdict.unwrap_or_default();
         if let Some(scores) = profile.scores.end_before(event.time) {
             self.calibration.record(scores, &thresholds);
         }
         conduct.count(event, profile);
+        if shared.model.is_some() {
+            profile.behaviour.count(&conduct.observe(enriched));
+        }
         log.fleet.count(profile, event);
         let registered = shared.registry.get(&event.key_id);
         let inspection = Inspection {
@@ -193,10 +207,15 @@ impl Shard {
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let Findings { signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        let Findings { mut signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        signals.extend(outlier);
+        signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
             profile.scores.exclude_current();
+            profile.behaviour.suspect_current();
+        }
+        if is_unusual || suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
             self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);

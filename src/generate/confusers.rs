@@ -5,7 +5,7 @@ use super::kinds::kinds;
 
 kinds! {
     /// What may confuse a detector; never labelled.
-    ConfuserKind, "confuser", {
+    ConfuserKind, "confuser", by_name_only [], {
         /// After a 5xx the client sends the same signed request again, seconds later.
         ClientRetries = "client_retries",
         /// The log delivers a record twice, with its request id.

@@ -12,6 +12,7 @@ use super::cast::height;
 use super::key::Key;
 use super::kinds::Kind;
 use super::label::Label;
+use super::products::Route;
 use super::random::{Random, chance, exponential, pick, pick_weighted};
 use super::record::{AccessRecord, request_id};
 use super::signing::{ClientNonce, Signed};
@@ -26,6 +27,8 @@ const CAPTURED: usize = 32;
 const LONGEST_DELAY_SECONDS: f64 = 6.0 * 3_600.0;
 /// Of the keys that stuffing tries, the share that exists.
 const EXISTING_KEYS: f64 = 0.02;
+/// Mean seconds between requests that come together.
+const WITHIN_BURST: f64 = 2.0;
 const SMALL_COUNTER_LENGTH: u64 = 50;
 const TOOLS: &[&str] = &[
     "python-requests/2.32.3",
@@ -124,7 +127,10 @@ impl Intrusion {
 
     fn after(&self, time: EventTime, random: &mut Random) -> Option<EventTime> {
         let ramp = if self.recipe.pace.ramp { 0.02 + 0.98 * self.window.share(time) } else { 1.0 };
-        let gap = exponential(random, 1.0 / (self.per_second * ramp)).max(1e-5);
+        let burst = self.recipe.pace.burst;
+        let goes_on = burst > 1.0 && chance(random, 1.0 - 1.0 / burst);
+        let mean = if goes_on { WITHIN_BURST } else { burst / (self.per_second * ramp) };
+        let gap = exponential(random, mean).max(1e-5);
         Some(time.plus_seconds(gap)).filter(|next| *next < self.window.end)
     }
 
@@ -147,6 +153,7 @@ impl Intrusion {
         let manner = &self.recipe.manner;
         let route = match manner.product {
             Some(product) => &product[random.random_range(0..product.len())],
+            None if manner.prefers_rare_routes => rare_route(&key.routes, random),
             None => pick_weighted(random, &key.routes),
         };
         let status = match manner.statuses {
@@ -197,6 +204,12 @@ impl Intrusion {
             record.status = 401;
         }
     }
+}
+
+/// By the inverse of its weight.
+fn rare_route(routes: &[(&'static Route, f64)], random: &mut Random) -> &'static Route {
+    let inverse: Vec<_> = routes.iter().map(|(route, weight)| (*route, 1.0 / weight)).collect();
+    pick_weighted(random, &inverse)
 }
 
 fn site(choice: SiteChoice, key: &Key, random: &mut Random) -> Option<Site> {

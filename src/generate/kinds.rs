@@ -8,12 +8,14 @@ pub trait Kind: Copy + PartialEq + 'static {
     /// What one of them is called in messages.
     const NOUN: &'static str;
     const ALL: &'static [Self];
+    /// Not part of `all`.
+    const BY_NAME_ONLY: &'static [Self];
     fn name(self) -> &'static str;
 }
 
 /// Declares an enum whose variants have names.
 macro_rules! kinds {
-    ($(#[$about:meta])* $type:ident, $noun:literal,
+    ($(#[$about:meta])* $type:ident, $noun:literal, by_name_only [$($rare:ident),*],
      { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +24,7 @@ macro_rules! kinds {
         impl $crate::generate::kinds::Kind for $type {
             const NOUN: &'static str = $noun;
             const ALL: &'static [Self] = &[$(Self::$variant),+];
+            const BY_NAME_ONLY: &'static [Self] = &[$(Self::$rare),*];
             fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -35,8 +38,10 @@ pub(super) use kinds;
 pub struct Selection<K>(pub Vec<K>);
 
 impl<K: Kind> Selection<K> {
+    /// All but those that must be named.
     pub fn all() -> Self {
-        Self(K::ALL.to_vec())
+        let kinds = K::ALL.iter().copied();
+        Self(kinds.filter(|kind| !K::BY_NAME_ONLY.contains(kind)).collect())
     }
 
     pub const fn none() -> Self {

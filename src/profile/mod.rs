@@ -3,6 +3,7 @@
 //! A profile only remembers. Whether an event is unusual is asked in `detect`,
 //! before the event is learned here.
 
+pub mod behaviour;
 pub mod clock;
 pub mod key_management;
 pub mod nonce;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{AccessEvent, EnrichedEvent, EventTime};
 
+use self::behaviour::BehaviourProfile;
 pub use self::clock::ClockProfile;
 pub use self::key_management::KeyManagementProfile;
 pub use self::nonce::{NonceProfile, Repetitions};
@@ -71,6 +73,7 @@ pub struct Profile {
     pub routes: RouteProfile,
     pub key_management: KeyManagementProfile,
     pub silence: SilenceProfile,
+    pub behaviour: BehaviourProfile,
 }
 
 impl Profile {
@@ -88,6 +91,7 @@ impl Profile {
             routes: RouteProfile::default(),
             key_management: KeyManagementProfile::default(),
             silence: SilenceProfile::default(),
+            behaviour: BehaviourProfile::default(),
         }
     }
 

@@ -1,6 +1,24 @@
 //! A bounded memory of recent things, by hash.
 
+use std::hash::BuildHasher;
+
 use indexmap::IndexMap;
+
+use crate::event::AccessEvent;
+
+/// What the same request has in common in two records: its id, or without one its nonce or
+/// signature and its address, and its time. A replayed request has an id and a time of its own.
+/// `None` of a request that cannot be recognized.
+pub fn request_identity(event: &AccessEvent, hasher: &impl BuildHasher) -> Option<u64> {
+    let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
+    Some(match (&event.request_id, signed) {
+        (Some(id), _) => hasher.hash_one((&event.key_id, id, event.time)),
+        (None, Some(signed)) => {
+            hasher.hash_one((&event.key_id, signed, event.client_ip, event.time))
+        }
+        (None, None) => return None,
+    })
+}
 
 /// Remembers at least the last `capacity` values.
 ///

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::EventTime;
 
 /// Families of detectors whose scores are kept.
-pub const SCORED_FAMILIES: usize = 4;
+pub const SCORED_FAMILIES: usize = 5;
 
 /// Worst scores by family: whole decibels of surprise, `-10 log10(p)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,10 +64,10 @@ mod tests {
     fn an_hour_ends_once_with_its_worst_scores() {
         let at = |minute: i64| EventTime::from_seconds(minute * 60);
         let mut scores = HourScores::new(at(0));
-        scores.add(WorstScores([3, 0, 9, 0]));
-        scores.add(WorstScores([1, 2, 0, 0]));
+        scores.add(WorstScores([3, 0, 9, 0, 0]));
+        scores.add(WorstScores([1, 2, 0, 0, 0]));
         assert_eq!(scores.end_before(at(59)), None);
-        assert_eq!(scores.end_before(at(60)), Some(WorstScores([3, 2, 9, 0])));
+        assert_eq!(scores.end_before(at(60)), Some(WorstScores([3, 2, 9, 0, 0])));
         assert_eq!(scores.end_before(at(61)), None);
         assert_eq!(scores.end_before(at(500)), Some(WorstScores::default()));
         scores.exclude_current();

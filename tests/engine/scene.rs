@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keywatch::alert::Alert;
 use keywatch::config::{DetectConfig, PolicyConfig};
+use keywatch::detect::outlier::Model;
 use keywatch::engine::{Counters, Engine};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
@@ -160,7 +161,8 @@ impl Scene {
     }
 
     pub fn engine() -> Engine {
-        Engine::new(&DetectConfig::default(), &PolicyConfig::default(), Registry::default())
+        let (detect, policy) = (DetectConfig::default(), PolicyConfig::default());
+        with_model(Engine::new(&detect, &policy, Registry::default()))
     }
 
     pub fn partition() -> PartitionId {
@@ -193,4 +195,10 @@ impl Scene {
         }
         alerts
     }
+}
+
+/// With the model that the program carries.
+pub fn with_model(mut engine: Engine) -> Engine {
+    engine.set_model(Arc::new(Model::shipped().unwrap()));
+    engine
 }

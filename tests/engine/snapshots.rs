@@ -11,7 +11,7 @@ use keywatch::event::{EnrichedEvent, ShardId};
 use keywatch::registry::Registry;
 use proptest::prelude::*;
 
-use crate::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene};
+use crate::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene, with_model};
 use crate::{DAY, HOUR};
 
 /// Saves the whole engine's shard at once.
@@ -72,7 +72,7 @@ fn eventful(acts: &[(u8, u8, u16)]) -> Scene {
 fn revoking() -> Engine {
     let policy =
         PolicyConfig { dry_run: false, max_revocations_per_hour: 2, ..PolicyConfig::default() };
-    Engine::new(&DetectConfig::default(), &policy, Registry::default())
+    with_model(Engine::new(&DetectConfig::default(), &policy, Registry::default()))
 }
 
 proptest! {

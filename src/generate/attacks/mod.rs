@@ -15,7 +15,7 @@ use super::kinds::kinds;
 
 kinds! {
     /// The attacks that are generated and labelled.
-    AttackKind, "attack", {
+    AttackKind, "attack", by_name_only [Mimicry], {
         /// The key's own client suddenly makes many times its requests.
         RateSpike = "rate_spike",
         /// The rate creeps up over hours.
@@ -66,6 +66,8 @@ kinds! {
         Takeover = "takeover",
         /// A thief who takes his time and large answers.
         SlowExfiltration = "slow_exfiltration",
+        /// A thief on the key's own machines who does a little of everything differently.
+        Mimicry = "mimicry",
     }
 }
 
@@ -97,6 +99,7 @@ impl AttackKind {
             Self::RotationAbuse => &theft::ROTATION_ABUSE,
             Self::Takeover => &theft::TAKEOVER,
             Self::SlowExfiltration => &theft::SLOW_EXFILTRATION,
+            Self::Mimicry => &theft::MIMICRY,
         }
     }
 }

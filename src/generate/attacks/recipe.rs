@@ -39,15 +39,17 @@ pub(in crate::generate) struct Pace {
     pub at_least: f64,
     /// Rises from next to nothing over the whole attack.
     pub ramp: bool,
+    /// Mean number of requests that come together; 1 for no bursts.
+    pub burst: f64,
 }
 
 impl Pace {
     pub const fn new(factor: f64, at_least: f64) -> Self {
-        Self { factor, at_least, ramp: false }
+        Self { factor, at_least, ramp: false, burst: 1.0 }
     }
 
     pub const fn ramp(factor: f64, at_least: f64) -> Self {
-        Self { factor, at_least, ramp: true }
+        Self { factor, at_least, ramp: true, burst: 1.0 }
     }
 }
 
@@ -100,6 +102,8 @@ impl SiteChoice {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::generate) struct Manner {
     pub product: Option<Product>,
+    /// Of the key's own routes mostly those that it uses least.
+    pub prefers_rare_routes: bool,
     /// Statuses with their weights.
     pub statuses: Option<&'static [(u16, f64)]>,
     pub trick: Trick,
@@ -157,6 +161,7 @@ pub(super) const OWN_CLIENT: Recipe = Recipe {
 
 pub(super) const AS_OWN: Manner = Manner {
     product: None,
+    prefers_rare_routes: false,
     statuses: None,
     trick: Trick::Sign,
     foreign_agent: false,

@@ -19,7 +19,8 @@ struct Case {
 }
 
 fn cases(seed: u64) -> Vec<Case> {
-    let plan = Plan { confusers: Selection::none(), ..Plan::new(60, 36.0 * 3_600.0, seed) };
+    let mut plan = Plan { confusers: Selection::none(), ..Plan::new(60, 36.0 * 3_600.0, seed) };
+    plan.attacks = Selection(AttackKind::ALL.to_vec());
     let generator = Generator::new(&plan);
     let registry: HashMap<_, _> =
         generator.registry().map(|key| (key.key_id.clone(), key.clone())).collect();
@@ -124,10 +125,21 @@ impl Case {
             AttackKind::EnvironmentMismatch => {
                 self.each(|record| record.environment != self.registered.environment);
             }
+            AttackKind::Mimicry => self.keeps_to_own_places_and_scopes(),
             AttackKind::RetiredKeyUse => self.is_after(self.registered.grace_ends_at),
             AttackKind::ExpiredKeyUse => self.is_after(self.registered.expires_at),
             AttackKind::RevokedKeyUse => self.is_after(self.registered.revoked_at),
         }
+    }
+
+    fn keeps_to_own_places_and_scopes(&self) {
+        let home = Self::place(&self.own[0]);
+        self.each(|record| {
+            Self::place(record).asn == home.asn
+                && self.registered.scopes.iter().any(|scope| scope == record.scope)
+        });
+        let failed = self.attack.iter().filter(|record| record.status >= 400).count();
+        assert!(failed * 6 < self.attack.len(), "{failed} of {}", self.attack.len());
     }
 
     fn each(&self, holds: impl Fn(&AccessRecord) -> bool) {

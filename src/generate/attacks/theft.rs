@@ -73,3 +73,19 @@ pub(super) const SLOW_EXFILTRATION: Recipe = Recipe {
     manner: Manner { product: Some(EXPORT), bytes_factor: 20.0, ..AS_OWN },
     ..OWN_CLIENT
 };
+
+/// Own machines, own routes, own signer, a rate within the usual: only that the routes which
+/// the key uses least are asked for most, in small bursts, with a few more errors and larger
+/// answers, at any hour, shows that somebody else is at work. No single number is far off.
+pub(super) const MIMICRY: Recipe = Recipe {
+    detectors: &["behaviour.outlier"],
+    minutes: (480.0, 960.0),
+    pace: Pace { burst: 4.0, ..Pace::new(0.7, 0.02) },
+    manner: Manner {
+        prefers_rare_routes: true,
+        statuses: Some(&[(200, 92.0), (404, 4.0), (400, 2.5), (403, 1.0), (429, 0.5)]),
+        bytes_factor: 2.0,
+        ..AS_OWN
+    },
+    ..OWN_CLIENT
+};

@@ -1,0 +1,13 @@
+//! Which trained model judges behaviour.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelsConfig {
+    /// A model of `keywatch train`, instead of the one that the program carries. Read again
+    /// when it was replaced.
+    pub path: Option<PathBuf>,
+}

@@ -1,0 +1,219 @@
+//! A mixture of Gaussians over whitened features, scored from its parameters.
+
+use serde::{Deserialize, Serialize};
+
+use super::survival::Survival;
+
+/// One Gaussian of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    pub weight: f64,
+    pub mean: Vec<f64>,
+    /// The inverse of the Cholesky factor of the covariance: its lower triangle by rows.
+    pub precision: Vec<f64>,
+}
+
+/// What ordinary windows are like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Density {
+    /// Median of each feature.
+    pub center: Vec<f64>,
+    /// Robust standard deviation of each feature.
+    pub scale: Vec<f64>,
+    /// Scaled features are cut off at this: no single one makes an outlier. Those that show in
+    /// one number have a detector of their own.
+    pub limit: f64,
+    /// Principal components by rows, each over its standard deviation.
+    pub whitening: Vec<Vec<f64>>,
+    pub components: Vec<Component>,
+    /// How ordinary windows score.
+    pub survival: Survival,
+    /// Deciles of each feature in training, to see it drift.
+    pub deciles: Vec<Vec<f64>>,
+}
+
+const LOG_TWO_PI: f64 = 1.837_877_066_409_345_5;
+
+impl Density {
+    /// Whether all parts have the sizes that `features` features need.
+    pub fn fits(&self, features: usize) -> bool {
+        let triangle = features * (features + 1) / 2;
+        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        self.center.len() == features
+            && self.scale.len() == features
+            && self.scale.iter().all(|scale| *scale > 0.0)
+            && self.limit > 0.0
+            && self.whitening.len() == features
+            && self.whitening.iter().all(|row| row.len() == features && finite(row))
+            && !self.components.is_empty()
+            && self.components.iter().all(|component| {
+                component.weight > 0.0
+                    && component.mean.len() == features
+                    && component.precision.len() == triangle
+                    && finite(&component.mean)
+                    && finite(&component.precision)
+                    && diagonal(&component.precision, features).all(|value| value > 0.0)
+            })
+            && self.survival.is_usable()
+            && self.deciles.len() == features
+            && self.deciles.iter().all(|deciles| deciles.len() == 9 && finite(deciles))
+    }
+
+    /// Features in robust deviations from their medians, cut off; unknown ones (NaN) at 0.
+    pub fn scaled(&self, features: &[f64]) -> Vec<f64> {
+        let by_feature = features.iter().zip(&self.center).zip(&self.scale);
+        by_feature
+            .map(|((value, center), scale)| {
+                let scaled = (value - center) / scale;
+                if scaled.is_nan() { 0.0 } else { scaled.clamp(-self.limit, self.limit) }
+            })
+            .collect()
+    }
+
+    /// The features on the principal components.
+    pub fn whitened(&self, scaled: &[f64]) -> Vec<f64> {
+        self.whitening.iter().map(|row| dot(row, scaled)).collect()
+    }
+
+    /// Minus the logarithm of the density of whitened features: the higher, the stranger.
+    pub fn score(&self, features: &[f64]) -> f64 {
+        let whitened = self.whitened(&self.scaled(features));
+        let logs = self.components.iter().map(|component| component.log_density(&whitened));
+        let logs: Vec<f64> = logs.collect();
+        -log_sum_exp(&logs)
+    }
+
+    /// How much each feature adds to the squared Mahalanobis distance from the nearest
+    /// component; those that make the window more ordinary count below 0. The distance's
+    /// gradient times the features, as the whitening mixes them (the corr-max idea of Garthwaite
+    /// and Koch, Annals of Applied Statistics 2016, for a mixture).
+    pub fn contributions(&self, features: &[f64]) -> Vec<f64> {
+        let scaled = self.scaled(features);
+        let whitened = self.whitened(&scaled);
+        let nearest = self
+            .components
+            .iter()
+            .max_by(|a, b| a.log_density(&whitened).total_cmp(&b.log_density(&whitened)));
+        let Some(nearest) = nearest else { return vec![0.0; features.len()] };
+        let pull = nearest.pull(&whitened);
+        let by_feature = scaled.iter().enumerate().map(|(which, value)| {
+            let along: f64 =
+                self.whitening.iter().zip(&pull).map(|(row, pull)| row[which] * pull).sum();
+            value * along
+        });
+        by_feature.collect()
+    }
+
+    /// The component that most likely made these features.
+    pub fn nearest(&self, features: &[f64]) -> usize {
+        let whitened = self.whitened(&self.scaled(features));
+        let logs = self.components.iter().map(|component| component.log_density(&whitened));
+        let best = logs.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or(0, |(which, _)| which)
+    }
+}
+
+impl Component {
+    /// Logarithm of the weight times the normal density.
+    pub fn log_density(&self, whitened: &[f64]) -> f64 {
+        let features = whitened.len() as f64;
+        let distance: f64 = self.standardized(whitened).map(|value| value * value).sum();
+        let log_determinant: f64 = diagonal(&self.precision, whitened.len()).map(f64::ln).sum();
+        self.weight.ln() + log_determinant - 0.5 * (distance + features * LOG_TWO_PI)
+    }
+
+    fn standardized<'a>(&'a self, whitened: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        (0..whitened.len()).map(move |row| {
+            let factors = &self.precision[row * (row + 1) / 2..][..=row];
+            let differences = whitened.iter().zip(&self.mean).map(|(value, mean)| value - mean);
+            factors.iter().zip(differences).map(|(factor, value)| factor * value).sum()
+        })
+    }
+
+    /// The precision matrix times the difference from the mean.
+    fn pull(&self, whitened: &[f64]) -> Vec<f64> {
+        let mut pull = vec![0.0; whitened.len()];
+        for (row, value) in self.standardized(whitened).enumerate() {
+            let factors = &self.precision[row * (row + 1) / 2..][..=row];
+            for (pull, factor) in pull.iter_mut().zip(factors) {
+                *pull += factor * value;
+            }
+        }
+        pull
+    }
+}
+
+fn diagonal(triangle: &[f64], features: usize) -> impl Iterator<Item = f64> + '_ {
+    (0..features).map(|row| triangle[row * (row + 3) / 2])
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// `ln(sum(exp))` that does not underflow: linfa 0.8.1 sums the plain exponentials, and calls
+/// everything beyond 38 standard deviations impossible.
+pub fn log_sum_exp(logs: &[f64]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return largest;
+    }
+    largest + logs.iter().map(|log| (log - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::survival::LEVELS;
+    use super::*;
+
+    /// Two unit Gaussians at -3 and 3 on the first of two features.
+    fn density() -> Density {
+        let component =
+            |mean| Component { weight: 0.5, mean: vec![mean, 0.0], precision: vec![1.0, 0.0, 1.0] };
+        Density {
+            center: vec![0.0; 2],
+            scale: vec![1.0; 2],
+            limit: 1e6,
+            whitening: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            components: vec![component(-3.0), component(3.0)],
+            survival: Survival {
+                scores: LEVELS.iter().map(|l| -l.ln()).collect(),
+                mean_excess: 1.0,
+            },
+            deciles: vec![vec![0.0; 9]; 2],
+        }
+    }
+
+    #[test]
+    fn the_score_is_minus_the_log_density_also_far_out() {
+        let density = density();
+        assert!(density.fits(2) && !density.fits(3));
+        let by_hand = |x: f64, y: f64| {
+            let near = (-0.5 * ((x - 3.0).powi(2) + y * y)).exp();
+            let far = (-0.5 * ((x + 3.0).powi(2) + y * y)).exp();
+            -(0.5 * (near + far) / std::f64::consts::TAU).ln()
+        };
+        for (x, y) in [(0.0, 0.0), (3.0, 0.0), (1.0, -2.0), (-8.0, 5.0)] {
+            assert!((density.score(&[x, y]) - by_hand(x, y)).abs() < 1e-12);
+        }
+        let far = density.score(&[1_003.0, 0.0]);
+        assert!((far - (500_000.0 + 2f64.ln() + LOG_TWO_PI)).abs() < 1e-6, "{far}");
+        assert_eq!(density.score(&[f64::NAN, 0.0]), density.score(&[0.0, 0.0]));
+    }
+
+    #[test]
+    fn contributions_name_the_feature_that_is_off() {
+        let contributions = density().contributions(&[3.1, -5.0]);
+        assert!((contributions[1] - 25.0).abs() < 1e-9, "{contributions:?}");
+        assert!(contributions[0] < 1.0, "{contributions:?}");
+        assert_eq!(density().nearest(&[2.0, 0.0]), 1);
+    }
+
+    #[test]
+    fn no_single_feature_goes_beyond_the_limit() {
+        let density = Density { limit: 4.0, ..density() };
+        assert_eq!(density.score(&[0.0, 1e9]), density.score(&[0.0, 4.0]));
+    }
+}

@@ -1,0 +1,251 @@
+//! `behaviour.outlier`: a key's whole hour looks unlike itself, or, of a key without a past,
+//! unlike any of its peers.
+//!
+//! A window's features are scored by a mixture of Gaussians, and the score by what ordinary
+//! windows score. Windows follow each other: what is only a little strange for hours is told by
+//! the cumulative sum of surprises (Page 1954), whose own distribution in training gives the
+//! p-value.
+
+pub mod density;
+pub mod model;
+pub mod survival;
+
+use serde_json::json;
+
+pub use self::model::{Model, ModelError};
+use super::Signal;
+use crate::alert::DetectorId;
+use crate::event::EventTime;
+use crate::profile::behaviour::{Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
+
+/// Every window takes so many times off the sum what the key's windows usually add.
+const ALLOWANCE: f64 = 2.0;
+/// What is usual is 1 nat by definition, if the model is right for the key; it is learned with
+/// this weight for those that are always strange, and at most this much more than twice of it.
+const USUAL_WEIGHT: f64 = 0.03;
+const MAX_LESSON: f64 = 1.0;
+/// One window adds at most this much ...
+const MAX_SURPRISE: f64 = 12.0;
+/// ... and the sum ends here, so that it falls soon when the behaviour is ordinary again.
+const MAX_RUN: f64 = 100.0;
+/// Features that are named.
+const NAMED: usize = 4;
+/// A feature that adds less than this share of the distance is not named.
+const MIN_SHARE: f64 = 0.08;
+
+/// What a window takes off the sum of surprises of a key.
+pub fn allowance(run: Run) -> f64 {
+    ALLOWANCE * f64::from(run.usual).max(1.0)
+}
+
+/// The sum after a window of `surprise` nats, the `windows`-th of its key.
+pub fn advance(run: Run, surprise: f64, windows: u8) -> Run {
+    let sum = f64::from(run.sum) + surprise.min(MAX_SURPRISE) - allowance(run);
+    let usual = f64::from(run.usual);
+    let lesson = surprise.min(2.0 * usual + MAX_LESSON) - usual;
+    let weight = USUAL_WEIGHT.max(1.0 / f64::from(windows.saturating_sub(8).max(1)));
+    Run { sum: sum.clamp(0.0, MAX_RUN) as f32, usual: (usual + weight * lesson) as f32 }
+}
+
+/// What a window is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    Itself,
+    Peers,
+}
+
+/// What the model says of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    pub against: Against,
+    /// Minus the logarithm of the density.
+    pub score: f64,
+    /// In nats, of the window alone.
+    pub surprise: f64,
+    /// The sum of surprises with this window.
+    pub run: Run,
+    pub p_value: f64,
+    features: Vec<f64>,
+}
+
+/// Judges a window that is over; `None` of one that is too small to say anything, and of a key
+/// without a past when the model does not know its peers.
+pub fn judge(
+    model: &Model,
+    baseline: Option<&Baseline>,
+    run: Run,
+    statistics: &Statistics,
+) -> Option<Judgement> {
+    if !Baseline::is_telling(statistics) {
+        return None;
+    }
+    let Some(baseline) = baseline.filter(|baseline| baseline.is_settled()) else {
+        return (!model.is_shipped).then(|| judge_by_peers(model, statistics));
+    };
+    let features = baseline.features(statistics).to_vec();
+    let score = model.own.score(&features);
+    let surprise = model.own.survival.surprise(score);
+    // A window that is ordinary itself says nothing, whatever came before it.
+    let adds = surprise > allowance(run);
+    let run = advance(run, surprise, baseline.windows());
+    let sum = f64::from(run.sum);
+    let p_value = if adds { (-model.runs.surprise(sum)).exp() } else { 1.0 };
+    Some(Judgement { against: Against::Itself, score, surprise, run, p_value, features })
+}
+
+fn judge_by_peers(model: &Model, statistics: &Statistics) -> Judgement {
+    let features = peer_features(statistics);
+    let score = model.peers.score(&features);
+    let surprise = model.peers.survival.surprise(score);
+    let p_value = (-surprise).exp();
+    Judgement { against: Against::Peers, score, surprise, run: Run::default(), p_value, features }
+}
+
+/// The features of a window as it is; NaN where nothing is known.
+pub fn peer_features(statistics: &Statistics) -> Vec<f64> {
+    PEERS.iter().map(|feature| (feature.value)(statistics).unwrap_or(f64::NAN)).collect()
+}
+
+/// One feature that makes a window strange.
+struct Contribution {
+    name: &'static str,
+    words: &'static str,
+    unit: Unit,
+    observed: f64,
+    usual: f64,
+    share: f64,
+}
+
+impl Judgement {
+    pub fn into_signal(
+        self,
+        model: &Model,
+        baseline: Option<&Baseline>,
+        statistics: &Statistics,
+    ) -> Signal {
+        let named = self.contributions(model, baseline, statistics);
+        let start = EventTime::from_seconds(i64::from(statistics.index) * WINDOW_SECONDS);
+        let whom = match self.against {
+            Against::Itself => "itself",
+            Against::Peers => "any other key",
+        };
+        let listed: Vec<String> = named.iter().map(Contribution::text).collect();
+        let hours = if f64::from(self.run.sum) > MAX_SURPRISE { " for hours" } else { "" };
+        Signal {
+            detector: DetectorId::BehaviourOutlier,
+            p_value: self.p_value.max(f64::MIN_POSITIVE),
+            observed: Some(round(self.score)),
+            expected: None,
+            headline: format!("behaves unlike {whom}{hours}"),
+            sentence: format!(
+                "In the hour from {start} its {} requests were, taken together, unlike {whom}{hours}: \
+                 {}.",
+                statistics.requests,
+                listed.join(", ")
+            ),
+            fields: json!({
+                "against": match self.against { Against::Itself => "itself", Against::Peers => "peers" },
+                "window_start": start,
+                "window_seconds": WINDOW_SECONDS,
+                "requests": statistics.requests,
+                "surprise_of_window": round(self.surprise),
+                "surprise_of_run": round(f64::from(self.run.sum)),
+                "features": named.iter().map(Contribution::to_json).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
+    /// The features that make it strange, the strongest first.
+    fn contributions(
+        &self,
+        model: &Model,
+        baseline: Option<&Baseline>,
+        statistics: &Statistics,
+    ) -> Vec<Contribution> {
+        let density = match self.against {
+            Against::Itself => &model.own,
+            Against::Peers => &model.peers,
+        };
+        let parts = density.contributions(&self.features);
+        let total: f64 = parts.iter().map(|part| part.max(0.0)).sum();
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by(|a, b| parts[*b].total_cmp(&parts[*a]));
+        order.truncate(NAMED);
+        let named = order.into_iter().filter_map(|which| {
+            let share = parts[which] / total.max(f64::MIN_POSITIVE);
+            if share < MIN_SHARE {
+                return None;
+            }
+            match self.against {
+                Against::Itself => own_contribution(baseline?, statistics, which, share),
+                Against::Peers => {
+                    Some(peer_contribution(model, self.features[which], which, share))
+                }
+            }
+        });
+        named.collect()
+    }
+}
+
+fn own_contribution(
+    baseline: &Baseline,
+    statistics: &Statistics,
+    which: usize,
+    share: f64,
+) -> Option<Contribution> {
+    let feature = FEATURES[which];
+    let (observed, usual) = baseline.observed_and_usual(statistics, which)?;
+    let natural = |value| feature.unit.natural(value);
+    Some(Contribution {
+        name: feature.name,
+        words: feature.words,
+        unit: feature.unit,
+        observed: natural(observed),
+        usual: natural(usual),
+        share,
+    })
+}
+
+fn peer_contribution(model: &Model, value: f64, which: usize, share: f64) -> Contribution {
+    let feature = PEERS[which];
+    let center = model.peers.center[which];
+    let value = if value.is_nan() { center } else { value };
+    Contribution {
+        name: feature.name,
+        words: feature.words,
+        unit: feature.unit,
+        observed: feature.unit.natural(value),
+        usual: feature.unit.natural(center),
+        share,
+    }
+}
+
+impl Contribution {
+    fn text(&self) -> String {
+        let symbol = self.unit.symbol();
+        let (observed, usual) = (short(self.observed), short(self.usual));
+        format!("{} {observed}{symbol} (usual {usual}{symbol})", self.words)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "feature": self.name,
+            "observed": round(self.observed),
+            "usual": round(self.usual),
+            "share": round(self.share),
+        })
+    }
+}
+
+/// Three digits that mean something.
+fn short(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}

@@ -1,0 +1,79 @@
+//! The end of a key's window of behaviour: judged, then learned.
+
+use crate::alert::DetectorId;
+use crate::decide::{Decider, Subject};
+use crate::detect::calibration::{self, Calibration};
+use crate::detect::outlier::{self, Against, Model};
+use crate::detect::{Family, Signal, Thresholds};
+use crate::event::AccessEvent;
+use crate::profile::Profile;
+use crate::profile::behaviour::Ended;
+use crate::profile::scores::WorstScores;
+
+use super::fleet::Fleet;
+
+/// What judging a window needs of the shard.
+pub(super) struct Bench<'a> {
+    pub model: &'a Model,
+    pub calibration: &'a Calibration,
+    pub thresholds: &'a Thresholds,
+    pub decider: &'a Decider,
+    pub fleet: &'a Fleet,
+}
+
+/// What a window that is over showed.
+#[derive(Default)]
+pub(super) struct Verdict {
+    /// It is below the threshold, told already or not.
+    pub is_unusual: bool,
+    pub signal: Option<Signal>,
+}
+
+impl Bench<'_> {
+    /// Judges and learns the window that ended before the event, if one did. To be called
+    /// before the hour of the scores ends, which is the same.
+    pub fn end_window(&self, event: &AccessEvent, profile: &mut Profile) -> Verdict {
+        let Some(ended) = profile.behaviour.end_before(event.time) else {
+            return Verdict::default();
+        };
+        if self.fleet.was_disturbed(ended.statistics.index) {
+            profile.behaviour.pass(&ended.statistics);
+            return Verdict::default();
+        }
+        let verdict = self.judge(event, &ended, profile);
+        if verdict.is_unusual {
+            profile.scores.exclude_current();
+        }
+        if verdict.is_unusual || ended.is_suspected {
+            profile.behaviour.pass(&ended.statistics);
+        } else {
+            profile.behaviour.learn(&ended.statistics);
+        }
+        verdict
+    }
+
+    fn judge(&self, event: &AccessEvent, ended: &Ended, profile: &mut Profile) -> Verdict {
+        let behaviour = &mut profile.behaviour;
+        let (model, statistics) = (self.model, &ended.statistics);
+        let judged = outlier::judge(model, behaviour.baseline(), behaviour.run, statistics);
+        let Some(mut judgement) = judged else {
+            return Verdict::default();
+        };
+        if judgement.against == Against::Itself {
+            behaviour.run = judgement.run;
+        }
+        let mut scores = WorstScores::default();
+        calibration::note(&mut scores, Family::Behaviour, judgement.p_value);
+        profile.scores.add(scores);
+        judgement.p_value = self.calibration.p_value(Family::Behaviour, judgement.p_value);
+        if judgement.p_value >= self.thresholds.behaviour {
+            return Verdict::default();
+        }
+        let subject = Subject::Key(event.key_id.clone());
+        let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier);
+        let is_news = judgement.p_value <= news_below;
+        let baseline = profile.behaviour.baseline();
+        let signal = is_news.then(|| judgement.into_signal(model, baseline, statistics));
+        Verdict { is_unusual: true, signal }
+    }
+}

@@ -1,0 +1,147 @@
+//! Names and words of the features, and the hash by which a model knows them.
+
+use sha2::{Digest, Sha256};
+
+use super::WINDOW_SECONDS;
+use super::observation::{ADDRESS_BUCKETS, PLACE_BUCKETS, ROUTE_BUCKETS};
+use super::statistics::{Statistics, entropy};
+
+/// To be raised with every change of what the features mean in numbers: models trained before
+/// do not fit any more.
+const DEFINITION: u32 = 1;
+
+/// In what measure a feature is kept, and how people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Share,
+    /// The arcsine of a share's root.
+    ArcShare,
+    /// `ln` of a number, `ln` of a share, `ln(1 + n)` of a number, and of bytes.
+    LogNumber,
+    LogShare,
+    LogCount,
+    LogBytes,
+    /// `asinh` of seconds.
+    AsinhSeconds,
+    Plain,
+}
+
+impl Unit {
+    /// The value as people know it: a share in percent, a number, bytes, seconds.
+    pub fn natural(self, value: f64) -> f64 {
+        match self {
+            Self::Share => 100.0 * value,
+            Self::ArcShare => 100.0 * value.sin().powi(2),
+            Self::LogNumber => value.exp(),
+            Self::LogShare => 100.0 * value.exp(),
+            Self::LogCount | Self::LogBytes => value.exp_m1(),
+            Self::AsinhSeconds => value.sinh(),
+            Self::Plain => value,
+        }
+    }
+
+    /// What stands behind the number.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Share | Self::ArcShare | Self::LogShare => " %",
+            Self::LogBytes => " bytes",
+            Self::AsinhSeconds => " s",
+            Self::LogNumber | Self::LogCount | Self::Plain => "",
+        }
+    }
+}
+
+/// One feature of a window against the key's own past.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    pub name: &'static str,
+    pub words: &'static str,
+    pub unit: Unit,
+    /// Mean absolute residual of a key of which nothing is known.
+    pub prior_deviation: f64,
+}
+
+pub const OWN_FEATURES: usize = 16;
+
+const fn feature(
+    name: &'static str,
+    words: &'static str,
+    unit: Unit,
+    prior_deviation: f64,
+) -> Feature {
+    Feature { name, words, unit, prior_deviation }
+}
+
+pub const FEATURES: [Feature; OWN_FEATURES] = [
+    feature("volume", "requests in the hour", Unit::LogCount, 0.5),
+    feature("hour", "requests for this hour of the day", Unit::LogCount, 0.6),
+    feature("errors", "share of errors (4xx, 5xx)", Unit::Share, 0.8),
+    feature("refused", "share refused (401, 403)", Unit::Share, 0.8),
+    feature("throttled", "share throttled (429)", Unit::Share, 0.8),
+    feature("addresses", "different addresses", Unit::LogNumber, 0.3),
+    feature("place_spread", "places in equal use", Unit::LogNumber, 0.15),
+    feature("place_mix", "distance from its usual mixture of places", Unit::Plain, 0.4),
+    feature("route_spread", "routes in equal use", Unit::LogNumber, 0.15),
+    feature("route_mix", "distance from its usual mixture of routes", Unit::Plain, 0.4),
+    feature("novelty", "share on places and routes it hardly ever uses", Unit::Share, 0.8),
+    feature("spread", "minutes in use, against evenly spread requests", Unit::LogShare, 0.2),
+    feature("burstiness", "burstiness of the gaps (-1 to 1)", Unit::Plain, 0.1),
+    feature("size", "size of the answers", Unit::LogBytes, 0.2),
+    feature("signed", "share of signed requests", Unit::Share, 0.8),
+    feature("skew", "difference of the client's clock", Unit::AsinhSeconds, 0.2),
+];
+
+/// One feature of a window as it is, for keys without a past.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerFeature {
+    pub name: &'static str,
+    pub words: &'static str,
+    pub unit: Unit,
+    pub value: fn(&Statistics) -> Option<f64>,
+}
+
+pub const PEER_FEATURES: usize = 11;
+
+const fn peer(
+    name: &'static str,
+    words: &'static str,
+    unit: Unit,
+    value: fn(&Statistics) -> Option<f64>,
+) -> PeerFeature {
+    PeerFeature { name, words, unit, value }
+}
+
+/// Shares as arcsines of their roots, which steadies their variance (Anscombe 1948).
+fn share(part: f64, whole: f64) -> Option<f64> {
+    Some(((part + 0.375) / (whole + 0.75)).sqrt().asin())
+}
+
+pub const PEERS: [PeerFeature; PEER_FEATURES] = [
+    peer("volume", "requests in the hour", Unit::LogCount, |s| Some(s.volume())),
+    peer("errors", "share of errors (4xx, 5xx)", Unit::ArcShare, |s| share(s.errors, s.requests)),
+    peer("refused", "share refused (401, 403)", Unit::ArcShare, |s| share(s.refused, s.requests)),
+    peer("throttled", "share throttled (429)", Unit::ArcShare, |s| share(s.throttled, s.requests)),
+    peer("addresses", "different addresses", Unit::LogNumber, |s| Some(s.log_addresses())),
+    peer("place_spread", "places in equal use", Unit::LogNumber, |s| Some(entropy(&s.places))),
+    peer("route_spread", "routes in equal use", Unit::LogNumber, |s| Some(entropy(&s.routes))),
+    peer("spread", "minutes in use, against evenly spread requests", Unit::LogShare, |s| {
+        Some(s.log_spread())
+    }),
+    peer("burstiness", "burstiness of the gaps (-1 to 1)", Unit::Plain, Statistics::burstiness),
+    peer("size", "size of the answers", Unit::LogBytes, Statistics::mean_size),
+    peer("signed", "share of signed requests", Unit::ArcShare, |s| share(s.signed, s.requests)),
+];
+
+/// What a model must have been trained with, as 16 hexadecimal digits.
+pub fn schema_hash() -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!(
+        "{DEFINITION} {WINDOW_SECONDS} {ROUTE_BUCKETS} {PLACE_BUCKETS} {ADDRESS_BUCKETS}"
+    ));
+    let own = FEATURES.iter().map(|feature| feature.name);
+    for name in own.chain(["/"]).chain(PEERS.iter().map(|feature| feature.name)) {
+        hash.update(name);
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..8])
+}

@@ -1,0 +1,83 @@
+//! The card of a model: what it was made of, how good it is, what it is for.
+
+use std::fmt::Write;
+
+use super::Trained;
+use super::fit::Criterion;
+use crate::profile::behaviour::{FEATURES, PEERS};
+
+/// The card as Markdown. `command` is how the model was trained.
+pub fn render(trained: &Trained, command: &str) -> String {
+    let model = &trained.model;
+    let history = &trained.history;
+    let mut card = format!(
+        "# Model `{}`\n\n\
+         Version `{}`, features `{}`. Judges `behaviour.outlier`: hours of keys that look unlike \
+         themselves, or, of keys without a past, unlike their peers.\n\n\
+         ```\n{command}\n```\n\n",
+        model.name,
+        model.version(),
+        model.features
+    );
+    let rows = [
+        ("requests", history.requests.to_string()),
+        ("rejected records", history.rejections.to_string()),
+        ("keys", history.keys.to_string()),
+        ("from", history.first.clone()),
+        ("to", history.last.clone()),
+        ("windows (hours of keys)", history.windows.to_string()),
+        ("of these judged against the key's own past", history.own_windows.to_string()),
+        ("of these judged against peers", history.peer_windows.to_string()),
+        ("left out for an alert or a label", history.excluded.to_string()),
+        ("seed", history.seed.to_string()),
+    ];
+    card.push_str("## Data\n\n| what | figure |\n|---|---|\n");
+    for (what, figure) in rows {
+        // Writing into a string does not fail.
+        let _ = writeln!(card, "| {what} | {figure} |");
+    }
+    card.push_str("\n## Fit\n\n| components | BIC, own past | BIC, peers |\n|---|---|---|\n");
+    let longest = trained.own_criteria.len().max(trained.peer_criteria.len());
+    for row in 0..longest {
+        let bic = |criteria: &[Criterion]| {
+            criteria.get(row).map_or_else(String::new, |found| format!("{:.0}", found.bic))
+        };
+        let _ = writeln!(
+            card,
+            "| {} | {} | {} |",
+            row + 1,
+            bic(&trained.own_criteria),
+            bic(&trained.peer_criteria)
+        );
+    }
+    let _ = writeln!(
+        card,
+        "\nIn use: {} components for a key's own past, {} for peers; the least likely hundredth \
+         of the windows was left out of the last fit.\n\n\
+         One key in five took no part in the fit. Mean log density of a window: {:.3} of the \
+         keys that did, {:.3} of those that did not. Of the {} windows of the latter, {:.2} in a \
+         thousand are called rarer than one in a thousand.",
+        model.own.components.len(),
+        model.peers.components.len(),
+        trained.fitted,
+        trained.held_out,
+        trained.held_out_windows,
+        trained.held_out_beyond,
+    );
+    card.push_str("\n## Features\n\nAgainst the key's own past: ");
+    let own: Vec<&str> = FEATURES.iter().map(|feature| feature.words).collect();
+    let peers: Vec<&str> = PEERS.iter().map(|feature| feature.words).collect();
+    let _ = writeln!(card, "{}.\n\nAgainst peers: {}.", own.join("; "), peers.join("; "));
+    card.push_str(LIMITS);
+    card
+}
+
+const LIMITS: &str = "
+## Intended use and limits
+
+- For API keys whose use repeats itself. An alert says that an hour is unusual, not that it is theft.
+- A window says nothing below 20 requests; a key is held against its own past after 12 windows.
+- No single feature makes an outlier: what shows in one number has a detector of its own.
+- Trained on other traffic than yours, its shares are only roughly right; the service holds its
+  p-values against your fleet, and `keywatch train` on your own history makes them yours.
+";
