@@ -70,7 +70,9 @@ impl Core {
         let registry = config.detect.registry_file.as_deref().map(Registry::read).transpose()?;
         let registry = registry.unwrap_or_default();
         let mut engine = Engine::new(&config.detect, &config.policy, registry);
-        engine.set_model(model);
+        if let Some(model) = model {
+            engine.set_model(model);
+        }
         Ok(Self {
             decoder: decoder(config)?,
             enricher: Enricher::open(&config.enrich)?,

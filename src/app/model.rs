@@ -16,17 +16,21 @@ pub(super) struct ModelFile {
 }
 
 impl ModelFile {
-    /// Also reads the model.
+    /// Also reads the model, if one is to be used.
     ///
     /// # Errors
     /// A model that cannot be read or does not fit.
-    pub fn open(config: &ModelsConfig) -> Result<(Self, Arc<Model>), ModelError> {
+    pub fn open(config: &ModelsConfig) -> Result<(Self, Option<Arc<Model>>), ModelError> {
+        let none = Self { path: None, stamp: None };
+        if !config.judge_behaviour {
+            return Ok((none, None));
+        }
         let Some(path) = &config.path else {
-            return Ok((Self { path: None, stamp: None }, Arc::new(Model::shipped()?)));
+            return Ok((none, Some(Arc::new(Model::shipped()?))));
         };
         // Before reading, so that a replacement in between is noticed the next time.
         let file = Self { path: Some(path.clone()), stamp: stamp(path) };
-        Ok((file, Arc::new(Model::read(path)?)))
+        Ok((file, Some(Arc::new(Model::read(path)?))))
     }
 
     /// The model anew if its file is another one; a failure is told once.
@@ -61,14 +65,14 @@ mod tests {
         let mut model = Model::shipped().unwrap();
         let write = |model: &Model| fs::write(&path, serde_json::to_string(model).unwrap());
         write(&model).unwrap();
-        let config = ModelsConfig { path: Some(path.clone()) };
+        let config = ModelsConfig { judge_behaviour: true, path: Some(path.clone()) };
         let (mut file, first) = ModelFile::open(&config).unwrap();
         assert_eq!(file.reload_if_replaced().unwrap(), None);
         model.name = "another-one".into();
         model.seal().unwrap();
         write(&model).unwrap();
         let second = file.reload_if_replaced().unwrap().unwrap();
-        assert_ne!(second.version(), first.version());
+        assert_ne!(second.version(), first.unwrap().version());
         fs::write(&path, "{}").unwrap();
         assert!(file.reload_if_replaced().is_err());
         assert_eq!(file.reload_if_replaced().unwrap(), None, "told once");

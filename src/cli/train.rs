@@ -17,6 +17,7 @@ use crate::train::{TrainError, Trained, card, history, train};
   keywatch train --input log.parquet --labels known-attacks.jsonl --geo-asn asn.csv --out models/mine
 Then, in keywatch.toml:
   [models]
+  judge_behaviour = true
   path = \"models/mine.json\"")]
 pub struct Args {
     #[command(flatten)]
