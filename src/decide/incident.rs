@@ -30,6 +30,9 @@ pub struct Incident {
     first_event_time: EventTime,
     last_event_time: EventTime,
     detected_event_time: EventTime,
+    /// How far its partition's log had come when it was touched last: a late record, of hours
+    /// ago, must not close the incident that it opens, or each would open another.
+    quiet_since: EventTime,
     revocation_requested: bool,
 }
 
@@ -44,7 +47,7 @@ impl Incident {
         subject: &Subject,
         occurrence: Occurrence<'_>,
         detector: DetectorId,
-        partition: &PartitionId,
+        moment: Moment<'_>,
     ) -> Self {
         let Occurrence { time, offset, .. } = occurrence;
         Self {
@@ -53,7 +56,7 @@ impl Incident {
             tenant: occurrence.tenant.map(ToString::to_string),
             source_ip: None,
             affected_keys: Vec::new(),
-            partition: partition.clone(),
+            partition: moment.partition.clone(),
             revision: 0,
             findings: Vec::new(),
             evidence: Vec::new(),
@@ -62,18 +65,14 @@ impl Incident {
             first_event_time: time,
             last_event_time: time,
             detected_event_time: time,
+            quiet_since: time.max(moment.watermark.unwrap_or(time)),
             revocation_requested: false,
         }
     }
 
     /// Adds signals; a detector's stronger signal replaces its weaker one, a later one an equal.
-    pub fn add(
-        &mut self,
-        occurrence: Occurrence<'_>,
-        signals: Vec<Signal>,
-        partition: &PartitionId,
-    ) {
-        self.touch(occurrence, partition);
+    pub fn add(&mut self, occurrence: Occurrence<'_>, signals: Vec<Signal>, moment: Moment<'_>) {
+        self.touch(occurrence, moment);
         self.detected_event_time = occurrence.time;
         self.source_ip = occurrence.source_ip;
         self.affected_keys = occurrence.affected_keys.to_vec();
@@ -95,13 +94,17 @@ impl Incident {
     }
 
     /// Notes that the unusual behaviour was seen in this event too.
-    pub fn touch(&mut self, occurrence: Occurrence<'_>, partition: &PartitionId) {
+    pub fn touch(&mut self, occurrence: Occurrence<'_>, moment: Moment<'_>) {
         let Occurrence { time, offset, .. } = occurrence;
-        if self.partition != *partition {
+        let now = time.max(moment.watermark.unwrap_or(time));
+        if self.partition == *moment.partition {
+            self.quiet_since = self.quiet_since.max(now);
+        } else {
             // The positions of an alert name one partition: the one that spoke last.
-            self.partition = partition.clone();
+            self.partition = moment.partition.clone();
             self.first_offset = offset;
             self.last_offset = offset;
+            self.quiet_since = now;
         }
         self.last_event_time = self.last_event_time.max(time);
         self.first_event_time = self.first_event_time.min(time);
@@ -109,7 +112,7 @@ impl Incident {
     }
 
     pub fn closes_at(&self, quiet_seconds: f64) -> EventTime {
-        self.last_event_time.plus_seconds(quiet_seconds)
+        self.quiet_since.plus_seconds(quiet_seconds)
     }
 
     pub fn score_of(&self, detector: DetectorId) -> Option<f64> {

@@ -28,6 +28,8 @@ const WORTH_TELLING: f64 = 10.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     pub partition: &'a PartitionId,
+    /// How far the partition's log has come, in event time. `None` before its first event.
+    pub watermark: Option<EventTime>,
     /// Wall clock, for `detected_at` only: no decision depends on it. Without it an alert
     /// is detected at its event's time.
     pub now: Option<EventTime>,
@@ -62,11 +64,11 @@ impl Decider {
         &mut self,
         subject: &Subject,
         occurrence: Occurrence<'_>,
-        partition: &PartitionId,
+        moment: Moment<'_>,
         policy: &Policy,
     ) {
         let quiet = policy.quiet_close_seconds();
-        self.open.change(subject, None, quiet, |incident| incident.touch(occurrence, partition));
+        self.open.change(subject, None, quiet, |incident| incident.touch(occurrence, moment));
     }
 
     /// Takes the signals of one event about one subject; returns the alerts they cause.
@@ -83,10 +85,10 @@ impl Decider {
         };
         let is_new = self.open.get(subject).is_none();
         let alert_type = if is_new { AlertType::Opened } else { AlertType::Updated };
-        let new = is_new.then(|| Incident::open(subject, occurrence, strongest, moment.partition));
+        let new = is_new.then(|| Incident::open(subject, occurrence, strongest, moment));
         let quiet = policy.quiet_close_seconds();
         let alerts = self.open.change(subject, new, quiet, |incident| {
-            incident.add(occurrence, signals, moment.partition);
+            incident.add(occurrence, signals, moment);
             tell(incident, alert_type, occurrence.time, moment, policy)
         });
         alerts.unwrap_or_default()

@@ -105,7 +105,8 @@ impl Shard {
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
-        let moment = Moment { partition, now, model_version: shared.model_version };
+        let model_version = shared.model_version;
+        let moment = Moment { partition, watermark: None, now, model_version };
         let mut alerts = Vec::new();
         let mut log = self.logs.remove(partition).unwrap_or_default();
         for enriched in events {
@@ -141,6 +142,7 @@ impl Shard {
                 return;
             }
         };
+        let moment = Moment { watermark: Some(watermark), ..moment };
         log.blackouts.note(enriched.event.time);
         alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
         if self.memory.is_repeated_request(&enriched.event) {
@@ -218,7 +220,7 @@ impl Shard {
         if is_unusual || suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
             let occurrence = Occurrence::of_key(enriched);
-            self.decider.keep_open(&subject, occurrence, moment.partition, shared.policy);
+            self.decider.keep_open(&subject, occurrence, moment, shared.policy);
         }
         profile.learn(enriched, repetition.is_some(), suspicion);
         conduct.learn(event, registered, suspicion, profile, &mut self.peers);

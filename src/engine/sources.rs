@@ -186,7 +186,7 @@ impl Judge<'_, '_> {
             .collect();
         let known = self.decider.news_below(&subject, DetectorId::CredentialStuffing);
         if stuffing.p_value > known && !has_leaked {
-            self.decider.keep_open(&subject, occurrence, self.moment.partition, self.policy);
+            self.decider.keep_open(&subject, occurrence, self.moment, self.policy);
             return alerts;
         }
         let signals = vec![stuffing.into_signal(&enriched.event)];

@@ -381,3 +381,25 @@ proptest! {
         prop_assert_eq!(scene.run_in_batches(&cuts), whole);
     }
 }
+
+/// A shipper that was down sends what happened hours ago, behind what others sent meanwhile.
+#[test]
+fn late_evidence_is_one_incident_and_not_one_for_each_record() {
+    let mut scene = settled(60.0);
+    scene.steady("other", LONDON, 0.0, 2.0 * DAY, 30.0);
+    let mut late = Scene::new();
+    for n in 0..40 {
+        let place = if n % 2 == 0 { SYDNEY } else { LONDON };
+        late.request("key", place, 2.0 * DAY - 3.0 * HOUR + f64::from(n) * 60.0);
+    }
+    let mut events = scene.events();
+    let after = events.len() as i64;
+    events.extend(late.events().into_iter().zip(after + 1..).map(|(mut event, offset)| {
+        event.position.offset = offset;
+        event
+    }));
+    let mut engine = Scene::engine();
+    let alerts = engine.process(ShardId::Shared, &Scene::partition(), &events, None);
+    let opened = alerts.iter().filter(|alert| alert.alert_type == AlertType::Opened).count();
+    assert_eq!(opened, 1, "{:#?}", alerts.iter().map(|alert| &alert.title).collect::<Vec<_>>());
+}
