@@ -62,7 +62,8 @@ start() {
     write_properties >"$properties"
     local java=(java -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$libs/*")
     if [ ! -f "$dir/data/meta.properties" ]; then
-        "${java[@]}" kafka.tools.StorageTool format --cluster-id "$(new_cluster_id)" --config "$properties" >/dev/null ||
+        # With `=`: one identifier in 64 begins with a dash.
+        "${java[@]}" kafka.tools.StorageTool format "--cluster-id=$(new_cluster_id)" --config "$properties" >/dev/null ||
             fail "the data directory $dir/data could not be formatted (see above)"
     fi
     exec "${java[@]}" kafka.Kafka "$properties"

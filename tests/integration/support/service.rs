@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::clickhouse::keywatch_binary;
 
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(180);
 pub const PEPPER: &str = "a pepper for the tests alone";
 pub const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -147,7 +147,7 @@ impl Service {
     /// SIGTERM; panics when it does not end within its bound (and a little for slow machines).
     pub fn terminate(mut self) -> (ExitStatus, String) {
         kill_process(self.pid(), Signal::TERM).unwrap();
-        self.wait_for_end(Duration::from_secs(SHUTDOWN_SECONDS + 5))
+        self.wait_for_end(Duration::from_secs(SHUTDOWN_SECONDS + 20))
     }
 
     fn wait_for_end(&mut self, within: Duration) -> (ExitStatus, String) {
