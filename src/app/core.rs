@@ -34,13 +34,6 @@ pub struct Decoded {
     rejections: Vec<Rejection>,
 }
 
-fn decoder(config: &Config) -> Result<Decoder, AppError> {
-    let decoder = Decoder::new(&config.decode)?;
-    let SourceConfig { kind, kafka, .. } = &config.source;
-    let is_repartitioned = *kind == SourceKind::Kafka && kafka.repartition_topic.is_some();
-    Ok(if is_repartitioned { decoder.of_repartitioned() } else { decoder })
-}
-
 /// What one raw batch became.
 #[derive(Debug)]
 pub struct Processed {
@@ -210,4 +203,11 @@ impl Core {
             Err(error) => tracing::warn!(%error, "keeping the location databases in use"),
         }
     }
+}
+
+fn decoder(config: &Config) -> Result<Decoder, AppError> {
+    let decoder = Decoder::new(&config.decode)?;
+    let SourceConfig { kind, kafka, .. } = &config.source;
+    let is_repartitioned = *kind == SourceKind::Kafka && kafka.repartition_topic.is_some();
+    Ok(if is_repartitioned { decoder.of_repartitioned() } else { decoder })
 }

@@ -30,7 +30,7 @@ impl ModelFile {
         };
         // Before reading, so that a replacement in between is noticed the next time.
         let file = Self { path: Some(path.clone()), stamp: stamp(path) };
-        Ok((file, Some(Arc::new(Model::read(path)?))))
+        Ok((file, Some(Arc::new(read(path)?))))
     }
 
     /// The model anew if its file is another one; a failure is told once.
@@ -44,8 +44,14 @@ impl ModelFile {
             return Ok(None);
         }
         self.stamp = stamp;
-        Ok(Some(Arc::new(Model::read(path)?)))
+        Ok(Some(Arc::new(read(path)?)))
     }
+}
+
+fn read(path: &Path) -> Result<Model, ModelError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ModelError::Read { path: path.into(), source })?;
+    Model::parse(&text, path)
 }
 
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {

@@ -58,7 +58,8 @@ pub fn run(
     let (observed, rejections) = tally.finish(core.keys());
     let mut report = report::measure(&observed, &alerts, labels);
     report.calibration = core.calibration().map(|(calibration, thresholds)| {
-        promise::compare(calibration, &thresholds, &report.detectors, !labels.is_empty())
+        let behaviour = config.models.judge_behaviour;
+        promise::compare(calibration, &thresholds, &report.detectors, !labels.is_empty(), behaviour)
     });
     Ok(Outcome { alerts, report, rejections })
 }

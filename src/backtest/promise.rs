@@ -5,12 +5,13 @@ use crate::detect::calibration::{self, MEASURED};
 use crate::detect::{Family, Thresholds, family};
 
 /// One entry a measured family. Of the incidents only the false ones count when there are
-/// labels to tell them.
+/// labels to tell them. Behaviour promises nothing where it is not judged.
 pub fn compare(
     measured: &calibration::Calibration,
     thresholds: &Thresholds,
     detectors: &[DetectorFigures],
     has_labels: bool,
+    judges_behaviour: bool,
 ) -> Vec<Calibration> {
     let compare_one = |which: Family| Calibration {
         family: name(which).to_owned(),
@@ -24,7 +25,8 @@ pub fn compare(
             .sum::<usize>() as f64,
         points: measured.points(which),
     };
-    MEASURED.map(compare_one).into()
+    let judged = |which: &Family| judges_behaviour || *which != Family::Behaviour;
+    MEASURED.into_iter().filter(judged).map(compare_one).collect()
 }
 
 const fn name(which: Family) -> &'static str {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::files::check_outputs;
-use super::logs::{LogArgs, ReportFormat, progress_bar};
+use super::logs::{LogArgs, RegistryArgs, ReportFormat, progress_bar};
 use super::{CommandError, load_config};
 use crate::alert::Alert;
 use crate::backtest::{self, Outcome, page, report::Report};
@@ -21,6 +21,8 @@ use crate::backtest::{self, Outcome, page, report::Report};
 pub struct Args {
     #[command(flatten)]
     logs: LogArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write alerts here, one JSON object a line; `-` for standard output
@@ -34,9 +36,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let mut config = load_config(args.config.as_deref())?;
     args.logs.apply_to(&mut config);
+    args.registry.apply_to(&mut config);
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
-    let inputs = args.logs.files().chain(args.config.as_deref());
+    let inputs =
+        args.logs.files().chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
     check_outputs(args.outputs(), inputs)?;
     let labels = args.logs.read_labels()?;
     let begin = Instant::now();

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::files::check_outputs;
-use super::logs::{LogArgs, ReportFormat, progress_bar};
+use super::logs::{LogArgs, RegistryArgs, ReportFormat, progress_bar};
 use super::{CommandError, load_config};
 use crate::backtest::diff::{self, Candidate, Difference, RevokedKey, page};
 
@@ -22,6 +22,8 @@ said. Both decide as if `policy.dry_run` were false.")]
 pub struct Args {
     #[command(flatten)]
     logs: LogArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Given twice: the configuration in use, then the one that is to replace it
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     policy: Vec<PathBuf>,
@@ -39,11 +41,17 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let error = anyhow!("--policy: two configurations are compared, and {given} given");
         return Err(CommandError::Usage(error));
     };
-    let candidates = [candidate(a, &args.logs)?, candidate(b, &args.logs)?];
+    if let Some(path) = args.logs.input.iter().find(|path| is_stream(path)) {
+        let error = anyhow!("--input {}: the log is read twice; give it as a file", path.display());
+        return Err(CommandError::Usage(error));
+    }
+    let candidates = [candidate(a, args)?, candidate(b, args)?];
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
     let outputs = args.report.iter().map(|path| ("--report", path.as_path()));
-    check_outputs(outputs, args.logs.files().chain([a.as_path(), b.as_path()]))?;
+    let policies = [a.as_path(), b.as_path()];
+    let inputs = args.logs.files().chain(args.registry.keys.as_deref()).chain(policies);
+    check_outputs(outputs, inputs)?;
     let labels = args.logs.read_labels()?;
     let bar = progress_bar();
     let difference = diff::run(&args.logs.input, &candidates, &labels, |read, total| {
@@ -65,9 +73,15 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn candidate(path: &Path, logs: &LogArgs) -> Result<Candidate, CommandError> {
+/// A pipe, which is empty when it was read once.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+fn candidate(path: &Path, args: &Args) -> Result<Candidate, CommandError> {
     let mut config = load_config(Some(path))?;
-    logs.apply_to(&mut config);
+    args.logs.apply_to(&mut config);
+    args.registry.apply_to(&mut config);
     Ok(Candidate { name: path.display().to_string(), config })
 }
 

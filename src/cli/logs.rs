@@ -10,7 +10,7 @@ use super::CommandError;
 use crate::backtest::labels::{self, Label};
 use crate::config::Config;
 
-/// The logs, and what is known about keys and addresses.
+/// The logs, and what is known about addresses and attacks.
 #[derive(clap::Args)]
 pub struct LogArgs {
     /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
@@ -25,9 +25,6 @@ pub struct LogArgs {
     /// AS databases (.mmdb or .csv), instead of the configuration's
     #[arg(long, num_args = 1.., value_name = "FILE")]
     geo_asn: Vec<PathBuf>,
-    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
     /// Known attacks to measure against
     #[arg(long, value_name = "L.jsonl")]
     labels: Option<PathBuf>,
@@ -37,9 +34,6 @@ impl LogArgs {
     pub fn apply_to(&self, config: &mut Config) {
         if let Some(format) = &self.format {
             config.decode.format.clone_from(format);
-        }
-        if let Some(path) = &self.keys {
-            config.detect.registry_file = Some(path.clone());
         }
         if !self.geo_city.is_empty() {
             config.enrich.city_databases.clone_from(&self.geo_city);
@@ -51,8 +45,7 @@ impl LogArgs {
 
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let lists = [&self.input, &self.geo_city, &self.geo_asn].into_iter().flatten();
-        let files = [&self.labels, &self.keys].into_iter().flatten();
-        lists.chain(files).map(PathBuf::as_path)
+        lists.chain(&self.labels).map(PathBuf::as_path)
     }
 
     /// None when none are given.
@@ -60,6 +53,22 @@ impl LogArgs {
         let read = |path: &PathBuf| labels::read(path);
         let labels = self.labels.as_ref().map(read).transpose();
         Ok(labels.map_err(|error| CommandError::Usage(anyhow!(error)))?.unwrap_or_default())
+    }
+}
+
+/// For commands that judge keys.
+#[derive(clap::Args)]
+pub struct RegistryArgs {
+    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+}
+
+impl RegistryArgs {
+    pub fn apply_to(&self, config: &mut Config) {
+        if let Some(path) = &self.keys {
+            config.detect.registry_file = Some(path.clone());
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use super::load::Finding;
 use super::{Config, EmailConfig, SmtpTls, SourceKind, WebhookConfig};
 use crate::decode::Decoder;
 
+/// 64 GiB a partition: the lines of the table are numbered with 32 bits.
+const MAX_REPLAY_MEBIBYTES: usize = 1 << 16;
+
 /// Collects findings.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
@@ -107,9 +110,10 @@ impl Config {
         );
         findings.require_positive("detect.validity_window_seconds", detect.validity_window_seconds);
         findings.require_positive("detect.replay_horizon_hours", detect.replay_horizon_hours);
-        findings.require_positive(
+        findings.require(
+            (1..=MAX_REPLAY_MEBIBYTES).contains(&detect.replay_memory_mebibytes),
             "detect.replay_memory_mebibytes",
-            detect.replay_memory_mebibytes as f64,
+            format!("must be from 1 to {MAX_REPLAY_MEBIBYTES}"),
         );
         findings.require(
             detect.replay_first_uses / Self::HELD_BATCHES >= self.source.batch_records,

@@ -65,7 +65,7 @@ impl Incident {
             first_event_time: time,
             last_event_time: time,
             detected_event_time: time,
-            quiet_since: time.max(moment.watermark.unwrap_or(time)),
+            quiet_since: time.max(moment.watermark),
             revocation_requested: false,
         }
     }
@@ -96,7 +96,7 @@ impl Incident {
     /// Notes that the unusual behaviour was seen in this event too.
     pub fn touch(&mut self, occurrence: Occurrence<'_>, moment: Moment<'_>) {
         let Occurrence { time, offset, .. } = occurrence;
-        let now = time.max(moment.watermark.unwrap_or(time));
+        let now = time.max(moment.watermark);
         if self.partition == *moment.partition {
             self.quiet_since = self.quiet_since.max(now);
         } else {

@@ -28,8 +28,8 @@ const WORTH_TELLING: f64 = 10.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     pub partition: &'a PartitionId,
-    /// How far the partition's log has come, in event time. `None` before its first event.
-    pub watermark: Option<EventTime>,
+    /// How far the partition's log has come, in event time.
+    pub watermark: EventTime,
     /// Wall clock, for `detected_at` only: no decision depends on it. Without it an alert
     /// is detected at its event's time.
     pub now: Option<EventTime>,
@@ -94,16 +94,10 @@ impl Decider {
         alerts.unwrap_or_default()
     }
 
-    /// Closes the incidents of the moment's partition that have been quiet long enough at
-    /// `watermark`, its event time.
-    pub fn close_quiet(
-        &mut self,
-        watermark: EventTime,
-        moment: Moment<'_>,
-        policy: &Policy,
-    ) -> Vec<Alert> {
+    /// Closes the incidents of the moment's partition that have been quiet long enough.
+    pub fn close_quiet(&mut self, moment: Moment<'_>, policy: &Policy) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        while let Some(subject) = self.open.next_due(moment.partition, watermark) {
+        while let Some(subject) = self.open.next_due(moment.partition, moment.watermark) {
             alerts.extend(self.resolve(&subject, moment, policy));
         }
         alerts

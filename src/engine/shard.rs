@@ -105,12 +105,10 @@ impl Shard {
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
-        let model_version = shared.model_version;
-        let moment = Moment { partition, watermark: None, now, model_version };
         let mut alerts = Vec::new();
         let mut log = self.logs.remove(partition).unwrap_or_default();
         for enriched in events {
-            self.step(&mut log, enriched, moment, shared, &mut alerts);
+            self.step(&mut log, partition, enriched, now, shared, &mut alerts);
         }
         self.logs.insert(partition.clone(), log);
         self.changes.events += events.len() as u64;
@@ -124,8 +122,9 @@ impl Shard {
     fn step(
         &mut self,
         log: &mut Log,
+        partition: &PartitionId,
         enriched: &EnrichedEvent,
-        moment: Moment<'_>,
+        now: Option<EventTime>,
         shared: &mut Shared<'_>,
         alerts: &mut Vec<Alert>,
     ) {
@@ -134,7 +133,7 @@ impl Shard {
             shared.count_redelivery(enriched);
             return;
         }
-        let watermark = match log.advance(enriched.event.time, moment.now) {
+        let watermark = match log.advance(enriched.event.time, now) {
             Ok(watermark) => watermark,
             Err(reason) => {
                 shared.counters.set_aside += 1;
@@ -142,9 +141,9 @@ impl Shard {
                 return;
             }
         };
-        let moment = Moment { watermark: Some(watermark), ..moment };
+        let moment = Moment { partition, watermark, now, model_version: shared.model_version };
         log.blackouts.note(enriched.event.time);
-        alerts.extend(self.decider.close_quiet(watermark, moment, shared.policy));
+        alerts.extend(self.decider.close_quiet(moment, shared.policy));
         if self.memory.is_repeated_request(&enriched.event) {
             shared.count_redelivery(enriched);
             return;
@@ -210,8 +209,10 @@ impl Shard {
             enriched,
         };
         let Findings { mut signals, suspicion, scores } = inspection.run(repetition.as_ref());
-        signals.extend(outlier);
-        signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
+        if let Some(outlier) = outlier {
+            let place = signals.partition_point(|signal| signal.p_value <= outlier.p_value);
+            signals.insert(place, outlier);
+        }
         profile.scores.add(scores);
         if suspicion != Suspicion::default() {
             profile.scores.exclude_current();

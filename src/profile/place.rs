@@ -4,7 +4,7 @@
 //! decorrelated: a fleet gains at most one every ten minutes, so that its weight
 //! counts how long it was in use and not how chatty it is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -156,14 +156,10 @@ impl PlaceProfile {
 /// Whether two addresses share an IPv4 /24 or an IPv6 /48: the usual size of one site's
 /// network, inside which addresses change for ordinary reasons.
 pub fn same_prefix(a: IpAddr, b: IpAddr) -> bool {
-    prefix_of(a) == prefix_of(b)
-}
-
-/// The first address of its IPv4 /24 or IPv6 /48.
-pub fn prefix_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 80)).into(),
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits() >> 8 == b.to_bits() >> 8,
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() >> 80 == b.to_bits() >> 80,
+        _ => false,
     }
 }
 

@@ -158,14 +158,7 @@ impl Store {
         let sql = "SELECT maxOrNull(last_offset) FROM (SELECT last_offset FROM ingest_batches \
                    WHERE topic = ? AND partition = ? AND topic_id = ? AND state = 'done' \
                    ORDER BY first_offset DESC LIMIT 100)";
-        self.client
-            .query(sql)
-            .bind(&*partition.topic)
-            .bind(partition.partition)
-            .bind(topic_id)
-            .fetch_one()
-            .await
-            .map_err(|error| self.error("reading the ledger", &error))
+        self.offset_in_ledger(sql, partition, topic_id).await
     }
 
     /// The first offset of `partition` that is stored, of the topic that `claim` is about.
@@ -180,6 +173,15 @@ impl Store {
         let topic_id = self.topic_id_in_ledger(partition, &claim.topic_id).await?;
         let sql = "SELECT minOrNull(first_offset) FROM ingest_batches \
                    WHERE topic = ? AND partition = ? AND topic_id = ? AND state = 'done'";
+        self.offset_in_ledger(sql, partition, topic_id).await
+    }
+
+    async fn offset_in_ledger(
+        &self,
+        sql: &str,
+        partition: &PartitionId,
+        topic_id: &str,
+    ) -> Result<Option<i64>, StoreError> {
         self.client
             .query(sql)
             .bind(&*partition.topic)

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::decode::Decoder;
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, KeyId};
-use crate::profile::Recent;
+use crate::profile::Sightings;
 use crate::profile::behaviour::{Observation, window_of};
 use crate::profile::recent::request_identity;
 use crate::profile::route::route_id;
@@ -20,7 +20,7 @@ use super::windows::{KeyWindow, Requests};
 /// Requests in memory before they become windows.
 const MAX_REQUESTS: usize = 3_000_000;
 /// Requests that are remembered to know redelivered ones by.
-const REMEMBERED: usize = 2_000_000;
+const REMEMBERED: usize = 3_000_000;
 /// Windows that may still grow are kept: records come a little late.
 const OPEN_WINDOWS: i32 = 2;
 
@@ -40,7 +40,7 @@ pub struct History {
 pub struct Collector {
     ids: HashMap<KeyId, (u32, i32)>,
     requests: Requests,
-    seen: Recent<()>,
+    seen: Sightings,
     hasher: foldhash::quality::FixedState,
     /// Windows before this one are summed up.
     summarized: i32,
@@ -53,7 +53,7 @@ impl Default for Collector {
         Self {
             ids: HashMap::new(),
             requests: Requests::default(),
-            seen: Recent::new(REMEMBERED),
+            seen: Sightings::of_the_last(REMEMBERED),
             hasher: foldhash::quality::FixedState::default(),
             summarized: i32::MIN,
             newest: i32::MIN,
@@ -71,7 +71,7 @@ impl Collector {
     pub fn add(&mut self, enriched: &EnrichedEvent) -> Result<(), TrainError> {
         let event = &enriched.event;
         let identity = request_identity(event, &self.hasher);
-        if identity.is_some_and(|identity| self.seen.first_or_insert(identity, ()).is_some()) {
+        if identity.is_some_and(|identity| self.seen.insert_next(identity)) {
             return Ok(());
         }
         let is_refused = matches!(event.status, 401 | 403);

@@ -310,3 +310,20 @@ fn a_difference_takes_two_policies() {
     let message = message(&assert.code(2));
     assert!(message.contains("--policy: two configurations are compared"), "{message}");
 }
+
+#[test]
+fn a_difference_reads_no_pipe_and_finds_none_in_an_empty_log() {
+    let desk = Desk::new();
+    desk.write("log.jsonl", "");
+    desk.write("a.toml", "");
+    let diff = |input: &str| {
+        let mut command = Command::cargo_bin("keywatch").unwrap();
+        let policies = ["--policy", "a.toml", "--policy", "a.toml"];
+        command.current_dir(desk.folder.path()).args(["diff", "--input", input]).args(policies);
+        command.write_stdin("{}").assert()
+    };
+    let message = message(&diff("/dev/stdin").code(2));
+    assert!(message.contains("--input /dev/stdin: the log is read twice"), "{message}");
+    let table = String::from_utf8(diff("log.jsonl").success().get_output().stdout.clone()).unwrap();
+    assert!(table.starts_with("neither revokes a key."), "{table}");
+}

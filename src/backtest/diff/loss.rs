@@ -1,9 +1,9 @@
 //! What a revocation would have cost: the requests of a key that were served after it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::ops::AddAssign;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::super::labels::Label;
@@ -11,7 +11,7 @@ use super::super::span::Span;
 use super::super::timeline::Timeline;
 use super::{Revocation, Revocations, RevokedKey};
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, KeyId};
-use crate::profile::place::prefix_of;
+use crate::profile::source::network_of;
 
 /// Bins of a key's timeline at first.
 const TIMELINE_SECONDS: u32 = 60;
@@ -46,7 +46,7 @@ struct Watched {
     tenant: Option<String>,
     by: [Option<Revocation>; 2],
     /// When each network used the key first.
-    networks: HashMap<IpAddr, EventTime>,
+    networks: HashMap<IpNet, EventTime>,
     timeline: Timeline,
 }
 
@@ -103,7 +103,7 @@ impl Watched {
         if self.tenant.is_none() {
             self.tenant = event.tenant.as_ref().map(ToString::to_string);
         }
-        let network = prefix_of(event.client_ip);
+        let network = network_of(event.client_ip);
         if self.networks.len() < MAX_NETWORKS {
             let first = self.networks.entry(network).or_insert(event.time);
             *first = event.time.min(*first);

@@ -8,7 +8,7 @@ use super::super::page::draw::{PLOT_HEIGHT, anchor, bar, figure_cell, legend, re
 use super::super::page::scale::{
     TimeAxis, count, counted, duration_text, number, percent, share_text, time_text,
 };
-use super::super::page::summary::card;
+use super::super::page::summary::{card, volume_text};
 use super::super::page::{page, section};
 use super::{Difference, PolicyOutcome, Revocation, RevokedKey};
 
@@ -34,6 +34,7 @@ pub fn render(difference: &Difference) -> String {
 pub fn headline(difference: &Difference) -> String {
     let [a, b] = &difference.policies;
     match (a.revoked_alone, b.revoked_alone) {
+        (0, 0) if a.revoked == 0 => "neither revokes a key".to_owned(),
         (0, 0) => format!("both revoke the same {}", counted(a.revoked, "key")),
         (0, more) => format!("B revokes {} that A does not", counted(more, "key")),
         (fewer, 0) => format!("A revokes {} that B does not", counted(fewer, "key")),
@@ -47,17 +48,8 @@ pub fn headline(difference: &Difference) -> String {
 }
 
 fn head(difference: &Difference) -> Markup {
-    let span = match (difference.first_event_time, difference.last_event_time) {
-        (Some(first), Some(last)) => format!(
-            "{} events of {} from {} to {} UTC ({}).",
-            count(difference.events as usize),
-            counted(difference.keys, "key"),
-            time_text(first),
-            time_text(last),
-            duration_text(last.seconds_since(first)),
-        ),
-        _ => "The log holds no events.".to_owned(),
-    };
+    let bounds = difference.first_event_time.zip(difference.last_event_time);
+    let span = volume_text(difference.events, difference.keys, bounds);
     let cards = difference.policies.iter().zip(SIDES).map(|(policy, side)| {
         let alone = format!("{} by it alone; {}", count(policy.revoked_alone), policy.name);
         card(&format!("Keys that {side} revokes"), &count(policy.revoked), &alone)

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::cases::MISSED_BELOW;
 use super::super::report::{AtSeverity, Report};
 use super::scale::{count, counted, duration_text, number, share_text, time_text};
+use crate::event::EventTime;
 
 /// One line, for the title and the list of open tabs.
 pub fn headline(report: &Report) -> String {
@@ -36,23 +37,29 @@ pub fn at_medium(report: &Report) -> Option<&AtSeverity> {
 
 fn span(report: &Report) -> String {
     let volume = &report.volume;
-    let (Some(first), Some(last)) = (report.first_event_time, report.last_event_time) else {
-        return "The log holds no events.".to_owned();
-    };
-    let mut text = format!(
-        "{} events of {} from {} to {} UTC ({}).",
-        count(volume.events as usize),
-        counted(volume.keys, "key"),
-        time_text(first),
-        time_text(last),
-        duration_text(last.seconds_since(first)),
-    );
+    let bounds = report.first_event_time.zip(report.last_event_time);
+    let mut text = volume_text(volume.events, volume.keys, bounds);
     for (number, what) in [(volume.rejections, "unreadable"), (volume.redelivered, "read twice")] {
         if number > 0 {
             text += &format!(" {} {what}.", counted(number as usize, "record"));
         }
     }
     text
+}
+
+/// How much was read, from when to when.
+pub fn volume_text(events: u64, keys: usize, bounds: Option<(EventTime, EventTime)>) -> String {
+    let Some((first, last)) = bounds else {
+        return "The log holds no events.".to_owned();
+    };
+    format!(
+        "{} events of {} from {} to {} UTC ({}).",
+        count(events as usize),
+        counted(keys, "key"),
+        time_text(first),
+        time_text(last),
+        duration_text(last.seconds_since(first)),
+    )
 }
 
 pub fn card(name: &str, value: &str, note: &str) -> Markup {

@@ -249,3 +249,66 @@ fn short(value: f64) -> String {
 fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::DetectConfig;
+    use crate::detect::Thresholds;
+
+    /// A hundred requests, evenly spread, on three routes from one place.
+    fn ordinary(index: i32) -> Statistics {
+        let mut statistics = Statistics {
+            index,
+            requests: 100.0,
+            errors: f64::from(index % 3),
+            addresses: 1.0,
+            minutes: 60.0,
+            gap_sum: 3_564.0,
+            gap_squares: 99.0 * 36.0 * 36.0 * 1.8,
+            sized: 100.0,
+            size_sum: 700.0,
+            ..Statistics::default()
+        };
+        statistics.routes[..3].copy_from_slice(&[70, 20, 10]);
+        statistics.places[0] = 100;
+        statistics
+    }
+
+    /// As many requests, on what the key used least, in bursts, with larger answers.
+    fn strange(index: i32) -> Statistics {
+        let mut statistics = ordinary(index);
+        statistics.errors = 12.0;
+        statistics.minutes = 9.0;
+        statistics.gap_squares *= 12.0;
+        statistics.size_sum = 1_050.0;
+        statistics.routes[..5].copy_from_slice(&[5, 10, 40, 25, 20]);
+        statistics
+    }
+
+    #[test]
+    fn hours_unlike_the_key_are_told_in_the_end_and_ordinary_ones_never() {
+        let model = Model::shipped().unwrap();
+        let (mut baseline, mut run) = (Baseline::default(), Run::default());
+        for index in 0..96 {
+            if let Some(judged) = judge(&model, Some(&baseline), run, &ordinary(index)) {
+                assert!(judged.p_value > 1e-3, "hour {index}: {judged:?}");
+                run = judged.run;
+            }
+            baseline.learn(&ordinary(index));
+        }
+        let mut p_values = Vec::new();
+        for index in 96..120 {
+            let judged = judge(&model, Some(&baseline), run, &strange(index)).unwrap();
+            run = judged.run;
+            p_values.push(judged.p_value);
+        }
+        assert!(p_values[0] > 1e-3, "one hour alone proves nothing: {p_values:?}");
+        let of_ten_thousand_keys = Thresholds::new(&DetectConfig::default(), 10_000).behaviour;
+        assert!(p_values[23] < of_ten_thousand_keys, "{p_values:?}");
+        let last = judge(&model, Some(&baseline), run, &strange(120)).unwrap();
+        let told = last.into_signal(&model, Some(&baseline), &strange(120));
+        assert!(told.sentence.contains("unlike itself for hours"), "{}", told.sentence);
+    }
+}

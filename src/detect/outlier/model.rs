@@ -71,14 +71,6 @@ impl Model {
     }
 
     /// # Errors
-    /// A file that cannot be read, or a model that does not fit.
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ModelError::Read { path: path.into(), source })?;
-        Self::parse(&text, path)
-    }
-
-    /// # Errors
     /// A model that does not fit. `path` is where it came from.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ModelError> {
         let path = || PathBuf::from(path);
