@@ -59,9 +59,8 @@ impl Burst {
         }
     }
 
-    /// Whether nothing but refusals came back.
-    pub fn is_total_refusal(&self) -> bool {
-        self.failure == Failure::Refused && self.failed == self.requests
+    pub fn is_of_refusals(&self) -> bool {
+        self.failure == Failure::Refused
     }
 
     pub fn into_signal(self, outcomes: &OutcomeProfile) -> Signal {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Signal;
-use super::statistics::{negative_binomial_quantile, negative_binomial_tail};
+use super::statistics::{log_normal_tail, negative_binomial_quantile, negative_binomial_tail};
 use crate::alert::DetectorId;
 use crate::event::EventTime;
 use crate::profile::rate::{HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
@@ -55,11 +55,16 @@ pub fn find_spike(rate: &RateProfile, surge: impl Fn(usize) -> f64) -> Option<Sp
             if (count as f64) < ordinary.max(MIN_PEAK_RATIO * rate.peak(which)) {
                 return None;
             }
-            forecast.mean *= surge(which);
+            let surge = surge(which);
+            forecast.mean *= surge;
             if (count as f64) < MIN_RATIO * forecast.mean {
                 return None;
             }
-            Some(Spike { p_value: negative_binomial_tail(count, forecast), which })
+            let as_burst = rate.burst_forecast(which, surge);
+            let as_burst = as_burst.map_or(0.0, |forecast| log_normal_tail(count, forecast));
+            // Whichever explains it better.
+            let p_value = negative_binomial_tail(count, forecast).max(as_burst);
+            Some(Spike { p_value, which })
         })
         .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
 }

@@ -1,8 +1,17 @@
 //! The few distributions that detection needs.
 
-use statrs::function::beta::beta_reg;
+use std::f64::consts::SQRT_2;
 
-use crate::profile::rate::Forecast;
+use statrs::function::beta::beta_reg;
+use statrs::function::erf::erfc;
+
+use crate::profile::rate::{BurstForecast, Forecast};
+
+/// P(X >= count) for a log-normal variable.
+pub fn log_normal_tail(count: u64, forecast: BurstForecast) -> f64 {
+    let deviations = (count as f64 / forecast.median).ln() / forecast.spread;
+    (erfc(deviations / SQRT_2) / 2.0).max(f64::MIN_POSITIVE)
+}
 
 /// P(X >= count) for a negative binomial with this mean and size.
 ///

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::failures::Failures;
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::behaviour::{FleetWindow, is_disturbed, window_of};
@@ -32,7 +33,7 @@ const MINUTE: usize = 2;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Fleet {
     rate: Option<RateProfile>,
-    outcomes: OutcomeProfile,
+    failures: Failures,
     minute: i64,
     current: Census,
     previous: Census,
@@ -71,7 +72,7 @@ impl Fleet {
         let failed = Failure::of_status(event.status)
             .map_or(0, |failure| profile.outcomes.current(failure).1);
         if failed <= MAX_FAILURES {
-            self.outcomes.count(event.time, event.status);
+            self.failures.count(event.time, event.status);
         }
     }
 
@@ -147,10 +148,6 @@ impl Fleet {
 
     /// The share of the other keys' requests that fail in this way right now.
     pub fn failing_share_elsewhere(&self, own: &OutcomeProfile, failure: Failure) -> f64 {
-        let (requests, failed) = self.outcomes.current(failure);
-        let (own_requests, own_failed) = own.current(failure);
-        let requests = f64::from(requests.saturating_sub(own_requests));
-        let failed = f64::from(failed.saturating_sub(own_failed));
-        failed / (requests + PRIOR_REQUESTS)
+        self.failures.share_elsewhere(own, failure)
     }
 }

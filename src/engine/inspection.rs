@@ -116,7 +116,7 @@ impl Inspection<'_> {
         // A ban or a revoked permission refuses everything that the key's own fleet sends.
         // That is an answer, not a sign.
         let own = self.profile.places.is_established(event.client_ip, &self.enriched.origin);
-        if burst.is_total_refusal() && own {
+        if burst.is_of_refusals() && outcomes.is_refused_throughout() && own {
             return false;
         }
         burst.p_value = self.calibrate(Family::Outcome, burst.p_value, findings);

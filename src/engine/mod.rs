@@ -6,6 +6,7 @@
 mod behaviour;
 mod blackout;
 mod conduct;
+mod failures;
 mod fleet;
 mod inspection;
 mod log;

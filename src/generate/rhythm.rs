@@ -113,7 +113,8 @@ impl Rhythm {
         Some(last.plus_seconds(gap)).filter(|time| *time < until)
     }
 
-    /// Enters the burst at `next_start`, or at once when the last one outlasted its start.
+    /// Enters the burst at `next_start`, or at once when the last one outlasted its start. What
+    /// would have started meanwhile is dropped: whoever is busy does not work off the day by night.
     fn start_burst(
         &mut self,
         last: EventTime,
@@ -131,8 +132,7 @@ impl Rhythm {
             1.0
         };
         self.left_in_burst = self.burst.size(factor, random) - 1;
-        self.next_start =
-            self.start_after(self.next_start, until, weather, random).unwrap_or(until);
+        self.next_start = self.start_after(start, until, weather, random).unwrap_or(until);
         Some(start)
     }
 

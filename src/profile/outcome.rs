@@ -31,6 +31,11 @@ impl Failure {
 /// Length of the window in which failures are counted.
 pub const WINDOW_SECONDS: i64 = 60;
 
+/// The number of the minute since the epoch.
+pub fn minute_of(time: EventTime) -> i64 {
+    time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000)
+}
+
 /// Weight of one request in the baseline, once it has settled: about the last 5,000.
 const SETTLED_WEIGHT: f32 = 2e-4;
 
@@ -40,6 +45,8 @@ pub struct OutcomeProfile {
     window: i64,
     requests: u32,
     failures: [u32; FAILURES.len()],
+    /// Requests that were refused since the last one that was not.
+    refused_in_a_row: u32,
     excluded: bool,
     shares: [f32; FAILURES.len()],
     learned: u32,
@@ -47,15 +54,18 @@ pub struct OutcomeProfile {
 
 impl OutcomeProfile {
     pub fn count(&mut self, time: EventTime, status: u16) {
-        let window = time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000);
+        let window = minute_of(time);
         if window > self.window {
             self.close();
             self.window = window;
         }
         self.requests += 1;
-        if let Some(failure) = Failure::of_status(status) {
+        let failure = Failure::of_status(status);
+        if let Some(failure) = failure {
             self.failures[failure as usize] += 1;
         }
+        let refused = failure == Some(Failure::Refused);
+        self.refused_in_a_row = if refused { self.refused_in_a_row.saturating_add(1) } else { 0 };
     }
 
     /// Keeps the current minute out of the baseline.
@@ -83,6 +93,17 @@ impl OutcomeProfile {
         self.learned
     }
 
+    /// The current minute, see [`minute_of`].
+    pub fn minute(&self) -> i64 {
+        self.window
+    }
+
+    /// Whether nothing but refusals came back since the first of this minute's, or the second.
+    pub fn is_refused_throughout(&self) -> bool {
+        let refused = self.failures[Failure::Refused as usize];
+        refused > 0 && self.refused_in_a_row.saturating_add(1) >= refused
+    }
+
     /// Requests in the current minute, and those of them that failed in this way.
     pub fn current(&self, failure: Failure) -> (u32, u32) {
         (self.requests, self.failures[failure as usize])
@@ -107,6 +128,18 @@ mod tests {
         }
         assert!((outcomes.usual_share(Failure::Error) - 0.1).abs() < 0.01);
         assert_eq!(outcomes.usual_share(Failure::Throttled), 0.0);
+    }
+
+    #[test]
+    fn a_ban_within_a_minute_refuses_throughout_and_a_guesser_now_and_then_succeeds() {
+        let refused_throughout = |statuses: &[u16]| {
+            let mut outcomes = OutcomeProfile::default();
+            statuses.iter().for_each(|status| outcomes.count(EventTime::from_seconds(1), *status));
+            outcomes.is_refused_throughout()
+        };
+        assert!(refused_throughout(&[200, 200, 403, 200, 403, 403, 403]));
+        assert!(!refused_throughout(&[200, 401, 401, 401, 200, 401]));
+        assert!(!refused_throughout(&[200, 200]));
     }
 
     #[test]

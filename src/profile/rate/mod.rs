@@ -6,6 +6,7 @@
 //! ordinary for the key that has them. The predictive of a window's count is then negative
 //! binomial (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.6).
 
+mod burst;
 mod ramp;
 pub mod season;
 
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 
+pub use self::burst::BurstForecast;
+use self::burst::Bursts;
 pub use self::ramp::Ramp;
 use self::season::{Seasons, Shape, season_of};
 
@@ -64,6 +67,7 @@ struct Window {
     /// the index of dispersion, variance over mean.
     squared_error: f32,
     mean: f32,
+    bursts: Bursts,
     /// Highest count of a closed window, decayed.
     peak: f32,
     /// Expected events a second. Taken when the window opens: what happens in it must not
@@ -194,6 +198,14 @@ impl RateProfile {
         Forecast { mean, size: 1.0 / inverse_size }
     }
 
+    /// Sizes of bursts in the current window of this length, when `surge` times as much as usual
+    /// is expected. Nothing for the hour, which is judged as a whole.
+    pub fn burst_forecast(&self, which: usize, surge: f64) -> Option<BurstForecast> {
+        let window = &self.windows[which];
+        let expected = f64::from(window.rate) * WINDOW_SECONDS[which] as f64 * surge;
+        window.bursts.forecast(expected).filter(|_| which != HOUR_WINDOW)
+    }
+
     /// How the last hour compares with its season.
     fn level(&self) -> f32 {
         (self.level_observed + LEVEL_PRIOR_EVENTS) / (self.level_expected + LEVEL_PRIOR_EVENTS)
@@ -281,6 +293,9 @@ impl RateProfile {
         window.squared_error = window.squared_error * decay + (count - mean).powi(2) + silent_error;
         window.mean = window.mean * decay + mean * (silence + 1) as f32;
         window.peak = (window.peak * decay).max(count);
+        if count > 0.0 {
+            window.bursts.learn(count, mean, decay);
+        }
     }
 
     /// Teaches the window that began at `start` and the `silence` empty ones after it.
