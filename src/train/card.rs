@@ -28,7 +28,9 @@ pub fn render(trained: &Trained, command: &str) -> String {
         ("windows (hours of keys)", history.windows.to_string()),
         ("of these judged against the key's own past", history.own_windows.to_string()),
         ("of these judged against peers", history.peer_windows.to_string()),
-        ("left out for an alert or a label", history.excluded.to_string()),
+        ("left out for a label", history.left_out.labelled.to_string()),
+        ("left out for an incident of the key", history.left_out.alerted.to_string()),
+        ("left out for failures of the API itself", history.left_out.disturbed.to_string()),
         ("seed", history.seed.to_string()),
     ];
     card.push_str("## Data\n\n| what | figure |\n|---|---|\n");

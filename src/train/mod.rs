@@ -1,13 +1,15 @@
 //! `keywatch train`: the model of `behaviour.outlier` from history.
 //!
 //! ```text
-//! logs -> requests -> windows (polars, lazily) -> features (as in the service) -> densities (linfa)
+//! events -> requests -> windows (polars, lazily) -> features (as in the service) -> densities (linfa)
 //! ```
 
 pub mod card;
+pub mod exclusions;
 mod fit;
 pub mod history;
 pub mod samples;
+pub mod source;
 pub mod windows;
 
 use crate::app::AppError;
@@ -17,7 +19,7 @@ use crate::profile::behaviour::{Run, schema_hash};
 
 use self::fit::{Criterion, fit, survival};
 use self::history::History;
-use self::samples::{Sample, Samples};
+use self::samples::{LeftOut, Sample, Samples};
 
 /// Why nothing was trained.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,7 @@ pub struct HistorySummary {
     pub windows: usize,
     pub own_windows: usize,
     pub peer_windows: usize,
-    pub excluded: u64,
+    pub left_out: LeftOut,
     pub first: String,
     pub last: String,
     pub seed: u64,
@@ -128,7 +130,7 @@ pub fn train(
             windows: history.windows.len(),
             own_windows: samples.own.len(),
             peer_windows: samples.peers.len(),
-            excluded: samples.excluded,
+            left_out: samples.left_out,
             first: time(history.first),
             last: time(history.last),
             seed,
