@@ -10,19 +10,22 @@ use super::files::check_outputs;
 use super::logs::{ReadingArgs, check_read_twice, event_bar, progress_bar};
 use super::{CommandError, load_config};
 use crate::alert::Alert;
+use crate::app::{AppError, read_model};
 use crate::backtest::labels;
 use crate::config::Config;
 use crate::event::EventTime;
 use crate::store::Store;
+use crate::train::compare::Comparison;
 use crate::train::exclusions::Exclusions;
 use crate::train::samples::samples;
 use crate::train::source::Source;
-use crate::train::{TrainError, Trained, card, history, train};
+use crate::train::{TrainError, Trained, card, history, priors, train};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   keywatch train --clickhouse -c keywatch.toml --out models/mine
   keywatch train --input march.jsonl.zst april.jsonl.zst --out models/mine
+  keywatch train --clickhouse -c keywatch.toml --compare models/mine.json --out models/mine
   keywatch train --input log.parquet --labels known-attacks.jsonl --geo-asn asn.csv --out models/mine
   keywatch backtest --input log.jsonl --alerts alerts.jsonl
   keywatch train --input log.jsonl --alerts alerts.jsonl --out models/mine
@@ -49,6 +52,13 @@ pub struct Args {
     /// The same history and seed give the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The model that is to be replaced: nothing is written when the new one is worse on windows
+    /// of keys that its fit did not see
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// Write a model that is worse, too
+    #[arg(long, requires = "compare")]
+    force: bool,
     /// Writes NAME.json, the model, and NAME.md, its card
     #[arg(long, value_name = "FOLDER/NAME")]
     out: PathBuf,
@@ -65,13 +75,23 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     check_outputs(files.iter().map(|path| ("--out", path.as_path())), args.inputs())?;
     check_read_twice(&args.input)?;
     let begin = Instant::now();
-    let history = Past::open(args, &config)?;
-    let (source, exclusions) = (history.source(args, &config)?, history.exclusions(args)?);
+    let old = args.compare.as_deref().map(read_model).transpose().map_err(AppError::from)?;
+    let past = Past::open(args, &config)?;
+    let (source, exclusions) = (past.source(args, &config)?, past.exclusions(args)?);
     let history = args.with_progress(|progress| history::read(&source, progress))?;
     let read = begin.elapsed().as_secs_f64();
-    let trained = train(name, &history, &samples(&history, &exclusions), args.seed)?;
+    let samples = samples(&history, &exclusions);
+    let mut trained = train(name, &history, &samples, args.seed)?;
+    let priors = args.with_progress(|progress| {
+        priors::learn(&source, &config, &trained.model, &exclusions, progress)
+    })?;
+    trained.set_priors(priors)?;
+    let comparison = old.map(|old| Comparison::new(&old, &trained.model, &samples));
+    if let Some(comparison) = &comparison {
+        args.judge(comparison)?;
+    }
     write(&files[0], &(serde_json::to_string_pretty(&trained.model).context("as JSON")? + "\n"))?;
-    write(&files[1], &card::render(&trained, &command()))?;
+    write(&files[1], &card::render(&trained, comparison.as_ref(), &command()))?;
     summarize(&trained, read, begin.elapsed().as_secs_f64());
     Ok(())
 }
@@ -86,6 +106,20 @@ impl Args {
         });
         bar.finish_and_clear();
         outcome
+    }
+
+    /// # Errors
+    /// A new model that is worse, unless it is forced.
+    fn judge(&self, comparison: &Comparison) -> anyhow::Result<()> {
+        anstream::eprintln!("{}", comparison.table());
+        let faults = comparison.faults().join("; ");
+        if faults.is_empty() || self.force {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "the new model is worse than the one it is to replace: {faults}. Nothing was written; \
+             give more history, or --force"
+        ))
     }
 
     fn inputs(&self) -> impl Iterator<Item = &Path> {
