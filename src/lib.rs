@@ -32,6 +32,7 @@ pub mod problem;
 pub mod profile;
 pub mod rate;
 pub mod registry;
+pub mod report;
 pub mod source;
 pub mod store;
 pub mod telemetry;

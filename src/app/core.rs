@@ -1,10 +1,12 @@
 //! Decode to decide as one step: bytes in, rows and alerts out.
 
+use metrics::gauge;
+
 use crate::alert::Alert;
 use crate::config::{Config, SourceConfig, SourceKind};
 use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
-use crate::detect::calibration::Calibration;
+use crate::detect::calibration::{Calibration, MEASURED};
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
 use crate::engine::{Counters, Doubt, EarlierUses, Engine, Quarantined, Restoration};
 use crate::enrich::Enricher;
@@ -192,6 +194,20 @@ impl Core {
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "keeping the model in use"),
+        }
+    }
+
+    /// Sets the metrics of how well the models fit this fleet.
+    pub fn publish_fit(&self) {
+        for drift in self.engine.feature_drift() {
+            let labels = [("against", drift.against), ("feature", drift.feature)];
+            gauge!("keywatch_model_feature_stability", &labels).set(drift.stability_index);
+        }
+        for family in MEASURED {
+            let Some((promised, measured)) = self.engine.promise(family) else { continue };
+            let family = family.as_str();
+            gauge!("keywatch_model_tail_promised_share", "family" => family).set(promised);
+            gauge!("keywatch_model_tail_measured_share", "family" => family).set(measured);
         }
     }
 

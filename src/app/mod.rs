@@ -14,6 +14,7 @@ mod core;
 mod intake;
 mod model;
 mod resume;
+mod retrospect;
 mod snapshots;
 mod writer;
 
@@ -45,7 +46,9 @@ use crate::telemetry::{Health, Part};
 use self::blind::{Lookout, Observation};
 pub use self::core::{Core, Decoded, Processed};
 use self::intake::{Intake, Work};
+pub use self::model::{model_in_use, read_model};
 use self::resume::Owned;
+pub use self::retrospect::Retrospect;
 use self::snapshots::Snapshots;
 use self::writer::{Scored, Settled, Writer};
 
@@ -278,7 +281,10 @@ impl<S: Source> Pipeline<S> {
                     self.forget_lost_shards();
                     self.snapshots.turn(&mut self.core);
                 }
-                _ = reloads.tick() => self.core.reload_databases(),
+                _ = reloads.tick() => {
+                    self.core.reload_databases();
+                    self.core.publish_fit();
+                }
                 _ = hurry.tick() => self.let_go(),
                 settled = self.done.recv() => match settled {
                     Some(settled) => {

@@ -25,12 +25,10 @@ impl ModelFile {
         if !config.judge_behaviour {
             return Ok((none, None));
         }
-        let Some(path) = &config.path else {
-            return Ok((none, Some(Arc::new(Model::shipped()?))));
-        };
         // Before reading, so that a replacement in between is noticed the next time.
-        let file = Self { path: Some(path.clone()), stamp: stamp(path) };
-        Ok((file, Some(Arc::new(read(path)?))))
+        let stamp = config.path.as_deref().and_then(stamp);
+        let file = Self { path: config.path.clone(), stamp };
+        Ok((file, Some(Arc::new(model_in_use(config)?))))
     }
 
     /// The model anew if its file is another one; a failure is told once.
@@ -44,11 +42,22 @@ impl ModelFile {
             return Ok(None);
         }
         self.stamp = stamp;
-        Ok(Some(Arc::new(read(path)?)))
+        Ok(Some(Arc::new(read_model(path)?)))
     }
 }
 
-fn read(path: &Path) -> Result<Model, ModelError> {
+/// The model of the configuration, whether or not behaviour is judged: the program's own where
+/// no other is named.
+///
+/// # Errors
+/// A model that cannot be read or does not fit.
+pub fn model_in_use(config: &ModelsConfig) -> Result<Model, ModelError> {
+    config.path.as_deref().map_or_else(Model::shipped, read_model)
+}
+
+/// # Errors
+/// A model that cannot be read or does not fit.
+pub fn read_model(path: &Path) -> Result<Model, ModelError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ModelError::Read { path: path.into(), source })?;
     Model::parse(&text, path)

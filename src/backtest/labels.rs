@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::alert::Alert;
 use crate::event::{EventTime, KeyId};
@@ -27,35 +28,35 @@ pub struct Label {
 const AFTERMATH_SECONDS: f64 = 3_600.0;
 
 #[derive(Debug, thiserror::Error)]
-pub enum LabelError {
+pub enum LineError {
     #[error("{path}: {reason}")]
     Read { path: String, reason: std::io::Error },
     #[error("{path}:{line}: {reason}")]
     Parse { path: String, line: usize, reason: serde_json::Error },
 }
 
-/// Reads one label a line.
+/// Reads one JSON object a line: labels, or alerts as a backtest writes them.
 ///
 /// # Errors
-/// An unreadable file, or a line that is no label, by number.
-pub fn read(path: &Path) -> Result<Vec<Label>, LabelError> {
+/// An unreadable file, or a line that is none, by number.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, LineError> {
     let name = || path.display().to_string();
-    let unreadable = |reason| LabelError::Read { path: name(), reason };
+    let unreadable = |reason| LineError::Read { path: name(), reason };
     let file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut labels = Vec::new();
+    let mut objects = Vec::new();
     for (index, line) in file.lines().enumerate() {
         let line = line.map_err(unreadable)?;
         if line.trim().is_empty() {
             continue;
         }
-        let label = serde_json::from_str(&line).map_err(|reason| LabelError::Parse {
+        let object = serde_json::from_str(&line).map_err(|reason| LineError::Parse {
             path: name(),
             line: index + 1,
             reason,
         })?;
-        labels.push(label);
+        objects.push(object);
     }
-    Ok(labels)
+    Ok(objects)
 }
 
 impl Label {

@@ -14,7 +14,7 @@ pub fn compare(
     judges_behaviour: bool,
 ) -> Vec<Calibration> {
     let compare_one = |which: Family| Calibration {
-        family: name(which).to_owned(),
+        family: which.as_str().to_owned(),
         promised: measured.key_hours() * Thresholds::tests_an_hour(which) * thresholds.of(which),
         measured: detectors
             .iter()
@@ -27,19 +27,4 @@ pub fn compare(
     };
     let judged = |which: &Family| judges_behaviour || *which != Family::Behaviour;
     MEASURED.into_iter().filter(judged).map(compare_one).collect()
-}
-
-const fn name(which: Family) -> &'static str {
-    match which {
-        Family::Rate => "rate",
-        Family::Outcome => "outcome",
-        Family::Place => "place",
-        Family::Replay => "replay",
-        Family::Behaviour => "behaviour",
-        Family::Policy => "policy",
-        Family::Source => "source",
-        Family::Conduct => "conduct",
-        Family::Dormancy => "dormancy",
-        Family::Monitor => "monitor",
-    }
 }

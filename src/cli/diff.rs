@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::files::check_outputs;
-use super::logs::{LogArgs, RegistryArgs, ReportFormat, progress_bar};
+use super::logs::{LogArgs, RegistryArgs, ReportFormat, check_read_twice, progress_bar};
 use super::{CommandError, load_config};
 use crate::backtest::diff::{self, Candidate, Difference, RevokedKey, page};
 
@@ -41,10 +41,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let error = anyhow!("--policy: two configurations are compared, and {given} given");
         return Err(CommandError::Usage(error));
     };
-    if let Some(path) = args.logs.input.iter().find(|path| is_stream(path)) {
-        let error = anyhow!("--input {}: the log is read twice; give it as a file", path.display());
-        return Err(CommandError::Usage(error));
-    }
+    check_read_twice(&args.logs.input)?;
     let candidates = [candidate(a, args)?, candidate(b, args)?];
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
@@ -71,11 +68,6 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let text = if args.json { as_json(&difference)? } else { as_text(&difference) };
     writeln!(anstream::stdout(), "{text}").context("cannot write to standard output")?;
     Ok(())
-}
-
-/// A pipe, which is empty when it was read once.
-fn is_stream(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 fn candidate(path: &Path, args: &Args) -> Result<Candidate, CommandError> {

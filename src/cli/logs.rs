@@ -16,6 +16,13 @@ pub struct LogArgs {
     /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub input: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+/// How logs are read, and what is known about attacks.
+#[derive(clap::Args)]
+pub struct ReadingArgs {
     /// Log format, instead of the configuration's
     #[arg(long)]
     format: Option<String>,
@@ -32,6 +39,21 @@ pub struct LogArgs {
 
 impl LogArgs {
     pub fn apply_to(&self, config: &mut Config) {
+        self.reading.apply_to(config);
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.input.iter().map(PathBuf::as_path).chain(self.reading.files())
+    }
+
+    /// None when none are given.
+    pub fn read_labels(&self) -> Result<Vec<Label>, CommandError> {
+        self.reading.read_labels()
+    }
+}
+
+impl ReadingArgs {
+    pub fn apply_to(&self, config: &mut Config) {
         if let Some(format) = &self.format {
             config.decode.format.clone_from(format);
         }
@@ -44,7 +66,7 @@ impl LogArgs {
     }
 
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let lists = [&self.input, &self.geo_city, &self.geo_asn].into_iter().flatten();
+        let lists = [&self.geo_city, &self.geo_asn].into_iter().flatten();
         lists.chain(&self.labels).map(PathBuf::as_path)
     }
 
@@ -72,14 +94,39 @@ impl RegistryArgs {
     }
 }
 
-/// On terminals only.
+/// Of bytes; on terminals only.
 pub fn progress_bar() -> ProgressBar {
+    bar_of("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+}
+
+/// Of events; on terminals only.
+pub fn event_bar() -> ProgressBar {
+    bar_of("{bar:40} {human_pos}/{human_len} events, {per_sec}, {eta} left")
+}
+
+fn bar_of(template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Refuses a pipe, which is empty when it was read once.
+///
+/// # Errors
+/// A usage error that names the file.
+pub fn check_read_twice(inputs: &[PathBuf]) -> Result<(), CommandError> {
+    let is_stream = |path: &&PathBuf| {
+        path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+    };
+    match inputs.iter().find(is_stream) {
+        None => Ok(()),
+        Some(path) => Err(CommandError::Usage(anyhow!(
+            "--input {}: the log is read twice; give it as a file",
+            path.display()
+        ))),
+    }
 }
 
 /// How a report is written.

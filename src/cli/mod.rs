@@ -10,6 +10,7 @@ mod files;
 mod generate;
 mod logs;
 mod migrate;
+mod report;
 mod run;
 mod score_series;
 #[cfg(feature = "train")]
@@ -49,6 +50,8 @@ enum Command {
     Generate(generate::Args),
     /// Score a series of counts with the rate model alone
     ScoreSeries(score_series::Args),
+    /// Tell how the last days went: incidents, promises, drift of the models
+    Report(report::Args),
     /// Bring the database to the schema of this version
     Migrate(migrate::Args),
     /// Print the effective configuration, secrets masked
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),

@@ -9,8 +9,11 @@
 //! alert threshold are looked at, which the fit knows (a truncated likelihood): attacks
 //! neither hide in the tail nor swell it.
 
+mod prior;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::prior::CalibrationPrior;
 use super::{Family, Thresholds, surprise};
 use crate::profile::scores::{SCORED_FAMILIES, WorstScores};
 
@@ -205,6 +208,15 @@ impl Calibration {
 
     pub fn key_hours(&self) -> f64 {
         self.key_hours
+    }
+
+    /// Promised share of key-hours in the tail of a family's scores, by the model alone, and
+    /// the measured one.
+    pub fn tail_share(&self, family: Family) -> (f64, f64) {
+        let Some(tail) = self.tails.get(family as usize) else { return (0.0, 0.0) };
+        let counted: f64 = tail.counts[tail.base as usize..].iter().copied().map(f64::from).sum();
+        let promised = tail.tests * 10f64.powf(-tail.base / 10.0);
+        (promised, counted / self.key_hours.max(1.0))
     }
 
     /// Promised and measured shares of key-hours at least this surprising, from the base of the

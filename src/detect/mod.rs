@@ -9,6 +9,7 @@ pub mod dormancy;
 pub mod geo;
 pub mod outcome;
 pub mod outlier;
+pub mod priors;
 pub mod rate;
 pub mod replay;
 pub mod rules;
@@ -80,6 +81,23 @@ pub enum Family {
     Dormancy,
     /// About no key: never weighed with the others.
     Monitor,
+}
+
+impl Family {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Outcome => "outcome",
+            Self::Place => "place",
+            Self::Replay => "replay",
+            Self::Behaviour => "behaviour",
+            Self::Policy => "policy",
+            Self::Source => "source",
+            Self::Conduct => "conduct",
+            Self::Dormancy => "dormancy",
+            Self::Monitor => "monitor",
+        }
+    }
 }
 
 pub const fn family(detector: DetectorId) -> Family {

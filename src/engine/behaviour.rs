@@ -3,6 +3,7 @@
 use crate::alert::DetectorId;
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
+use crate::detect::outlier::drift::Drift;
 use crate::detect::outlier::{self, Against, Model};
 use crate::detect::{Family, Signal, Thresholds};
 use crate::event::AccessEvent;
@@ -19,6 +20,7 @@ pub(super) struct Bench<'a> {
     pub thresholds: &'a Thresholds,
     pub decider: &'a Decider,
     pub fleet: &'a Fleet,
+    pub drift: &'a mut Drift,
 }
 
 /// What a window that is over showed.
@@ -32,7 +34,7 @@ pub(super) struct Verdict {
 impl Bench<'_> {
     /// Judges and learns the window that ended before the event, if one did. To be called
     /// before the hour of the scores ends, which is the same.
-    pub fn end_window(&self, event: &AccessEvent, profile: &mut Profile) -> Verdict {
+    pub fn end_window(mut self, event: &AccessEvent, profile: &mut Profile) -> Verdict {
         let Some(ended) = profile.behaviour.end_before(event.time) else {
             return Verdict::default();
         };
@@ -52,13 +54,14 @@ impl Bench<'_> {
         verdict
     }
 
-    fn judge(&self, event: &AccessEvent, ended: &Ended, profile: &mut Profile) -> Verdict {
+    fn judge(&mut self, event: &AccessEvent, ended: &Ended, profile: &mut Profile) -> Verdict {
         let behaviour = &mut profile.behaviour;
         let (model, statistics) = (self.model, &ended.statistics);
         let judged = outlier::judge(model, behaviour.baseline(), behaviour.run, statistics);
         let Some(mut judgement) = judged else {
             return Verdict::default();
         };
+        self.drift.note(model, judgement.own_features(), statistics);
         if judgement.against == Against::Itself {
             behaviour.run = judgement.run;
         }

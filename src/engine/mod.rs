@@ -23,9 +23,11 @@ use std::sync::Arc;
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::{MODEL_VERSION, Policy};
-use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
+use crate::detect::outlier::drift::{Drift, FeatureDrift};
+use crate::detect::priors::Priors;
+use crate::detect::{Family, Thresholds};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
 use crate::registry::Registry;
 
@@ -56,6 +58,7 @@ pub struct Engine {
     policy: Policy,
     model: Option<Arc<Model>>,
     model_version: String,
+    drift: Drift,
     shards: HashMap<ShardId, Shard>,
     partition_count: usize,
     counters: Counters,
@@ -71,6 +74,7 @@ impl Engine {
             policy: Policy::new(policy),
             model: None,
             model_version: MODEL_VERSION.to_owned(),
+            drift: Drift::default(),
             shards: HashMap::new(),
             partition_count: 1,
             counters: Counters::default(),
@@ -83,11 +87,33 @@ impl Engine {
     pub fn set_model(&mut self, model: Arc<Model>) {
         self.model_version = format!("{MODEL_VERSION}+{}", model.version());
         self.model = Some(model);
+        self.drift = Drift::default();
     }
 
     /// Named in alerts.
     pub fn model_version(&self) -> &str {
         &self.model_version
+    }
+
+    /// How far windows have moved from those that the model was trained with; nothing without
+    /// a model.
+    pub fn feature_drift(&self) -> Vec<FeatureDrift> {
+        let model = self.model.as_deref();
+        model.map(|model| self.drift.features(model)).unwrap_or_default()
+    }
+
+    /// Promised and measured shares of key-hours in the tail of a family's scores, over all
+    /// shards; `None` before the first hour of a key is over.
+    pub fn promise(&self, family: Family) -> Option<(f64, f64)> {
+        let shards = self.shards.values().map(Shard::calibration);
+        let (mut hours, mut promised, mut measured) = (0.0, 0.0, 0.0);
+        for calibration in shards {
+            hours += calibration.key_hours();
+            let (promise, measure) = calibration.tail_share(family);
+            promised += promise * calibration.key_hours();
+            measured += measure * calibration.key_hours();
+        }
+        (hours > 0.0).then(|| (promised / hours, measured / hours))
     }
 
     pub fn counters(&self) -> Counters {
@@ -179,6 +205,11 @@ impl Engine {
         Some((shard.calibration(), Thresholds::new(&self.config, shard.keys())))
     }
 
+    /// What a shard has learned of all its keys together.
+    pub fn priors(&self, shard: ShardId) -> Option<Priors> {
+        self.shards.get(&shard).map(Shard::priors)
+    }
+
     /// The events that were not judged since this was asked last, in the order they came.
     pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
         std::mem::take(&mut self.quarantined)
@@ -222,6 +253,7 @@ impl Engine {
             config: &self.config,
             model: self.model.as_deref(),
             model_version: &self.model_version,
+            drift: &mut self.drift,
             registry: &self.registry,
             policy: &mut self.policy,
             counters: &mut self.counters,
@@ -229,7 +261,9 @@ impl Engine {
             quarantined: &mut self.quarantined,
             earlier_uses,
         };
-        let shard = self.shards.entry(shard).or_insert_with(|| Shard::new(&self.config));
+        let model = self.model.as_deref();
+        let shard =
+            self.shards.entry(shard).or_insert_with(|| Shard::starting(&self.config, model));
         shard.process(partition, events, now, &mut shared)
     }
 }

@@ -8,6 +8,8 @@ use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
+use crate::detect::outlier::drift::Drift;
+use crate::detect::priors::Priors;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
 use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::Registry;
@@ -27,6 +29,7 @@ pub struct Shared<'a> {
     /// Without one, behaviour is neither counted nor judged.
     pub model: Option<&'a Model>,
     pub model_version: &'a str,
+    pub drift: &'a mut Drift,
     pub registry: &'a Registry,
     pub policy: &'a mut Policy,
     pub counters: &'a mut Counters,
@@ -84,8 +87,24 @@ impl Shard {
         }
     }
 
+    /// A shard without a past: it begins with what `model` knows of its fleet. Another fleet's
+    /// habits, which are those of the model that the program carries, are none to begin with.
+    pub fn starting(config: &DetectConfig, model: Option<&Model>) -> Self {
+        let Some(model) = model.filter(|model| !model.is_shipped) else { return Self::new(config) };
+        Self {
+            population: model.priors.population.restore(),
+            calibration: model.priors.calibration.restore(),
+            ..Self::new(config)
+        }
+    }
+
     pub fn keys(&self) -> usize {
         self.profiles.len()
+    }
+
+    /// What all keys share, for a shard that is to begin with it.
+    pub fn priors(&self) -> Priors {
+        Priors::of(&self.population, &self.calibration)
     }
 
     pub fn calibration(&self) -> &Calibration {
@@ -182,7 +201,8 @@ impl Shard {
         }
         let verdict = shared.model.map(|model| {
             let (calibration, decider, fleet) = (&self.calibration, &self.decider, &log.fleet);
-            Bench { model, calibration, thresholds: &thresholds, decider, fleet }
+            let drift = &mut *shared.drift;
+            Bench { model, calibration, thresholds: &thresholds, decider, fleet, drift }
                 .end_window(event, profile)
         });
         let Verdict { is_unusual, signal: outlier } = verdict.unwrap_or_default();

@@ -17,6 +17,15 @@ const CITY_RADIUS_KM: f64 = 50.0;
 const REGION_RADIUS_KM: f64 = 200.0;
 const COUNTRY_RADIUS_KM: f64 = 500.0;
 
+/// The radius in kilometres of a place of which no more than these names is known.
+pub const fn typical_radius_km(city: &str, region: &str) -> f64 {
+    match (city.is_empty(), region.is_empty()) {
+        (false, _) => CITY_RADIUS_KM,
+        (true, false) => REGION_RADIUS_KM,
+        (true, true) => COUNTRY_RADIUS_KM,
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Schema {
     /// GeoIP2 and GeoLite2 City: nested, names by language.
@@ -152,9 +161,7 @@ impl Place {
     ) -> Self {
         let accuracy_km = match radius_km {
             Some(Number(radius)) if radius > 0.0 => radius,
-            _ if !self.city.is_empty() => CITY_RADIUS_KM,
-            _ if !self.region.is_empty() => REGION_RADIUS_KM,
-            _ => COUNTRY_RADIUS_KM,
+            _ => typical_radius_km(&self.city, &self.region),
         };
         if let (Some(Number(latitude)), Some(Number(longitude))) = (latitude, longitude) {
             let exists = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use self::asn::{AsnDatabase, AutonomousSystem};
 use self::cache::Cache;
+pub use self::city::typical_radius_km;
 use self::city::{CityDatabase, FoundPlace};
+pub use self::hosting::is_hosting;
 use self::watched::Watched;
 use crate::config::EnrichConfig;
 use crate::event::{AccessEvent, EnrichedEvent, Origin, RecordPosition};
@@ -158,7 +160,7 @@ fn origin(place: Option<FoundPlace<'_>>, network: Option<AutonomousSystem>) -> O
         region: place.region,
         city: place.city,
         coordinates: place.coordinates,
-        is_hosting: hosting::is_hosting(asn, &as_name),
+        is_hosting: is_hosting(asn, &as_name),
         asn,
         as_name,
     }

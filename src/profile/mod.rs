@@ -31,7 +31,7 @@ pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
 pub use self::peers::PeerRoutes;
 pub use self::place::PlaceProfile;
-pub use self::population::Population;
+pub use self::population::{Population, PopulationPrior};
 use self::rate::HourShare;
 pub use self::rate::RateProfile;
 use self::rate::season::Shape;

@@ -1,12 +1,15 @@
 //! What the keys of a tenant, and all keys together, are like: what a key of which little is
 //! known borrows. A tenant's word counts as far as its keys have told enough; then the fleet's.
 
+mod prior;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+pub use self::prior::PopulationPrior;
 use super::rate::HourShare;
 use super::rate::season::{SEASONS, Shape};
 use crate::event::Origin;
@@ -85,6 +88,10 @@ impl Hours {
         let season = hour.season;
         self.sums[season] += hour.share.min(MAX_SHARE);
         self.hours[season] += 1.0;
+        self.reshape(season, borrowed);
+    }
+
+    fn reshape(&mut self, season: usize, borrowed: &Shape) {
         self.shape.0[season] = (self.sums[season] + BORROWED_HOURS * borrowed.0[season])
             / (self.hours[season] + BORROWED_HOURS);
     }

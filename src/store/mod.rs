@@ -4,6 +4,7 @@ mod claim;
 mod delivery;
 mod error;
 mod first_use;
+mod history;
 mod ledger;
 mod migrate;
 mod monitor;
@@ -20,6 +21,7 @@ use clickhouse::Client;
 
 pub use self::claim::{Claim, Holder};
 pub use self::error::StoreError;
+pub use self::history::Slice;
 pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};

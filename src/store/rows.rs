@@ -2,13 +2,18 @@
 //! of `sql/`; the types are what the crate `clickhouse` writes as RowBinary.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::decode::Rejection;
-use crate::event::{EnrichedEvent, PartitionId};
+use crate::enrich::{is_hosting, typical_radius_km};
+use crate::event::{
+    AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
+    RecordPosition,
+};
 
 /// A row of `access_events`. Borrows from the event: writing allocates nothing a row.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -81,6 +86,52 @@ impl<'a> EventRow<'a> {
             asn: origin.asn,
             as_name: &origin.as_name,
             quarantined: "",
+        }
+    }
+
+    /// The event again, as far as it is stored: of a nonce its fingerprint, of coordinates not
+    /// their accuracy, which is taken to be what the kind of place typically has.
+    pub fn to_event(&self) -> EnrichedEvent {
+        let text = |text: &str| (!text.is_empty()).then(|| text.into());
+        let fingerprint = |hash: u128| (hash != 0).then_some(Fingerprint(hash));
+        let nonce = |fingerprint| Nonce { fingerprint, number: None };
+        let event = AccessEvent {
+            time: EventTime::from_micros(self.time),
+            key_id: self.key_id.into(),
+            client_ip: self.client_ip.to_canonical(),
+            method: self.method.into(),
+            path: self.path.into(),
+            status: self.status,
+            request_id: text(self.request_id),
+            latency_ms: self.latency_ms,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            user_agent: text(self.user_agent),
+            environment: text(self.environment),
+            scope: text(self.scope),
+            tenant: text(self.tenant),
+            nonce: fingerprint(self.nonce_fingerprint).map(nonce),
+            client_time: self.client_time.map(EventTime::from_micros),
+            signature: fingerprint(self.signature_fingerprint),
+        };
+        let position = RecordPosition { offset: self.record_offset, index: self.record_index };
+        EnrichedEvent { event, position, origin: Arc::new(self.origin()) }
+    }
+
+    fn origin(&self) -> Origin {
+        let accuracy_km = typical_radius_km(self.city, self.region);
+        let coordinates = self.latitude.zip(self.longitude).map(|(latitude, longitude)| {
+            let (latitude, longitude) = (f64::from(latitude), f64::from(longitude));
+            Coordinates { latitude, longitude, accuracy_km }
+        });
+        Origin {
+            country: self.country.into(),
+            region: self.region.into(),
+            city: self.city.into(),
+            coordinates,
+            asn: self.asn,
+            as_name: self.as_name.into(),
+            is_hosting: is_hosting(self.asn, self.as_name),
         }
     }
 }
@@ -187,12 +238,7 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::Arc;
-
     use super::*;
-    use crate::event::{
-        AccessEvent, Coordinates, EventTime, Fingerprint, Nonce, Origin, RecordPosition,
-    };
 
     fn enriched() -> EnrichedEvent {
         EnrichedEvent {
@@ -240,6 +286,19 @@ mod tests {
         assert_eq!((row.bytes_in, row.bytes_out), (None, Some(0)));
         assert_eq!((row.nonce_fingerprint, row.signature_fingerprint), (7, 0));
         assert_eq!((row.latitude, row.longitude), (Some(52.5), Some(13.25)));
+    }
+
+    #[test]
+    fn what_is_stored_of_an_event_reads_back() {
+        let partition = PartitionId { topic: "access".into(), partition: 3 };
+        let written = enriched();
+        let read = EventRow::new(&partition, &written).to_event();
+        let mut expected = written.event.clone();
+        expected.nonce = Some(Nonce { fingerprint: Fingerprint(7), number: None });
+        assert_eq!((read.event, read.position), (expected, written.position));
+        assert_eq!((read.origin.asn, &read.origin.country), (64500, &written.origin.country));
+        let place = read.origin.coordinates.unwrap();
+        assert_eq!((place.latitude, place.accuracy_km), (52.5, 500.0), "a country's radius");
     }
 
     #[test]

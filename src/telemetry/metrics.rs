@@ -166,6 +166,27 @@ pub const METRICS: &[Metric] = &[
         "Events scored again after a restart, because they came after the saved state",
     ),
     row(
+        Kind::Gauge,
+        "keywatch_model_feature_stability",
+        Unit::Count,
+        &["against", "feature"],
+        "Population stability index of a behaviour feature, now against training: above 0.25 much has changed",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_model_tail_promised_share",
+        Unit::Count,
+        &["family"],
+        "Share of key-hours that a family's model says are in the tail of its scores",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_model_tail_measured_share",
+        Unit::Count,
+        &["family"],
+        "Share of key-hours that are: beyond the promise, p-values are raised to what was measured",
+    ),
+    row(
         Kind::Counter,
         "keywatch_deliveries_total",
         Unit::Count,

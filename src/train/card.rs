@@ -3,11 +3,13 @@
 use std::fmt::Write;
 
 use super::Trained;
+use super::compare::Comparison;
 use super::fit::Criterion;
+use crate::detect::priors::Priors;
 use crate::profile::behaviour::{FEATURES, PEERS};
 
 /// The card as Markdown. `command` is how the model was trained.
-pub fn render(trained: &Trained, command: &str) -> String {
+pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str) -> String {
     let model = &trained.model;
     let history = &trained.history;
     let mut card = format!(
@@ -28,7 +30,9 @@ pub fn render(trained: &Trained, command: &str) -> String {
         ("windows (hours of keys)", history.windows.to_string()),
         ("of these judged against the key's own past", history.own_windows.to_string()),
         ("of these judged against peers", history.peer_windows.to_string()),
-        ("left out for an alert or a label", history.excluded.to_string()),
+        ("left out for a label", history.left_out.labelled.to_string()),
+        ("left out for an incident of the key", history.left_out.alerted.to_string()),
+        ("left out for failures of the API itself", history.left_out.disturbed.to_string()),
         ("seed", history.seed.to_string()),
     ];
     card.push_str("## Data\n\n| what | figure |\n|---|---|\n");
@@ -64,12 +68,28 @@ pub fn render(trained: &Trained, command: &str) -> String {
         trained.held_out_windows,
         trained.held_out_beyond,
     );
+    if let Some(comparison) = comparison {
+        let _ = write!(card, "\n## Against the model before\n\n{}", comparison.table());
+    }
+    card.push_str(&priors(&model.priors));
     card.push_str("\n## Features\n\nAgainst the key's own past: ");
     let own: Vec<&str> = FEATURES.iter().map(|feature| feature.words).collect();
     let peers: Vec<&str> = PEERS.iter().map(|feature| feature.words).collect();
     let _ = writeln!(card, "{}.\n\nAgainst peers: {}.", own.join("; "), peers.join("; "));
     card.push_str(LIMITS);
     card
+}
+
+fn priors(priors: &Priors) -> String {
+    let Priors { population, calibration } = priors;
+    format!(
+        "\n## Priors\n\nA new installation begins with where {} keys were first used from and at what \
+         hours, with those of {} tenants apart, and with the tails of the detectors' scores in \
+         {:.0} hours of keys.\n",
+        population.keys(),
+        population.tenants(),
+        calibration.key_hours(),
+    )
 }
 
 const LIMITS: &str = "

@@ -13,6 +13,7 @@ use rand_xoshiro::Xoshiro256Plus;
 use super::TrainError;
 use super::samples::Sample;
 use crate::detect::outlier::density::{Component, Density};
+use crate::detect::outlier::drift::Bins;
 use crate::detect::outlier::survival::{LEVELS, Survival};
 
 /// Scaled features beyond this count as this much.
@@ -100,7 +101,7 @@ fn frame(samples: &[&Sample]) -> Density {
         whitening: Vec::new(),
         components: Vec::new(),
         survival: survival(vec![0.0]),
-        deciles: Vec::new(),
+        bins: Vec::new(),
     };
     for which in 0..features {
         let values = samples.iter().map(|sample| sample.features[which]);
@@ -112,10 +113,22 @@ fn frame(samples: &[&Sample]) -> Density {
         let scale = by_median.max(by_range);
         density.center.push(significant(center));
         density.scale.push(significant(scale.max(MIN_SCALE)));
-        let deciles = (1..10).map(|tenth| significant(quantile(&sorted, f64::from(tenth) / 10.0)));
-        density.deciles.push(deciles.collect());
+        density.bins.push(bins(&sorted));
     }
     density
+}
+
+/// Between the deciles of sorted values.
+fn bins(sorted: &[f64]) -> Bins {
+    let deciles = (1..10).map(|tenth| significant(quantile(sorted, f64::from(tenth) / 10.0)));
+    let mut edges: Vec<f64> = deciles.collect();
+    edges.dedup();
+    let up_to = |edge: &f64| sorted.partition_point(|value| value <= edge);
+    let bounds: Vec<usize> =
+        [0].into_iter().chain(edges.iter().map(up_to)).chain([sorted.len()]).collect();
+    let whole = sorted.len().max(1) as f64;
+    let share = |pair: &[usize]| significant((pair[1] - pair[0]) as f64 / whole);
+    Bins { shares: bounds.windows(2).map(share).collect(), edges }
 }
 
 /// At most [`MAX_SAMPLES`], evenly.
@@ -304,6 +317,16 @@ mod tests {
         assert!(surprise(&[-6.0, 5.0, 1.0]) > surprise(&[-2.0, 2.0, 0.0]) + 2.0);
         let beyond = samples.iter().filter(|s| surprise(&s.features) > 100f64.ln()).count();
         assert!((20..=60).contains(&beyond), "{beyond} of 4,000 are called one in a hundred");
+    }
+
+    #[test]
+    fn bins_hold_the_shares_of_training_and_none_when_all_values_are_one() {
+        let mut values: Vec<f64> = vec![0.0; 900];
+        values.extend((0..100).map(f64::from));
+        let bins = bins(&sorted(values));
+        assert!(bins.is_usable());
+        assert_eq!((bins.edges, bins.shares), (vec![0.0], vec![0.901, 0.099]));
+        assert_eq!(super::bins(&[2.0; 50]).shares, [1.0, 0.0]);
     }
 
     #[test]

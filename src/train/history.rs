@@ -1,20 +1,15 @@
-//! Logs to windows, through the same decoding and enrichment as the service.
+//! Events to windows, those of all keys.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
-use crate::app::AppError;
-use crate::config::Config;
-use crate::decode::Decoder;
-use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, KeyId};
 use crate::profile::Sightings;
 use crate::profile::behaviour::{Observation, window_of};
 use crate::profile::recent::request_identity;
 use crate::profile::route::route_id;
-use crate::source::{BatchLimits, FileProgress, FileReader};
 
 use super::TrainError;
+use super::source::Source;
 use super::windows::{KeyWindow, Requests};
 
 /// Requests in memory before they become windows.
@@ -146,29 +141,17 @@ impl Collector {
     }
 }
 
-/// Reads files, oldest first. `on_progress` is called after each batch.
+/// Reads a whole history. `on_progress` as in [`Source::read`].
 ///
 /// # Errors
-/// Unreadable input, configuration or databases.
-pub fn read_files(
-    inputs: &[PathBuf],
-    config: &Config,
-    mut on_progress: impl FnMut(&FileProgress),
+/// As [`Source::read`].
+pub fn read(
+    source: &Source<'_>,
+    mut on_progress: impl FnMut(u64, u64),
 ) -> Result<History, TrainError> {
-    let decoder = Decoder::new(&config.decode).map_err(AppError::from)?;
-    let mut enricher = Enricher::open(&config.enrich).map_err(AppError::from)?;
-    let limits = BatchLimits::from(&config.source);
-    let mut reader = FileReader::open(inputs.to_vec(), limits).map_err(AppError::from)?;
-    let progress = reader.progress();
     let mut collector = Collector::default();
-    for batch in reader.by_ref() {
-        let batch = batch.map_err(AppError::from)?;
-        let decoded = decoder.decode(&batch, EventTime::from_micros(i64::MAX));
-        collector.history.rejections += decoded.rejections.len() as u64;
-        for enriched in enricher.enrich(decoded.events) {
-            collector.add(&enriched)?;
-        }
-        on_progress(&progress);
-    }
-    collector.finish()
+    let rejections = source.read(&mut on_progress, &mut |events| {
+        events.iter().try_for_each(|enriched| collector.add(enriched))
+    })?;
+    Ok(History { rejections, ..collector.finish()? })
 }

@@ -1,23 +1,30 @@
 //! `keywatch train`: the model of `behaviour.outlier` from history.
 //!
 //! ```text
-//! logs -> requests -> windows (polars, lazily) -> features (as in the service) -> densities (linfa)
+//! events -> requests -> windows (polars, lazily) -> features (as in the service) -> densities (linfa)
 //! ```
 
 pub mod card;
+pub mod compare;
+pub mod exclusions;
 mod fit;
 pub mod history;
+pub mod priors;
 pub mod samples;
+pub mod source;
 pub mod windows;
 
 use crate::app::AppError;
+use crate::detect::outlier::density::Density;
 use crate::detect::outlier::model::{FORMAT, Model};
 use crate::detect::outlier::{advance, allowance};
+use crate::detect::priors::Priors;
 use crate::profile::behaviour::{Run, schema_hash};
 
+use self::compare::RARE;
 use self::fit::{Criterion, fit, survival};
 use self::history::History;
-use self::samples::{Sample, Samples};
+use self::samples::{LeftOut, Sample, Samples};
 
 /// Why nothing was trained.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +72,39 @@ pub struct HistorySummary {
     pub windows: usize,
     pub own_windows: usize,
     pub peer_windows: usize,
-    pub excluded: u64,
+    pub left_out: LeftOut,
     pub first: String,
     pub last: String,
     pub seed: u64,
 }
 
+impl Trained {
+    /// # Errors
+    /// Numbers that JSON does not know.
+    pub fn set_priors(&mut self, priors: Priors) -> Result<(), TrainError> {
+        self.model.priors = priors;
+        Ok(self.model.seal()?)
+    }
+}
+
 /// One key in five does not take part in the fit, and tells how well it holds for others.
 const HELD_OUT: u32 = 5;
+
+fn is_held_out(sample: &Sample) -> bool {
+    sample.key % HELD_OUT == HELD_OUT - 1
+}
+
+/// The windows that are held out, and the others.
+fn split(samples: &[Sample]) -> (Vec<&Sample>, Vec<&Sample>) {
+    samples.iter().partition(|sample| is_held_out(sample))
+}
+
+/// Share of windows that a density calls rarer than `rare`.
+fn survival_ratio(density: &Density, samples: &[&Sample], rare: f64) -> f64 {
+    let surprise = |sample: &Sample| density.survival.surprise(density.score(&sample.features));
+    let beyond = samples.iter().filter(|sample| surprise(sample) > -rare.ln()).count();
+    beyond as f64 / samples.len().max(1) as f64
+}
 
 /// # Errors
 /// Too little history, or a fit that fails.
@@ -82,24 +114,14 @@ pub fn train(
     samples: &Samples,
     seed: u64,
 ) -> Result<Trained, TrainError> {
-    let is_held_out = |sample: &&Sample| sample.key % HELD_OUT == HELD_OUT - 1;
-    let seen = |samples: &'_ [Sample]| -> Vec<usize> {
-        (0..samples.len()).filter(|n| !is_held_out(&&samples[*n])).collect()
+    let (held_out, own_seen) = split(&samples.own);
+    let (_, peers_seen) = split(&samples.peers);
+    let own = fit("against the key's own past", &own_seen, seed)?;
+    let peers = fit("of all keys", &peers_seen, seed)?;
+    let mean_log = |samples: &[&Sample]| {
+        let logs = samples.iter().map(|sample| own.density.log_density(&sample.features));
+        logs.sum::<f64>() / samples.len().max(1) as f64
     };
-    let pick = |samples: &'_ [Sample]| -> Vec<Sample> {
-        seen(samples).into_iter().map(|n| samples[n].clone()).collect()
-    };
-    let (own_seen, peers_seen) = (pick(&samples.own), pick(&samples.peers));
-    let own = fit("against the key's own past", &own_seen.iter().collect::<Vec<_>>(), seed)?;
-    let peers = fit("of all keys", &peers_seen.iter().collect::<Vec<_>>(), seed)?;
-    let mean_log = |samples: &mut dyn Iterator<Item = &Sample>| {
-        let logs: Vec<f64> = samples.map(|sample| -own.density.score(&sample.features)).collect();
-        logs.iter().sum::<f64>() / logs.len().max(1) as f64
-    };
-    let held_out: Vec<&Sample> = samples.own.iter().filter(is_held_out).collect();
-    let surprise =
-        |sample: &&&Sample| own.density.survival.surprise(own.density.score(&sample.features));
-    let beyond = held_out.iter().filter(|sample| surprise(sample) > 1e3f64.ln()).count();
     let mut model = Model {
         format: FORMAT,
         name: name.to_owned(),
@@ -107,6 +129,7 @@ pub fn train(
         runs: survival(runs(&own.density, &samples.own)),
         own: own.density.clone(),
         peers: peers.density,
+        priors: Priors::default(),
         is_shipped: false,
         checksum: String::new(),
     };
@@ -117,9 +140,9 @@ pub fn train(
     Ok(Trained {
         own_criteria: own.criteria,
         peer_criteria: peers.criteria,
-        held_out: mean_log(&mut held_out.iter().copied()),
-        fitted: mean_log(&mut own_seen.iter()),
-        held_out_beyond: 1e3 * beyond as f64 / held_out.len().max(1) as f64,
+        held_out: mean_log(&held_out),
+        fitted: mean_log(&own_seen),
+        held_out_beyond: 1e3 * survival_ratio(&own.density, &held_out, RARE),
         held_out_windows: held_out.len(),
         history: HistorySummary {
             requests: history.requests,
@@ -128,7 +151,7 @@ pub fn train(
             windows: history.windows.len(),
             own_windows: samples.own.len(),
             peer_windows: samples.peers.len(),
-            excluded: samples.excluded,
+            left_out: samples.left_out,
             first: time(history.first),
             last: time(history.last),
             seed,
@@ -138,7 +161,7 @@ pub fn train(
 }
 
 /// The sums of surprises of all keys' windows, 0 for a window that is ordinary itself.
-fn runs(density: &crate::detect::outlier::density::Density, samples: &[Sample]) -> Vec<f64> {
+fn runs(density: &Density, samples: &[Sample]) -> Vec<f64> {
     let mut runs = Vec::with_capacity(samples.len());
     for windows in samples.chunk_by(|a, b| a.key == b.key) {
         let mut run = Run::default();

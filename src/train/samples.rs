@@ -1,12 +1,11 @@
 //! Windows to features, by the same code as in the service.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::backtest::labels::Label;
 use crate::detect::outlier::peer_features;
-use crate::event::EventTime;
-use crate::profile::behaviour::{Baseline, FleetWindow, WINDOW_SECONDS, is_disturbed};
+use crate::profile::behaviour::{Baseline, FleetWindow, is_disturbed};
 
+use super::exclusions::{Cause, Exclusions};
 use super::history::History;
 use super::windows::KeyWindow;
 
@@ -26,35 +25,33 @@ pub struct Samples {
     pub own: Vec<Sample>,
     /// As they are.
     pub peers: Vec<Sample>,
-    /// Windows that were left out because of an attack in them, or because the API failed.
-    pub excluded: u64,
+    pub left_out: LeftOut,
 }
 
-/// Spans of event time in which keys must not teach anything.
-#[derive(Clone, Debug, Default)]
-pub struct Exclusions(HashMap<String, Vec<(EventTime, EventTime)>>);
+/// Windows that taught nothing, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    pub labelled: u64,
+    /// The key had an open incident.
+    pub alerted: u64,
+    /// The API itself failed.
+    pub disturbed: u64,
+}
 
-impl Exclusions {
-    pub fn add(&mut self, key_id: &str, start: EventTime, end: EventTime) {
-        self.0.entry(key_id.to_owned()).or_default().push((start, end));
+impl LeftOut {
+    pub fn total(self) -> u64 {
+        self.labelled + self.alerted + self.disturbed
     }
 
-    pub fn of_labels(labels: &[Label]) -> Self {
-        let mut exclusions = Self::default();
-        for label in labels {
-            if let Some(key_id) = &label.key_id {
-                exclusions.add(key_id, label.start, label.end);
-            }
-        }
-        exclusions
-    }
-
-    fn cover(&self, key_id: &str, window: &KeyWindow) -> bool {
-        let start = i64::from(window.statistics.index) * WINDOW_SECONDS;
-        let (start, end) =
-            (EventTime::from_seconds(start), EventTime::from_seconds(start + WINDOW_SECONDS));
-        let spans = self.0.get(key_id).into_iter().flatten();
-        spans.into_iter().any(|(from, to)| *from < end && start <= *to)
+    fn count(&mut self, cause: Option<Cause>, is_disturbed: bool) -> bool {
+        let counter = match cause {
+            Some(Cause::Label) => &mut self.labelled,
+            Some(Cause::Incident) => &mut self.alerted,
+            None if is_disturbed => &mut self.disturbed,
+            None => return false,
+        };
+        *counter += 1;
+        true
     }
 }
 
@@ -70,10 +67,8 @@ pub fn samples(history: &History, exclusions: &Exclusions) -> Samples {
             let index = statistics.index;
             let from = fleet.partition_point(|window| window.index < index - 4);
             let to = fleet.partition_point(|window| window.index <= index);
-            if exclusions.cover(&history.keys[*key as usize], window)
-                || is_disturbed(&fleet[from..to], index)
-            {
-                samples.excluded += 1;
+            let cause = exclusions.of_window(&history.keys[*key as usize], index);
+            if samples.left_out.count(cause, is_disturbed(&fleet[from..to], index)) {
                 baseline.pass(statistics.index);
                 continue;
             }

@@ -19,3 +19,5 @@ mod replay;
 mod state;
 mod support;
 mod topic_producer;
+#[cfg(feature = "train")]
+mod train_cli;

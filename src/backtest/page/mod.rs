@@ -3,12 +3,12 @@
 
 mod calibration;
 mod cases;
-pub(super) mod draw;
+pub mod draw;
 mod incidents;
 mod kinds;
-pub(super) mod scale;
+pub mod scale;
 mod severities;
-pub(super) mod summary;
+pub mod summary;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> String {
 }
 
 /// A whole page of the command's.
-pub(super) fn page(command: &str, headline: &str, body: &Markup) -> String {
+pub fn page(command: &str, headline: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -57,7 +57,7 @@ pub(super) fn page(command: &str, headline: &str, body: &Markup) -> String {
 }
 
 /// A part of the page with one plain sentence that says how to read it.
-pub(super) fn section(heading: &str, explanation: &str, body: &Markup) -> Markup {
+pub fn section(heading: &str, explanation: &str, body: &Markup) -> Markup {
     html! {
         section {
             h2 { (heading) }

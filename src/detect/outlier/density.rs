@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::drift::Bins;
 use super::survival::Survival;
 
 /// One Gaussian of a mixture.
@@ -30,8 +31,8 @@ pub struct Density {
     pub components: Vec<Component>,
     /// How ordinary windows score.
     pub survival: Survival,
-    /// Deciles of each feature in training, to see it drift.
-    pub deciles: Vec<Vec<f64>>,
+    /// Where each feature lay in training, to see it drift.
+    pub bins: Vec<Bins>,
 }
 
 const LOG_TWO_PI: f64 = 1.837_877_066_409_345_5;
@@ -57,8 +58,8 @@ impl Density {
                     && diagonal(&component.precision, features).all(|value| value > 0.0)
             })
             && self.survival.is_usable()
-            && self.deciles.len() == features
-            && self.deciles.iter().all(|deciles| deciles.len() == 9 && finite(deciles))
+            && self.bins.len() == features
+            && self.bins.iter().all(Bins::is_usable)
     }
 
     /// Features in robust deviations from their medians, cut off; unknown ones (NaN) at 0.
@@ -83,6 +84,15 @@ impl Density {
         let logs = self.components.iter().map(|component| component.log_density(&whitened));
         let logs: Vec<f64> = logs.collect();
         -log_sum_exp(&logs)
+    }
+
+    /// Logarithm of the density in the measure of the features themselves, in which two models
+    /// can be compared. (Cut off at `limit`, it does not quite add up to one.)
+    pub fn log_density(&self, features: &[f64]) -> f64 {
+        // Rows of the whitening are orthogonal: the determinant is the product of their lengths.
+        let lengths = self.whitening.iter().map(|row| 0.5 * dot(row, row).ln()).sum::<f64>();
+        let scales = self.scale.iter().map(|scale| scale.ln()).sum::<f64>();
+        lengths - scales - self.score(features)
     }
 
     /// How much each feature adds to the squared Mahalanobis distance from the nearest
@@ -182,7 +192,7 @@ mod tests {
                 scores: LEVELS.iter().map(|l| -l.ln()).collect(),
                 mean_excess: 1.0,
             },
-            deciles: vec![vec![0.0; 9]; 2],
+            bins: vec![Bins { edges: Vec::new(), shares: vec![1.0] }; 2],
         }
     }
 
@@ -201,6 +211,18 @@ mod tests {
         let far = density.score(&[1_003.0, 0.0]);
         assert!((far - (500_000.0 + 2f64.ln() + LOG_TWO_PI)).abs() < 1e-6, "{far}");
         assert_eq!(density.score(&[f64::NAN, 0.0]), density.score(&[0.0, 0.0]));
+    }
+
+    #[test]
+    fn the_density_in_the_features_measure_does_not_depend_on_how_they_are_scaled() {
+        let density = density();
+        // The same distribution, of features in other units.
+        let mut scaled = density.clone();
+        scaled.scale = vec![10.0, 0.1];
+        let change = (10.0 * 0.1f64).ln();
+        let (here, there) = (density.log_density(&[1.0, 2.0]), scaled.log_density(&[10.0, 0.2]));
+        assert!((here - (there + change)).abs() < 1e-12, "{here} {there}");
+        assert_eq!(here, -density.score(&[1.0, 2.0]));
     }
 
     #[test]

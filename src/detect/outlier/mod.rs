@@ -7,6 +7,7 @@
 //! p-value.
 
 pub mod density;
+pub mod drift;
 pub mod model;
 pub mod survival;
 
@@ -117,6 +118,11 @@ struct Contribution {
 }
 
 impl Judgement {
+    /// Of the window against the key's past, if that is what it was held against.
+    pub fn own_features(&self) -> Option<&[f64]> {
+        (self.against == Against::Itself).then_some(self.features.as_slice())
+    }
+
     pub fn into_signal(
         self,
         model: &Model,

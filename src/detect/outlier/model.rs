@@ -7,15 +7,16 @@ use sha2::{Digest, Sha256};
 
 use super::density::Density;
 use super::survival::Survival;
+use crate::detect::priors::Priors;
 use crate::profile::behaviour::{OWN_FEATURES, PEER_FEATURES, schema_hash};
 
 /// The form of the file.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The model that the program carries, see `models/default.md`.
 const SHIPPED: &str = include_str!("../../../models/default.json");
 
-/// Parameters of `behaviour.outlier`.
+/// Parameters of `behaviour.outlier`, and what a new shard begins with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -29,6 +30,8 @@ pub struct Model {
     pub runs: Survival,
     /// Windows of keys without a past, against those of all keys.
     pub peers: Density,
+    /// What its fleet was like.
+    pub priors: Priors,
     /// The program's own: trained on other keys than those it judges, so that it cannot know
     /// what kinds of keys there are.
     #[serde(skip)]
@@ -93,6 +96,7 @@ impl Model {
             ("own", model.own.fits(OWN_FEATURES)),
             ("runs", model.runs.is_usable()),
             ("peers", model.peers.fits(PEER_FEATURES)),
+            ("priors", model.priors.are_usable()),
         ];
         if let Some((part, _)) = parts.into_iter().find(|(_, fits)| !fits) {
             return Err(ModelError::Parameters { path: path(), part });

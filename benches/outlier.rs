@@ -1,0 +1,55 @@
+//! What judging one window of a key's behaviour costs: features and score, without learning.
+//!
+//! `cargo bench --no-default-features --bench outlier`
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use keywatch::detect::outlier::{Model, judge};
+use keywatch::profile::behaviour::{Baseline, Run, Statistics};
+
+const WINDOWS: usize = 200_000;
+const ROUNDS: usize = 5;
+
+/// A window of a hundred requests or so, each a little different.
+fn window(index: i32) -> Statistics {
+    let mut statistics = Statistics {
+        index,
+        requests: f64::from(90 + index % 20),
+        errors: f64::from(index % 3),
+        addresses: f64::from(1 + index % 2),
+        minutes: f64::from(50 + index % 10),
+        gap_sum: 3_500.0,
+        gap_squares: 99.0 * 36.0 * 36.0 * 1.8,
+        sized: 100.0,
+        size_sum: f64::from(690 + index % 20),
+        ..Statistics::default()
+    };
+    statistics.routes[..3].copy_from_slice(&[70, 20, 10 + (index % 5) as u16]);
+    statistics.places[0] = 100;
+    statistics
+}
+
+fn main() {
+    let mut model = Model::shipped().unwrap();
+    // A trained one, which judges keys without a past, too.
+    model.is_shipped = false;
+    let windows: Vec<Statistics> = (0..WINDOWS as i32).map(window).collect();
+    let mut baseline = Baseline::default();
+    windows[..48].iter().for_each(|window| baseline.learn(window));
+    for (name, baseline) in [("against its past", Some(&baseline)), ("against peers", None)] {
+        let mut nanoseconds: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let begin = Instant::now();
+                for window in &windows {
+                    black_box(judge(&model, baseline, Run::default(), black_box(window)));
+                }
+                begin.elapsed().as_secs_f64() * 1e9 / WINDOWS as f64
+            })
+            .collect();
+        nanoseconds.sort_by(f64::total_cmp);
+        println!("{name}: {:.0} ns a window (median)", nanoseconds[ROUNDS / 2]);
+    }
+}

@@ -1,0 +1,94 @@
+//! A report as one HTML page, like that of a backtest.
+
+use maud::{Markup, html};
+
+use super::text::{DRIFTED, verdict};
+use super::{Promise, Report};
+use crate::backtest::page::draw::bar;
+use crate::backtest::page::scale::{number, share_text};
+use crate::backtest::page::summary::{card, volume_text};
+use crate::backtest::page::{page, section};
+use crate::detect::outlier::drift::FeatureDrift;
+
+/// Stability indices from here on fill their bar.
+const FULL_BAR: f64 = 2.0 * DRIFTED;
+
+/// The same report gives the same bytes.
+pub fn render(report: &Report) -> String {
+    let drifted = report.drifted();
+    let headline = format!("{} incidents, {drifted} features drifted", report.incidents);
+    let body = html! { (head(report, drifted)) (promises(report)) (features(report)) };
+    page("report", &headline, &body)
+}
+
+fn head(report: &Report, drifted: usize) -> Markup {
+    let bounds = Some((report.from, report.until));
+    html! {
+        header {
+            h1 { "Keywatch report" }
+            p.faint { (volume_text(report.events, report.keys, bounds)) }
+        }
+        dl.cards {
+            @for (severity, count) in report.incidents_by_severity.iter().rev() {
+                (card(&format!("Incidents, {severity}"), &count.to_string(), "opened in this time"))
+            }
+            (card("Features drifted", &drifted.to_string(), &format!("since {} was trained", report.model)))
+        }
+    }
+}
+
+fn promises(report: &Report) -> Markup {
+    let largest = |promise: &Promise| promise.promised.max(promise.incidents as f64);
+    let top = report.promises.iter().map(largest).fold(1e-9, f64::max);
+    let body = html! {
+        table {
+            thead { tr {
+                th { "Detectors" } th { "False alerts promised" } th { "Incidents" }
+                th { "Tail promised" } th { "Tail measured" }
+            } }
+            tbody { @for promise in &report.promises { tr {
+                th { (promise.family) }
+                td { (bar(promise.promised / top, "plain", "promised")) (number(promise.promised)) }
+                td { (bar(promise.incidents as f64 / top, "true", "incidents")) (promise.incidents) }
+                td { (share_text(promise.tail_promised)) }
+                td { (share_text(promise.tail_measured)) }
+            } } }
+        }
+    };
+    section(
+        "Promised and measured",
+        "Not every incident is a false alert: their number is the most that false ones can be. A \
+         tail is the share of key-hours with the highest scores; where more is measured than the \
+         model promises, its p-values are raised to what was measured.",
+        &body,
+    )
+}
+
+fn features(report: &Report) -> Markup {
+    let row = |feature: &FeatureDrift| {
+        let index = feature.stability_index;
+        let class = if index >= DRIFTED { "false" } else { "plain" };
+        html! { tr {
+            th { (feature.words) }
+            td { (if feature.against == "own" { "its past" } else { "other keys" }) }
+            td { (feature.windows) }
+            td { (bar((index / FULL_BAR).min(1.0), class, "stability index")) (format!("{index:.3}")) }
+            td { (verdict(index)) }
+        } }
+    };
+    let body = html! {
+        table {
+            thead { tr {
+                th { "Feature" } th { "Held against" } th { "Windows" } th { "Stability index" } th {}
+            } }
+            tbody { @for feature in &report.features { (row(feature)) } }
+        }
+    };
+    section(
+        "Drift of the features",
+        "The population stability index compares hours of keys with those that the model was \
+         trained with: below 0.1 little has changed, above 0.25 much has, and it is time to train \
+         again.",
+        &body,
+    )
+}

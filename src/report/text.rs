@@ -1,0 +1,107 @@
+//! A report for the terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Report;
+
+/// Stability indices from which something, and much, has changed (Siddiqi 2006).
+const MOVED: f64 = 0.1;
+pub const DRIFTED: f64 = 0.25;
+
+pub fn render(report: &Report) -> String {
+    let mut lines = vec![headline(report), String::new(), promises(report), String::new()];
+    if report.features.is_empty() {
+        lines.push("No window of a key is over yet: nothing is known of drift.".to_owned());
+    } else {
+        lines.push(features(report));
+        lines.push(String::new());
+        lines.push(advice(report));
+    }
+    lines.join("\n")
+}
+
+fn headline(report: &Report) -> String {
+    let by_severity = report.incidents_by_severity.iter().rev();
+    let by_severity: Vec<String> =
+        by_severity.map(|(severity, count)| format!("{count} {severity}")).collect();
+    let by_severity = match by_severity.as_slice() {
+        [] => String::new(),
+        counts => format!(" ({})", counts.join(", ")),
+    };
+    format!(
+        "{:.19}Z to {:.19}Z: {} events of {} keys, {} incidents opened{by_severity}",
+        report.from.to_string(),
+        report.until.to_string(),
+        report.events,
+        report.keys,
+        report.incidents
+    )
+}
+
+fn promises(report: &Report) -> String {
+    let header =
+        ["detectors", "false alerts promised", "incidents", "tail promised", "tail measured"];
+    let rows = report.promises.iter().map(|promise| {
+        [
+            promise.family.to_owned(),
+            format!("{:.2}", promise.promised),
+            promise.incidents.to_string(),
+            format!("{:.2} %", 100.0 * promise.tail_promised),
+            format!("{:.2} %", 100.0 * promise.tail_measured),
+        ]
+    });
+    table(header, rows)
+}
+
+fn features(report: &Report) -> String {
+    let header = ["feature", "held against", "windows", "stability index", ""];
+    let rows = report.features.iter().map(|feature| {
+        let against = if feature.against == "own" { "its past" } else { "other keys" };
+        [
+            feature.words.to_owned(),
+            against.to_owned(),
+            feature.windows.to_string(),
+            format!("{:.3}", feature.stability_index),
+            verdict(feature.stability_index).to_owned(),
+        ]
+    });
+    table(header, rows)
+}
+
+pub fn verdict(stability_index: f64) -> &'static str {
+    match stability_index {
+        DRIFTED.. => "drifted",
+        MOVED.. => "moved",
+        _ => "",
+    }
+}
+
+fn advice(report: &Report) -> String {
+    let model = &report.model;
+    match report.drifted() {
+        0 => format!("Windows are still like those that {model} was trained with."),
+        count => format!(
+            "{count} of {} features are no longer as when {model} was trained: train it again \
+             with `keywatch train --clickhouse`.",
+            report.features.len()
+        ),
+    }
+}
+
+/// Numbers, which are all columns but the first and those of words, to the right.
+fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    let rows: Vec<[String; N]> = rows.collect();
+    for column in 1..N {
+        let is_number = |row: &[String; N]| row[column].starts_with(|c: char| c.is_ascii_digit());
+        if rows.iter().all(is_number)
+            && let Some(column) = table.column_mut(column)
+        {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.add_rows(rows);
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
