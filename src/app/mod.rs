@@ -12,9 +12,12 @@
 mod blind;
 mod core;
 mod intake;
+mod merged;
 mod model;
 mod resume;
 mod snapshots;
+mod suspects;
+mod tell;
 mod writer;
 
 use std::future::Future;
@@ -47,6 +50,7 @@ pub use self::core::{Core, Decoded, Processed};
 use self::intake::{Intake, Work};
 use self::resume::Owned;
 use self::snapshots::Snapshots;
+use self::suspects::Suspects;
 use self::writer::{Scored, Settled, Writer};
 
 /// Batches between scoring and storing.
@@ -156,6 +160,7 @@ pub async fn run_from<S: Source>(
         intake: Intake::new(source, Arc::clone(&store)),
         core,
         snapshots: Snapshots::new(config, Arc::clone(&store)),
+        suspects: Suspects::new(Arc::clone(&store)),
         owned: Owned::new(),
         is_unkeyed_told: false,
         has_transactions: config.source.kafka.repartition_topic.is_some(),
@@ -235,6 +240,7 @@ struct Pipeline<S> {
     intake: Intake<S>,
     core: Core,
     snapshots: Snapshots,
+    suspects: Suspects,
     owned: Owned,
     is_unkeyed_told: bool,
     has_transactions: bool,
@@ -286,6 +292,10 @@ impl<S: Source> Pipeline<S> {
                         settle(&mut self.intake, &mut self.snapshots, settled).await?;
                     }
                     None => return Ok(()),
+                },
+                found = self.suspects.next() => tokio::select! {
+                    () = shutdown.cancelled() => return Ok(()),
+                    judged = self.judge_found(found) => judged?,
                 },
                 next = next_batch(&mut self.intake, &self.scored) => match next? {
                     Some((place, work)) => tokio::select! {
