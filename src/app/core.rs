@@ -1,6 +1,7 @@
 //! Decode to decide as one step: bytes in, rows and alerts out.
 
 use metrics::gauge;
+use std::net::IpAddr;
 
 use crate::alert::Alert;
 use crate::config::{Config, SourceConfig, SourceKind};
@@ -8,9 +9,12 @@ use crate::decode::{Decoder, Rejection};
 use crate::detect::Thresholds;
 use crate::detect::calibration::{Calibration, MEASURED};
 use crate::engine::snapshot::{Chunk, Cut, Extent, SnapshotError};
-use crate::engine::{Counters, Doubt, EarlierUses, Engine, Quarantined, Restoration};
+use crate::engine::{
+    Counters, Doubt, EarlierUses, Engine, LeakedKey, Quarantined, Restoration, Verdict,
+};
 use crate::enrich::Enricher;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
+use crate::profile::source::Attempt;
 use crate::registry::Registry;
 use crate::source::RawBatch;
 
@@ -48,6 +52,8 @@ pub struct Processed {
     /// Those of the events that were not judged.
     pub quarantined: Vec<Quarantined>,
     pub rejections: Vec<Rejection>,
+    /// What other partitions should know of the sources of this batch.
+    pub attempts: Vec<Attempt>,
     pub alerts: Vec<Alert>,
 }
 
@@ -120,8 +126,24 @@ impl Core {
             redelivered: self.engine.redelivered().to_vec(),
             quarantined: self.engine.take_quarantined(),
             rejections,
+            attempts: self.engine.take_attempts(),
             alerts,
         }
+    }
+
+    /// See [`Engine::judge_network`].
+    pub fn judge_network(&mut self, attempts: &[Attempt], now: Option<EventTime>) -> Verdict {
+        self.engine.judge_network(attempts, now)
+    }
+
+    /// See [`Engine::home_of`].
+    pub fn home_of(&self, address: IpAddr) -> i32 {
+        self.engine.home_of(address)
+    }
+
+    /// See [`Engine::raise`].
+    pub fn raise(&mut self, leak: &LeakedKey, is_told: bool, now: Option<EventTime>) -> Vec<Alert> {
+        self.engine.raise(leak, is_told, now)
     }
 
     /// See [`Engine::counters`].

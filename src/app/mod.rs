@@ -12,10 +12,13 @@
 mod blind;
 mod core;
 mod intake;
+mod merged;
 mod model;
 mod resume;
 mod retrospect;
 mod snapshots;
+mod suspects;
+mod tell;
 mod writer;
 
 use std::future::Future;
@@ -50,6 +53,7 @@ pub use self::model::{model_in_use, read_model};
 use self::resume::Owned;
 pub use self::retrospect::Retrospect;
 use self::snapshots::Snapshots;
+use self::suspects::Suspects;
 use self::writer::{Scored, Settled, Writer};
 
 /// Batches between scoring and storing.
@@ -159,6 +163,7 @@ pub async fn run_from<S: Source>(
         intake: Intake::new(source, Arc::clone(&store)),
         core,
         snapshots: Snapshots::new(config, Arc::clone(&store)),
+        suspects: Suspects::new(Arc::clone(&store)),
         owned: Owned::new(),
         is_unkeyed_told: false,
         has_transactions: config.source.kafka.repartition_topic.is_some(),
@@ -238,6 +243,7 @@ struct Pipeline<S> {
     intake: Intake<S>,
     core: Core,
     snapshots: Snapshots,
+    suspects: Suspects,
     owned: Owned,
     is_unkeyed_told: bool,
     has_transactions: bool,
@@ -292,6 +298,10 @@ impl<S: Source> Pipeline<S> {
                         settle(&mut self.intake, &mut self.snapshots, settled).await?;
                     }
                     None => return Ok(()),
+                },
+                found = self.suspects.next() => tokio::select! {
+                    () = shutdown.cancelled() => return Ok(()),
+                    judged = self.judge_found(found) => judged?,
                 },
                 next = next_batch(&mut self.intake, &self.scored) => match next? {
                     Some((place, work)) => tokio::select! {

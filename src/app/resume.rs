@@ -11,12 +11,12 @@ use metrics::counter;
 use tokio::task;
 use tracing::{info, warn};
 
+use super::tell::tell_missing;
 use super::{AppError, Pipeline, Processed, Scored, Work};
-use crate::alert::Alert;
 use crate::engine::EarlierUses;
 use crate::event::{EventTime, PartitionId, ShardId};
 use crate::source::{RawBatch, Source};
-use crate::store::{Claim, Store, StoreError};
+use crate::store::Claim;
 
 /// More than this is not scored again: state goes on without it.
 const MAX_HISTORY: i64 = 20_000_000;
@@ -71,10 +71,14 @@ impl<S: Source> Pipeline<S> {
             self.snapshots.forget(*shard);
         }
         let source = &self.intake.source;
-        if let Some(count) = task::block_in_place(|| source.partition_count(&partition.topic)) {
+        if let Some(count) = task::block_in_place(|| source.partition_count()) {
             self.core.set_partition_count(count);
-            if count > 1 && *shard == ShardId::Shared {
-                self.warn_of_unkeyed_records(&partition.topic, count);
+            match shard {
+                ShardId::Shared if count > 1 => {
+                    self.warn_of_unkeyed_records(&partition.topic, count);
+                }
+                ShardId::Partition(_) if count > 1 => self.suspects.review(),
+                _ => {}
             }
         }
         if !self.core.has_shard(*shard) {
@@ -160,9 +164,11 @@ impl<S: Source> Pipeline<S> {
         let processed = self.process(batch).await?;
         counter!("keywatch_state_rescored_events_total").increment(processed.events.len() as u64);
         self.snapshots.note_stored(&batch.partition, last_offset);
-        let missing =
-            self.vitals.keep_beating(store_missing(&self.store, processed.alerts)).await?;
-        missing.into_iter().for_each(|alert| self.outbox.enqueue(alert));
+        let told = tell_missing(&self.store, &self.outbox, processed.alerts);
+        let told = self.vitals.keep_beating(told).await?;
+        if told > 0 {
+            warn!(told, "alerts about stored events were missing");
+        }
         Ok(())
     }
 
@@ -202,17 +208,3 @@ impl<S: Source> Pipeline<S> {
 
 /// Ownerships that this process knows, by partition.
 pub(super) type Owned = HashMap<PartitionId, u64>;
-
-/// Stores those of the alerts that are not, and returns them.
-async fn store_missing(store: &Store, mut alerts: Vec<Alert>) -> Result<Vec<Alert>, StoreError> {
-    let mut ids: Vec<&str> = alerts.iter().map(|alert| alert.id.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let known = store.until_available(|| store.known_revisions(&ids)).await?;
-    alerts.retain(|alert| !known.contains(&(alert.id.clone(), alert.revision)));
-    if !alerts.is_empty() {
-        warn!(alerts = alerts.len(), "alerts about stored events were missing");
-        store.write_alerts_until_done(&alerts).await?;
-    }
-    Ok(alerts)
-}

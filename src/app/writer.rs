@@ -7,10 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use metrics::{counter, histogram};
+use metrics::counter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::KafkaConfig;
 use crate::decode::Rejection;
@@ -21,6 +21,7 @@ use crate::store::{Store, StoreError, StoredBatch, Written};
 
 use super::core::Processed;
 use super::intake::BatchName;
+use super::tell::announce;
 use super::{AppError, Summary};
 
 /// A flood of garbage must not wait for one acknowledgement after the other.
@@ -137,7 +138,7 @@ impl Writer {
             Written::Stored => {
                 self.count(processed);
                 self.send_dead_letters(processed).await;
-                self.announce(processed);
+                announce(&self.outbox, &processed.alerts);
                 Settled::Stored {
                     partition: processed.partition.clone(),
                     last_offset: name.last_offset,
@@ -172,18 +173,6 @@ impl Writer {
         }
     }
 
-    fn announce(&self, processed: &Processed) {
-        let now = EventTime::now();
-        for alert in &processed.alerts {
-            let (kind, severity) = (alert.alert_type.as_str(), alert.severity.as_str());
-            info!(id = alert.id, revision = alert.revision, kind, severity, title = alert.title);
-            counter!("keywatch_alerts_total", "type" => kind, "severity" => severity).increment(1);
-            histogram!("keywatch_event_to_alert_seconds")
-                .record(now.seconds_since(alert.detected_event_time).max(0.0));
-            self.outbox.enqueue(alert.clone());
-        }
-    }
-
     /// A failure here loses nothing: `rejected_events` has the rejection already.
     async fn send_dead_letters(&self, processed: &Processed) {
         let Some(producer) = &self.dead_letters else { return };
@@ -214,6 +203,7 @@ impl Scored {
             events: &processed.events,
             quarantined: &processed.quarantined,
             rejections: &processed.rejections,
+            attempts: &processed.attempts,
             alerts: &processed.alerts,
             ..StoredBatch::empty(&processed.partition, &name.claim)
         }

@@ -51,7 +51,7 @@ impl Incident {
     ) -> Self {
         let Occurrence { time, offset, .. } = occurrence;
         Self {
-            id: incident_id(subject, time, detector),
+            id: incident_id(subject, occurrence.named_after, detector),
             subject: subject.clone(),
             tenant: occurrence.tenant.map(ToString::to_string),
             source_ip: None,

@@ -59,6 +59,10 @@ impl Decider {
         }
     }
 
+    pub fn is_open(&self, subject: &Subject) -> bool {
+        self.open.get(subject).is_some()
+    }
+
     /// Notes that the unusual behaviour goes on, so that the incident stays open.
     pub fn keep_open(
         &mut self,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EnrichedEvent, EventTime, KeyId};
+use crate::profile::source::Attempt;
 
 /// There is at most one open incident a subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ impl fmt::Display for Subject {
 #[derive(Clone, Copy, Debug)]
 pub struct Occurrence<'a> {
     pub time: EventTime,
+    /// What the id of an incident is made of that opens here: the time, or where it is found from
+    /// several partitions, of which one may be late, one that does not depend on that.
+    pub named_after: EventTime,
     pub offset: i64,
     pub tenant: Option<&'a str>,
     /// Of incidents about a source: the address seen last.
@@ -57,19 +61,23 @@ impl<'a> Occurrence<'a> {
     /// For an incident about the event's own key.
     pub fn of_key(enriched: &'a EnrichedEvent) -> Self {
         Self {
+            time: enriched.event.time,
+            named_after: enriched.event.time,
+            offset: enriched.position.offset,
             tenant: enriched.event.tenant.as_deref(),
             source_ip: None,
-            ..Self::of_source(enriched, &[])
+            affected_keys: &[],
         }
     }
 
-    /// For an incident about the event's source.
-    pub fn of_source(enriched: &EnrichedEvent, affected_keys: &'a [KeyId]) -> Self {
+    /// For an incident about the source of an attempt.
+    pub fn of_source(attempt: &Attempt, affected_keys: &'a [KeyId]) -> Self {
         Self {
-            time: enriched.event.time,
-            offset: enriched.position.offset,
+            time: attempt.time,
+            named_after: attempt.time,
+            offset: attempt.position.offset,
             tenant: None,
-            source_ip: Some(enriched.event.client_ip),
+            source_ip: Some(attempt.client_ip),
             affected_keys,
         }
     }

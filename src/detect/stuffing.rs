@@ -7,9 +7,9 @@ use super::Signal;
 use super::geo::duration;
 use super::statistics::negative_binomial_tail;
 use crate::alert::DetectorId;
-use crate::event::{AccessEvent, EventTime};
+use crate::event::EventTime;
 use crate::profile::rate::Forecast;
-use crate::profile::source::SourceProfile;
+use crate::profile::source::{Attempt, SourceProfile};
 
 /// Of the keys that an honest source uses, this share is refused: mistyped, expired, for
 /// another environment ...
@@ -19,7 +19,7 @@ const USUAL_KEYS: f64 = 0.1;
 /// A network has many tenants, each with their mistakes.
 const USUAL_KEYS_OF_NETWORK: f64 = 0.5;
 /// Fewer refused keys than this are nobody's list.
-const MIN_REFUSED: f64 = 5.5;
+pub const MIN_REFUSED: u64 = 6;
 /// Refused keys come in clumps: the size of the negative binomial for their count.
 const CLUMPING: f64 = 1.0;
 /// However many keys fail, that alone is an attempt and no theft.
@@ -45,7 +45,7 @@ pub struct Stuffing {
 /// a ban or an outage is the API's doing.
 pub fn find_stuffing(source: IpNet, profile: &SourceProfile, threshold: f64) -> Option<Stuffing> {
     let refused = profile.keys_refused();
-    if refused < MIN_REFUSED {
+    if refused.round() < MIN_REFUSED as f64 {
         return None;
     }
     let tried = profile.keys_tried();
@@ -55,9 +55,8 @@ pub fn find_stuffing(source: IpNet, profile: &SourceProfile, threshold: f64) -> 
     let forecast = Forecast { mean: expected, size: CLUMPING };
     let p_value = negative_binomial_tail(refused.round() as u64, forecast);
     let answered = profile.keys_answered();
-    let p_value = if answered == 0 { p_value.max(ATTEMPT) } else { p_value };
     (p_value < threshold).then_some(Stuffing {
-        p_value,
+        p_value: if answered == 0 { p_value.max(ATTEMPT) } else { p_value },
         source,
         tried,
         refused,
@@ -70,8 +69,17 @@ pub fn find_stuffing(source: IpNet, profile: &SourceProfile, threshold: f64) -> 
 }
 
 impl Stuffing {
+    pub const fn source(&self) -> IpNet {
+        self.source
+    }
+
+    /// The first refusal that counts.
+    pub const fn since(&self) -> EventTime {
+        self.since
+    }
+
     /// For the source's incident.
-    pub fn into_signal(self, event: &AccessEvent) -> Signal {
+    pub fn into_signal(self, last: &Attempt) -> Signal {
         let Self { tried, refused, answered, .. } = self;
         let leaked = match answered {
             0 => String::new(),
@@ -88,13 +96,13 @@ impl Stuffing {
                 "{} tried {tried:.0} different keys within {}, {:.0}% of them refused (401 or \
                  403){leaked}; {:.1} refused keys would be usual.",
                 self.name(),
-                duration(event.time.seconds_since(self.since).max(1.0)),
+                duration(last.time.seconds_since(self.since).max(1.0)),
                 100.0 * refused / tried,
                 self.expected,
             ),
             fields: json!({
                 "source": self.name(),
-                "ip": event.client_ip,
+                "ip": last.client_ip,
                 "keys_tried": tried.round(),
                 "keys_refused": refused.round(),
                 "failure_share": refused / tried,
@@ -106,8 +114,9 @@ impl Stuffing {
         }
     }
 
-    /// For the incident of a key that was answered there.
-    pub fn leak_signal(&self, event: &AccessEvent) -> Signal {
+    /// For the incident of a key that was answered there. `last` is the attempt by which that
+    /// came to light.
+    pub fn leak_signal(&self, last: &Attempt) -> Signal {
         let Self { tried, refused, .. } = self;
         Signal {
             detector: DetectorId::CredentialStuffing,
@@ -119,11 +128,11 @@ impl Stuffing {
                 "The key was accepted from {}, which tried {tried:.0} keys within {} and was \
                  refused with {refused:.0}: it is on somebody's list.",
                 self.name(),
-                duration(event.time.seconds_since(self.since).max(1.0)),
+                duration(last.time.seconds_since(self.since).max(1.0)),
             ),
             fields: json!({
                 "source": self.name(),
-                "ip": event.client_ip,
+                "ip": last.client_ip,
                 "keys_tried": tried.round(),
                 "keys_refused": refused.round(),
                 "failure_share": refused / tried,

@@ -69,6 +69,11 @@ impl Log {
         self.last.map(|(position, _)| position.offset)
     }
 
+    /// How far it has come, in event time.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.watermark
+    }
+
     /// Takes note of the next record. True for one that was handled before: at or before the
     /// last position, and no newer. (Offsets that begin again come with newer times.)
     pub fn is_redelivery(&mut self, enriched: &EnrichedEvent) -> bool {

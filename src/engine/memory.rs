@@ -8,12 +8,17 @@ use crate::detect::replay::{self, Earlier, FirstUse, Repetition};
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, Fingerprint, KeyId, RecordPosition};
 use crate::profile::recent::request_identity;
 use crate::profile::sightings::SavedLines;
+use crate::profile::source::{Attempt, machine_of};
 use crate::profile::{Recent, Sightings};
 
 use super::snapshot::Lengths;
 
 /// Requests by which redelivered records are told: nearly all of the last so many.
 const LAST_REQUESTS: usize = 3_000_000;
+
+/// Attempts by which it is known what other partitions have heard already.
+const LAST_ATTEMPTS: usize = 30_000;
+const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Fingerprints are forgotten a slice after their horizon at the latest.
 const SLICE_MORE: f64 = 13.0 / 12.0;
@@ -25,6 +30,8 @@ pub struct Memory {
     pub first_uses: Recent<FirstUse>,
     /// What was used once, for the whole horizon.
     pub used: Sightings,
+    /// Not saved: what is handed out again changes nothing.
+    handed_out: Sightings,
     first_uses_kept: usize,
     horizon_seconds: f64,
 }
@@ -55,6 +62,7 @@ impl Memory {
             requests: Sightings::of_the_last(LAST_REQUESTS),
             first_uses: Recent::new(config.replay_first_uses),
             used: Sightings::within(horizon_seconds, bytes),
+            handed_out: Sightings::of_the_last(LAST_ATTEMPTS),
             first_uses_kept: config.replay_first_uses,
             horizon_seconds,
         }
@@ -68,6 +76,15 @@ impl Memory {
     pub fn is_repeated_request(&mut self, event: &AccessEvent) -> bool {
         let identity = request_identity(event, &self.hasher);
         identity.is_some_and(|identity| self.requests.insert_next(identity))
+    }
+
+    /// Whether the same machine got the same answer with the same key in this hour already.
+    pub fn was_handed_out(&mut self, attempt: &Attempt) -> bool {
+        let Attempt { is_accepted, is_refused, key_hash, .. } = attempt;
+        let hour = attempt.time.as_micros().div_euclid(HOUR_MICROS);
+        let machine = machine_of(attempt.client_ip);
+        let identity = self.hash((machine, key_hash, is_accepted, is_refused, hour));
+        self.handed_out.insert_next(identity)
     }
 
     /// The earlier request with this event's nonce, or without one its signature, if there was

@@ -3,6 +3,7 @@
 //! No clock, no I/O: the same events give the same alerts however they are cut into
 //! batches, live, in a backtest and in tests.
 
+mod attempt;
 mod behaviour;
 mod blackout;
 mod conduct;
@@ -11,6 +12,7 @@ mod fleet;
 mod inspection;
 mod log;
 mod memory;
+mod merged;
 mod restore;
 mod save;
 mod shard;
@@ -18,6 +20,7 @@ pub mod snapshot;
 mod sources;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alert::Alert;
@@ -29,10 +32,14 @@ use crate::detect::outlier::drift::{Drift, FeatureDrift};
 use crate::detect::priors::Priors;
 use crate::detect::{Family, Thresholds};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
+use crate::profile::source::{Attempt, network_of};
 use crate::registry::Registry;
 
+use self::log::Log;
 pub use self::log::{QuarantineReason, Quarantined};
 pub use self::memory::{Doubt, EarlierUses};
+use self::merged::Session;
+pub use self::merged::{LeakedKey, Verdict};
 pub use self::restore::Restoration;
 use self::shard::{Shard, Shared};
 use self::snapshot::{Chunk, Cut, Extent, SnapshotError};
@@ -64,6 +71,7 @@ pub struct Engine {
     counters: Counters,
     redelivered: Vec<RecordPosition>,
     quarantined: Vec<Quarantined>,
+    attempts: Vec<Attempt>,
 }
 
 impl Engine {
@@ -80,6 +88,7 @@ impl Engine {
             counters: Counters::default(),
             redelivered: Vec::new(),
             quarantined: Vec::new(),
+            attempts: Vec::new(),
         }
     }
 
@@ -130,8 +139,9 @@ impl Engine {
         self.shards.values().map(Shard::keys).sum()
     }
 
-    /// Partitions of the topic that is read, over all processes. Shards take each other to be
-    /// as large, so that the budget of false alerts is that of the whole fleet.
+    /// Partitions of the topics that are read, over all processes. Shards take each other to be
+    /// as large, so that the budget of false alerts is that of the whole fleet. Where there are
+    /// several, sources are not judged with the events of one, but by [`Self::judge_network`].
     pub fn set_partition_count(&mut self, count: usize) {
         self.partition_count = count.max(1);
     }
@@ -215,6 +225,39 @@ impl Engine {
         std::mem::take(&mut self.quarantined)
     }
 
+    /// What the other partitions should know of the sources of the last batch.
+    pub fn take_attempts(&mut self) -> Vec<Attempt> {
+        std::mem::take(&mut self.attempts)
+    }
+
+    /// Judges a network by what all partitions handed out of it, in the order of the times.
+    pub fn judge_network(&mut self, attempts: &[Attempt], now: Option<EventTime>) -> Verdict {
+        let keys = self.keys() / self.shards.len().max(1) * self.partition_count;
+        let logs = self.shards.values().flat_map(|shard| shard.logs.values());
+        let watermark = logs.filter_map(Log::watermark).max();
+        let session = Session {
+            threshold: Thresholds::new(&self.config, keys).source,
+            now,
+            model_version: &self.model_version,
+            watermark: watermark.unwrap_or_default(),
+        };
+        merged::judge(attempts, session, &mut self.policy)
+    }
+
+    /// The partition whose owner tells of the network of this address.
+    pub fn home_of(&self, address: IpAddr) -> i32 {
+        merged::home_of(network_of(address), self.partition_count)
+    }
+
+    /// Raises a key of this engine that was answered where others are tried, in its own
+    /// incident; nothing when its shard is elsewhere. `is_told`: some process did so before, so
+    /// that it only adds to an incident that is open.
+    pub fn raise(&mut self, leak: &LeakedKey, is_told: bool, now: Option<EventTime>) -> Vec<Alert> {
+        let id = ShardId::Partition(leak.attempt.partition.partition);
+        let Some(shard) = self.shards.get_mut(&id) else { return Vec::new() };
+        shard.raise(leak, is_told, now, &self.model_version, &mut self.policy)
+    }
+
     /// What the next events repeat that was used long ago: the store can tell when, and
     /// [`Self::process_knowing`] wants to hear it.
     pub fn doubts(&self, shard: ShardId, events: &[EnrichedEvent]) -> Vec<Doubt> {
@@ -244,6 +287,7 @@ impl Engine {
         now: Option<EventTime>,
     ) -> Vec<Alert> {
         self.redelivered.clear();
+        self.attempts.clear();
         let mut shared = Shared {
             keys: self.keys(),
             shards_of_fleet: match shard {
@@ -259,6 +303,7 @@ impl Engine {
             counters: &mut self.counters,
             redelivered: &mut self.redelivered,
             quarantined: &mut self.quarantined,
+            attempts: &mut self.attempts,
             earlier_uses,
         };
         let model = self.model.as_deref();

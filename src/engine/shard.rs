@@ -11,17 +11,19 @@ use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::Drift;
 use crate::detect::priors::Priors;
 use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
+use crate::profile::source::Attempt;
 use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
 use crate::registry::Registry;
 
 use super::Counters;
+use super::attempt::Caller;
 use super::behaviour::{Bench, Verdict};
 use super::conduct::Conduct;
 use super::inspection::{Findings, Inspection};
 use super::log::{Log, Quarantined};
 use super::memory::{Doubt, EarlierUses, Memory};
 use super::snapshot::{Changes, Kept, Profiles};
-use super::sources::{Caller, Judge, Sources};
+use super::sources::{Judge, Sources, Told};
 
 /// What all shards of a process share.
 pub struct Shared<'a> {
@@ -36,6 +38,8 @@ pub struct Shared<'a> {
     /// Records of this batch that had come before.
     pub redelivered: &'a mut Vec<RecordPosition>,
     pub quarantined: &'a mut Vec<Quarantined>,
+    /// What other partitions should know of this batch.
+    pub attempts: &'a mut Vec<Attempt>,
     /// As the store has them, where there is one.
     pub earlier_uses: Option<&'a EarlierUses>,
     /// Keys that have a profile, over all shards.
@@ -132,9 +136,7 @@ impl Shard {
         self.logs.insert(partition.clone(), log);
         self.changes.events += events.len() as u64;
         shared.counters.forgotten += self.memory.take_forgotten();
-        let requested = |alert: &&Alert| alert.alert_type == AlertType::RevocationRequested;
-        let requested = alerts.iter().filter(requested);
-        self.revocations.extend(requested.map(|alert| alert.detected_event_time));
+        self.note_revocations(&alerts);
         alerts
     }
 
@@ -253,6 +255,7 @@ impl Shard {
         }
     }
 
+    /// Judges the event's source, or leaves that to whoever knows what other partitions saw.
     fn observe_source(
         &mut self,
         log: &mut Log,
@@ -262,22 +265,57 @@ impl Shard {
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
         let key_id = &enriched.event.key_id;
-        if !self.sources.concern(&enriched.event) {
+        let is_merged = shared.shards_of_fleet > 1;
+        if !is_merged && !self.sources.concern(&enriched.event) {
             return Vec::new();
         }
         let caller = Caller {
+            partition: moment.partition,
             enriched,
             key_hash: self.memory.hash(key_id),
             profile: self.profiles.get(key_id).map(|kept| &*kept.profile),
             registry: shared.registry,
         };
+        let Some(attempt) = caller.attempt() else { return Vec::new() };
+        if let Some(profile) = caller.profile.filter(|_| attempt.is_refused_at_home()) {
+            log.fleet.count_refused_at_home(profile);
+        }
+        let is_excused = log.fleet.is_refusing_most();
+        if is_merged {
+            self.hand_out(attempt, is_excused, shared);
+            return Vec::new();
+        }
         let mut judge = Judge {
             decider: &mut self.decider,
             policy: shared.policy,
             moment,
             threshold: thresholds.source,
+            is_merged: false,
         };
-        self.sources.observe(&caller, &mut log.fleet, &mut judge)
+        let Told { mut alerts, leaks } = self.sources.observe(&attempt, is_excused, &mut judge);
+        for leak in leaks {
+            alerts.extend(judge.leaked_key(leak, &attempt));
+        }
+        alerts
+    }
+
+    /// Other partitions need to know what happens away from home, and of networks that are
+    /// refused also what they are granted: a list has few keys that fit.
+    fn hand_out(&mut self, attempt: Attempt, is_excused: bool, shared: &mut Shared<'_>) {
+        if is_excused && attempt.is_refused {
+            return;
+        }
+        let is_watched = self.sources.watch(&attempt);
+        if (attempt.is_away_from_home() || is_watched) && !self.memory.was_handed_out(&attempt) {
+            shared.attempts.push(attempt);
+        }
+    }
+
+    /// Revocations that were asked for count in the budget wherever the shard goes.
+    pub(super) fn note_revocations(&mut self, alerts: &[Alert]) {
+        let requested = |alert: &&Alert| alert.alert_type == AlertType::RevocationRequested;
+        let requested = alerts.iter().filter(requested);
+        self.revocations.extend(requested.map(|alert| alert.detected_event_time));
     }
 
     /// Whether the event's key has, or now gets, a profile. Keys that the API itself

@@ -1,18 +1,17 @@
 //! Requests seen from their source: addresses and networks that try keys.
 
 use ipnet::IpNet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::stuffing::{Stuffing, find_stuffing};
-use crate::event::{AccessEvent, EnrichedEvent, KeyId};
-use crate::profile::Profile;
+use crate::event::{AccessEvent, EventTime, KeyId};
 use crate::profile::source::{Attempt, SourceTable, machine_of, network_of};
-use crate::registry::Registry;
 
-use super::fleet::Fleet;
+use super::attempt::is_accepted;
+
+const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Single machines and the networks that they are in. What one machine explains is not
 /// counted against its network, so that there is one incident and not two.
@@ -22,21 +21,29 @@ pub struct Sources {
     networks: SourceTable,
 }
 
-/// Who asks and what is known of it.
-pub struct Caller<'a> {
-    pub enriched: &'a EnrichedEvent,
-    pub key_hash: u64,
-    /// `None` for a key that was never accepted.
-    pub profile: Option<&'a Profile>,
-    pub registry: &'a Registry,
-}
-
 /// What the answers to an attempt need.
 pub struct Judge<'a, 'b> {
     pub decider: &'a mut Decider,
     pub policy: &'a mut Policy,
     pub moment: Moment<'b>,
     pub threshold: f64,
+    /// Whether the attempts are those of several partitions. Which of them come first is chance
+    /// then, so that incidents are named after the hour in which their source began.
+    pub is_merged: bool,
+}
+
+/// What an attempt causes.
+#[derive(Default)]
+pub struct Told {
+    /// About its source.
+    pub alerts: Vec<Alert>,
+    pub leaks: Vec<Leak>,
+}
+
+/// A key that was answered where others are tried. Its own incident does not say so yet.
+pub struct Leak {
+    pub key_id: KeyId,
+    pub stuffing: Stuffing,
 }
 
 impl Sources {
@@ -48,43 +55,39 @@ impl Sources {
         })
     }
 
-    /// Counts one request for its source; returns the alerts it causes.
+    /// Counts an attempt without judging it; says whether its network was refused before.
+    pub fn watch(&mut self, attempt: &Attempt) -> bool {
+        let network = network_of(attempt.client_ip);
+        let is_watched = self.networks.is_watched(&network);
+        self.networks.count(network, attempt);
+        is_watched
+    }
+
+    /// Counts one attempt for its source; returns what it causes. A refusal that is the API's
+    /// own doing is counted and does not cause anything.
     pub fn observe(
         &mut self,
-        caller: &Caller<'_>,
-        fleet: &mut Fleet,
+        attempt: &Attempt,
+        is_excused: bool,
         judge: &mut Judge<'_, '_>,
-    ) -> Vec<Alert> {
-        let event = &caller.enriched.event;
-        let Some(is_accepted) = is_accepted(event) else { return Vec::new() };
-        let is_at_home = caller.is_at_home();
-        if is_at_home
-            && !is_accepted
-            && let Some(profile) = caller.profile
-        {
-            fleet.count_refused_at_home(profile);
+    ) -> Told {
+        let network = network_of(attempt.client_ip);
+        let source = self.count(network, attempt);
+        let is_affected = self.is_often_refused(source, network)
+            && attempt.key_id.as_ref().is_some_and(|key_id| {
+                self.note_affected(source, network, key_id, attempt.is_accepted)
+            });
+        let has_leaked = is_affected && attempt.is_accepted;
+        if !(attempt.is_refused || has_leaked) || is_excused {
+            return Told::default();
         }
-        let is_refused = !is_accepted && !is_at_home;
-        let attempt = Attempt { time: event.time, key_hash: caller.key_hash, is_refused };
-        let network = network_of(event.client_ip);
-        let source = self.count(event, network, &attempt);
-        let may_be_affected = caller.is_known()
-            && !is_at_home
-            && self.is_often_refused(source, network)
-            && !(is_accepted && caller.is_at_home());
-        let is_affected =
-            may_be_affected && self.note_affected(source, network, event, is_accepted);
-        let has_leaked = is_affected && is_accepted;
-        if !(is_refused || has_leaked) || fleet.is_refusing_most() {
-            return Vec::new();
-        }
-        self.judge(source, network, caller.enriched, has_leaked, judge)
+        self.judge(source, network, attempt, has_leaked, judge)
     }
 
     /// Counts an attempt; returns the source that it is held against: the network once that is
     /// known to try keys from many addresses, else the machine.
-    fn count(&mut self, event: &AccessEvent, network: IpNet, attempt: &Attempt) -> IpNet {
-        let machine = machine_of(event.client_ip);
+    fn count(&mut self, network: IpNet, attempt: &Attempt) -> IpNet {
+        let machine = machine_of(attempt.client_ip);
         if self.networks.get_mut(&network).is_some_and(|profile| profile.is_told) {
             self.networks.count(network, attempt);
             return network;
@@ -106,26 +109,26 @@ impl Sources {
         &mut self,
         source: IpNet,
         network: IpNet,
-        event: &AccessEvent,
+        key_id: &KeyId,
         is_answered: bool,
     ) -> bool {
         if source == network {
-            return self.networks.note_affected(&network, &event.key_id, is_answered);
+            return self.networks.note_affected(&network, key_id, is_answered);
         }
         if self.machines.get_mut(&source).is_some_and(|profile| !profile.is_told) {
-            self.networks.note_affected(&network, &event.key_id, is_answered);
+            self.networks.note_affected(&network, key_id, is_answered);
         }
-        self.machines.note_affected(&source, &event.key_id, is_answered)
+        self.machines.note_affected(&source, key_id, is_answered)
     }
 
     fn judge(
         &mut self,
         source: IpNet,
         network: IpNet,
-        enriched: &EnrichedEvent,
+        attempt: &Attempt,
         has_leaked: bool,
         judge: &mut Judge<'_, '_>,
-    ) -> Vec<Alert> {
+    ) -> Told {
         if source != network
             && let Some(profile) = self.machines.get_mut(&source)
             && let Some(stuffing) = find_stuffing(source, profile, judge.threshold)
@@ -134,7 +137,7 @@ impl Sources {
                 profile.is_told = true;
                 self.networks.clear(&network);
             }
-            return self.tell(source, stuffing, enriched, has_leaked, judge);
+            return self.tell(source, stuffing, attempt, has_leaked, judge);
         }
         let profile = self.networks.get_mut(&network);
         let Some(stuffing) = profile.and_then(|profile| {
@@ -142,28 +145,26 @@ impl Sources {
             profile.is_told = true;
             Some(stuffing)
         }) else {
-            return Vec::new();
+            return Told::default();
         };
-        self.tell(network, stuffing, enriched, has_leaked, judge)
+        self.tell(network, stuffing, attempt, has_leaked, judge)
     }
 
     fn tell(
         &mut self,
         source: IpNet,
         stuffing: Stuffing,
-        enriched: &EnrichedEvent,
+        attempt: &Attempt,
         has_leaked: bool,
         judge: &mut Judge<'_, '_>,
-    ) -> Vec<Alert> {
-        let is_network = source == network_of(enriched.event.client_ip);
+    ) -> Told {
+        let is_network = source == network_of(attempt.client_ip);
         let table = if is_network { &mut self.networks } else { &mut self.machines };
-        let Some(profile) = table.get_mut(&source) else { return Vec::new() };
+        let Some(profile) = table.get_mut(&source) else { return Told::default() };
         let (affected, leaked) = (profile.affected_keys(), profile.take_untold());
-        let mut alerts = judge.source(source, &stuffing, enriched, &affected, has_leaked);
-        for key_id in leaked {
-            alerts.extend(judge.leaked_key(Subject::Key(key_id), &stuffing, enriched));
-        }
-        alerts
+        let alerts = judge.source(source, stuffing, attempt, &affected, has_leaked);
+        let leaks = leaked.into_iter().map(|key_id| Leak { key_id, stuffing });
+        Told { alerts, leaks: leaks.collect() }
     }
 }
 
@@ -171,25 +172,22 @@ impl Judge<'_, '_> {
     fn source(
         &mut self,
         source: IpNet,
-        stuffing: &Stuffing,
-        enriched: &EnrichedEvent,
+        stuffing: Stuffing,
+        attempt: &Attempt,
         affected: &[KeyId],
         has_leaked: bool,
     ) -> Vec<Alert> {
         let subject = Subject::Source(source);
-        let occurrence = Occurrence::of_source(enriched, affected);
-        let time = enriched.event.time;
-        let mut alerts: Vec<Alert> = self
-            .decider
-            .close_stale(&subject, time, self.moment, self.policy)
-            .into_iter()
-            .collect();
+        let named_after = if self.is_merged { hour_of(stuffing.since()) } else { attempt.time };
+        let occurrence = Occurrence { named_after, ..Occurrence::of_source(attempt, affected) };
+        let stale = self.decider.close_stale(&subject, attempt.time, self.moment, self.policy);
+        let mut alerts: Vec<Alert> = stale.into_iter().collect();
         let known = self.decider.news_below(&subject, DetectorId::CredentialStuffing);
         if stuffing.p_value > known && !has_leaked {
             self.decider.keep_open(&subject, occurrence, self.moment, self.policy);
             return alerts;
         }
-        let signals = vec![stuffing.into_signal(&enriched.event)];
+        let signals = vec![stuffing.into_signal(attempt)];
         alerts.extend(self.decider.consider(
             &subject,
             occurrence,
@@ -202,46 +200,18 @@ impl Judge<'_, '_> {
 
     /// The key's own incident: it may have been answered some requests ago, before its source
     /// was known for what it is.
-    fn leaked_key(
-        &mut self,
-        subject: Subject,
-        stuffing: &Stuffing,
-        enriched: &EnrichedEvent,
-    ) -> Vec<Alert> {
-        let own = subject.key_id() == Some(&enriched.event.key_id);
-        let tenant = if own { enriched.event.tenant.as_deref() } else { None };
-        let occurrence = Occurrence { tenant, ..Occurrence::of_key(enriched) };
-        let signals = vec![stuffing.leak_signal(&enriched.event)];
+    pub fn leaked_key(&mut self, leak: Leak, attempt: &Attempt) -> Vec<Alert> {
+        let is_own = attempt.key_id.as_ref() == Some(&leak.key_id);
+        let tenant = attempt.tenant.as_deref().filter(|_| is_own);
+        let occurrence =
+            Occurrence { tenant, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
+        let signals = vec![leak.stuffing.leak_signal(attempt)];
+        let subject = Subject::Key(leak.key_id);
         self.decider.consider(&subject, occurrence, signals, self.moment, self.policy)
     }
 }
 
-/// `None` for answers that say nothing of the key: failures of the server, throttling, bad
-/// requests.
-const fn is_accepted(event: &AccessEvent) -> Option<bool> {
-    match event.status {
-        200..=399 => Some(true),
-        401 | 403 => Some(false),
-        _ => None,
-    }
-}
-
-impl Caller<'_> {
-    /// Whether there is such a key.
-    fn is_known(&self) -> bool {
-        self.profile.is_some() || self.registry.get(&self.enriched.event.key_id).is_some()
-    }
-
-    /// Whether the key is used from here anyhow. In data centres neighbours are strangers,
-    /// so that there only the network's own prefix counts.
-    fn is_at_home(&self) -> bool {
-        let ip = self.enriched.event.client_ip;
-        self.profile.is_some_and(|profile| {
-            if self.enriched.origin.is_hosting {
-                profile.places.is_established_prefix(ip)
-            } else {
-                profile.places.is_established(ip, &self.enriched.origin)
-            }
-        })
-    }
+fn hour_of(time: EventTime) -> EventTime {
+    let micros = time.as_micros();
+    EventTime::from_micros(micros - micros.rem_euclid(HOUR_MICROS))
 }

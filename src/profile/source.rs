@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use compact_str::CompactString;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventTime, KeyId};
+use crate::event::{EventTime, KeyId, PartitionId, RecordPosition};
 
 /// Sources watched at once.
 const CAPACITY: usize = 1_024;
@@ -184,12 +185,32 @@ impl SourceProfile {
 }
 
 /// One request as its source sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub time: EventTime,
+    pub partition: PartitionId,
+    pub position: RecordPosition,
+    pub client_ip: IpAddr,
+    /// The same in every process.
     pub key_hash: u64,
+    pub is_accepted: bool,
     /// Refused, and not at the key's own place.
     pub is_refused: bool,
+    /// Of a key that exists and is not at home there.
+    pub key_id: Option<KeyId>,
+    /// Of that key.
+    pub tenant: Option<CompactString>,
+}
+
+impl Attempt {
+    /// Whether it says anything of a source that is not suspected yet.
+    pub fn is_away_from_home(&self) -> bool {
+        self.is_refused || self.key_id.is_some()
+    }
+
+    pub fn is_refused_at_home(&self) -> bool {
+        !self.is_accepted && !self.is_refused
+    }
 }
 
 /// The sources that are refused most, by Space-Saving (Metwally, Agrawal and El Abbadi 2005):
@@ -268,8 +289,18 @@ mod tests {
 
     fn attempt(table: &mut SourceTable, source: IpNet, key: u64, is_refused: bool) {
         let key_hash = foldhash::quality::FixedState::default().hash_one(key);
-        let time = EventTime::from_seconds(0);
-        table.count(source, &Attempt { time, key_hash, is_refused });
+        let attempt = Attempt {
+            time: EventTime::from_seconds(0),
+            partition: PartitionId { topic: "log".into(), partition: 0 },
+            position: RecordPosition { offset: 0, index: 0 },
+            client_ip: source.addr(),
+            key_hash,
+            is_accepted: !is_refused,
+            is_refused,
+            key_id: None,
+            tenant: None,
+        };
+        table.count(source, &attempt);
     }
 
     #[test]

@@ -182,9 +182,9 @@ pub trait Source: Send {
         Ok(None)
     }
 
-    /// Partitions that `topic` has, over all readers; `None` when it is not known. Asks the
-    /// broker, and takes the thread for seconds at worst.
-    fn partition_count(&self, _topic: &str) -> Option<usize> {
+    /// Partitions of the topic that has most, over all readers; `None` when it is not known. Asks
+    /// the broker, and takes the thread for seconds at worst.
+    fn partition_count(&self) -> Option<usize> {
         None
     }
 

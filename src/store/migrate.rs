@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_ownership.sql",
     "0006_state_snapshots.sql",
     "0007_replay_lookup.sql",
+    "0008_source_attempts.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

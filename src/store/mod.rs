@@ -11,6 +11,7 @@ mod monitor;
 mod query;
 mod rows;
 mod snapshot;
+mod source_attempts;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,7 @@ pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::snapshot::{PackedChunk, Round, RoundId};
+pub use self::source_attempts::{AttemptRow, Suspect};
 pub use self::write::{StoredBatch, Written};
 use crate::config::ClickHouseConfig;
 

@@ -227,7 +227,7 @@ impl<'a> AlertRow<'a> {
     }
 }
 
-fn mapped(address: IpAddr) -> Ipv6Addr {
+pub(super) fn mapped(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) => address,

@@ -7,11 +7,12 @@ use clickhouse::insert::Insert;
 use clickhouse::{Row, RowWrite};
 
 use super::ledger::{BatchState, token};
-use super::{AlertRow, Claim, EventRow, RejectionRow, Store, StoreError};
+use super::{AlertRow, AttemptRow, Claim, EventRow, RejectionRow, Store, StoreError};
 use crate::alert::Alert;
 use crate::decode::Rejection;
 use crate::engine::Quarantined;
 use crate::event::{EnrichedEvent, PartitionId};
+use crate::profile::source::Attempt;
 
 /// What one contiguous range of offsets became.
 ///
@@ -32,6 +33,8 @@ pub struct StoredBatch<'a> {
     /// Those of the events that were not judged, in the same order.
     pub quarantined: &'a [Quarantined],
     pub rejections: &'a [Rejection],
+    /// What other partitions should know.
+    pub attempts: &'a [Attempt],
     pub alerts: &'a [Alert],
 }
 
@@ -48,6 +51,7 @@ impl<'a> StoredBatch<'a> {
             events: &[],
             quarantined: &[],
             rejections: &[],
+            attempts: &[],
             alerts: &[],
         }
     }
@@ -83,7 +87,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl Store {
-    /// Writes a batch: ledger intent, events, rejections, alerts, ledger done. Writing the same
+    /// Writes a batch: ledger intent, events, rejections, attempts, alerts,
+    /// ledger done. Writing the same
     /// batch again, after success, failure or an answer that was lost, changes nothing.
     ///
     /// Gives up when the partition was claimed by somebody else, who finds the intent.
@@ -95,6 +100,7 @@ impl Store {
         let token = batch.token.map_or_else(|| token(batch), str::to_owned);
         let rejections: Vec<_> =
             batch.rejections.iter().map(|r| RejectionRow::new(batch.partition, r)).collect();
+        let attempts: Vec<_> = batch.attempts.iter().map(AttemptRow::from).collect();
         let alerts = alert_rows(batch.alerts)?;
 
         self.write_ledger(batch, BatchState::Intent, &token).await?;
@@ -103,6 +109,7 @@ impl Store {
                 .await?;
             self.insert_owned::<RejectionRow<'_>>(batch, "rejected_events", &token, rejections)
                 .await?;
+            self.insert_owned::<AttemptRow<'_>>(batch, "source_attempts", &token, attempts).await?;
             self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await
         };
         match outcome.await {
@@ -140,7 +147,9 @@ impl Store {
             // Without a token: the table folds what comes twice.
             self.insert::<AlertRow<'_>>("alerts", "", alert_rows(alerts)?).await
         })
-        .await
+        .await?;
+        count_rows("alerts", alerts.len());
+        Ok(())
     }
 
     /// Which revisions of these alerts are stored.
@@ -274,10 +283,15 @@ fn count_batch(batch: &StoredBatch<'_>, elapsed: Duration) {
     let rows = [
         ("access_events", batch.events.len()),
         ("rejected_events", batch.rejections.len()),
+        ("source_attempts", batch.attempts.len()),
         ("alerts", batch.alerts.len()),
     ];
     for (table, count) in rows {
-        metrics::counter!("keywatch_stored_rows_total", "table" => table).increment(count as u64);
+        count_rows(table, count);
     }
     metrics::histogram!("keywatch_store_batch_seconds").record(elapsed.as_secs_f64());
+}
+
+fn count_rows(table: &'static str, count: usize) {
+    metrics::counter!("keywatch_stored_rows_total", "table" => table).increment(count as u64);
 }

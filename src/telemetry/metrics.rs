@@ -89,6 +89,13 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_source_looks_total",
+        Unit::Count,
+        &[],
+        "Times that the sources of all partitions were looked at and judged",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_skipped_offsets_total",
         Unit::Count,
         &[],

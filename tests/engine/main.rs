@@ -4,6 +4,7 @@
 mod bad_input;
 mod behaviour;
 mod conduct;
+mod merged;
 mod models;
 mod scene;
 mod snapshots;

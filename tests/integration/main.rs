@@ -16,6 +16,7 @@ mod http_source;
 mod kafka_source;
 mod repartition;
 mod replay;
+mod sources;
 mod state;
 mod support;
 mod topic_producer;

@@ -7,7 +7,7 @@ use keywatch::store::Store;
 use serde_json::Value;
 
 use crate::end_to_end::{assert_exact, count, kafka_settings, produce, wait_for_rows};
-use crate::support::alerts::{alerts, assert_same_alerts, eventually_done};
+use crate::support::alerts::{alerts, assert_same_alerts, eventually_done, eventually_judged};
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
 use crate::support::kafka::{broker, unique};
 use crate::support::proxy::Proxy;
@@ -36,6 +36,7 @@ async fn undisturbed(topic: &str, events: usize) -> Vec<Value> {
     let service = Service::start(&service_settings(&database, topic, "undisturbed", 3_600));
     wait_for_rows(&database.store, "access_events", events).await;
     eventually_done(&database.store).await;
+    eventually_judged(&service).await;
     assert!(service.terminate().0.success());
     alerts(&database.store).await
 }
@@ -80,6 +81,7 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     let total = events + after.events.len();
     wait_for_rows(store, "access_events", total).await;
     eventually_done(store).await;
+    eventually_judged(&service).await;
     let (status, log) = service.terminate();
     assert!(status.success(), "{status}\n{log}");
     assert!(!log.contains("alerts about stored events were missing"), "{log}");
@@ -121,6 +123,7 @@ async fn state_follows_its_partition_to_another_process() {
     first.kill();
     wait_for_rows(&database.store, "access_events", total).await;
     assert_exact(&database.store, &traffic).await;
+    eventually_judged(&second).await;
     assert!(second.terminate().0.success());
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
 }
@@ -162,6 +165,7 @@ async fn a_kill_before_the_first_round_changes_no_alert() {
     eventually_done(&database.store).await;
     let rescored = service.metric("keywatch_state_rescored_events_total");
     assert!(rescored >= done as f64, "{rescored} of {done}");
+    eventually_judged(&service).await;
     assert!(service.terminate().0.success());
     assert_exact(&database.store, &traffic).await;
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
@@ -187,6 +191,7 @@ async fn a_partition_that_is_given_back_takes_its_state_along() {
     assert!(taken > 0);
     assert_eq!(second.metric("keywatch_state_rescored_events_total"), 0.0);
     for member in [first, second] {
+        eventually_judged(&member).await;
         assert!(member.terminate().0.success());
     }
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);

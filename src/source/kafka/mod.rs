@@ -176,15 +176,18 @@ impl Source for KafkaSource {
         Ok(Some(records.read()))
     }
 
-    fn partition_count(&self, topic: &str) -> Option<usize> {
-        let metadata = self.consumer.upgrade()?.fetch_metadata(Some(topic), METADATA_TIMEOUT);
-        match metadata {
-            Ok(metadata) => metadata.topics().first().map(|topic| topic.partitions().len()),
-            Err(error) => {
-                warn!(%error, topic, "the number of partitions is not known yet");
-                None
+    fn partition_count(&self) -> Option<usize> {
+        let consumer = self.consumer.upgrade()?;
+        let counts = self.config.judged_topics().into_iter().map(|topic| {
+            match consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT) {
+                Ok(metadata) => metadata.topics().first().map(|topic| topic.partitions().len()),
+                Err(error) => {
+                    warn!(%error, topic, "the number of partitions is not known yet");
+                    None
+                }
             }
-        }
+        });
+        counts.flatten().max()
     }
 
     fn owns(&self, number: i32) -> bool {

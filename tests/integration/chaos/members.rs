@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use super::{SNAPSHOTS, SOON, batches_of, signal, undisturbed};
 use crate::end_to_end::{assert_exact, produce, topic_of, wait_for_rows};
-use crate::support::alerts::{alerts, assert_same_alerts};
+use crate::support::alerts::{alerts, assert_same_alerts, eventually_judged};
 use crate::support::clickhouse::{lines, unmigrated};
 use crate::support::kafka::broker;
 use crate::support::service::{Service, settings};
@@ -34,6 +34,7 @@ async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
     wait_for_rows(&database.store, "access_events", total).await;
     assert_exact(&database.store, &traffic).await;
     for member in members {
+        eventually_judged(&member).await;
         assert!(member.terminate().0.success());
     }
     let found = alerts(&database.store).await;
@@ -77,6 +78,7 @@ async fn a_member_that_missed_its_time_joins_again_and_goes_on() {
     all = all.joined(second);
     wait_for_rows(&database.store, "access_events", total).await;
     assert_exact(&database.store, &all).await;
+    eventually_judged(&stopped).await;
     let (status, log) = stopped.terminate();
     assert!(status.success(), "{status}\n{log}");
     let found = alerts(&database.store).await;

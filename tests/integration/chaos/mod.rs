@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::end_to_end::{assert_exact, kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::alerts::{
-    alerts, assert_same_alerts, assert_told, eventually_done, eventually_told,
+    alerts, assert_same_alerts, assert_told, eventually_done, eventually_judged, eventually_told,
 };
 use crate::support::clickhouse::{TestDatabase, unmigrated};
 use crate::support::kafka::{broker, unique};
@@ -70,6 +70,7 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let service = Service::start(&usual);
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
+    eventually_judged(&service).await;
     eventually_told(&database.store).await;
     assert!(service.terminate().0.success());
     let found = alerts(&database.store).await;
@@ -117,6 +118,7 @@ async fn undisturbed(topic: &str, traffic: &Traffic) -> Vec<Value> {
     let service = Service::start(&(settings(&database.config) + &source));
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     eventually_done(&database.store).await;
+    eventually_judged(&service).await;
     assert!(service.terminate().0.success());
     alerts(&database.store).await
 }

@@ -7,4 +7,5 @@ mod migrations;
 mod outages;
 mod queries;
 mod samples;
+mod source_attempts;
 mod state;

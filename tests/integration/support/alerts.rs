@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::clickhouse::lines;
 use super::kafka::{Broker, unique};
-use super::service::eventually;
+use super::service::{Service, eventually};
 
 /// Every revision of every alert but for the wall clock.
 pub async fn alerts(store: &Store) -> Vec<Value> {
@@ -21,7 +21,16 @@ pub async fn alerts(store: &Store) -> Vec<Value> {
     rows.iter().map(|row| without_clock(row.as_bytes())).collect()
 }
 
+/// Equal to the byte, but for what is known from several partitions: when they hear of each
+/// other is chance, and with it the evidence and the revisions, while the ids are the same.
 pub fn assert_same_alerts(found: &[Value], expected: &[Value]) {
+    let (found_merged, found) = split_merged(found);
+    let (expected_merged, expected) = split_merged(expected);
+    let ids = |alerts: &[Value]| alerts.iter().map(|alert| alert["id"].to_string()).collect();
+    let (found_ids, expected_ids): (BTreeSet<String>, _) =
+        (ids(&found_merged), ids(&expected_merged));
+    assert_eq!(found_ids, expected_ids, "incidents of sources and keys answered there");
+    let (found, expected) = (&found, &expected);
     let name = |alert: &Value| format!("{} {} {}", alert["id"], alert["revision"], alert["title"]);
     let names = |alerts: &[Value]| alerts.iter().map(name).collect::<Vec<_>>();
     let (found_names, expected_names) = (names(found), names(expected));
@@ -35,6 +44,17 @@ pub fn assert_same_alerts(found: &[Value], expected: &[Value]) {
     }
 }
 
+/// Incidents with evidence from several partitions, and the others.
+fn split_merged(alerts: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    let has_merged = |alert: &Value| {
+        let detectors = alert["detectors"].as_array().unwrap();
+        detectors.iter().any(|detector| detector == "auth.credential_stuffing")
+    };
+    let merged = alerts.iter().filter(|alert| has_merged(alert)).map(|alert| &alert["id"]);
+    let merged: Vec<&Value> = merged.collect();
+    alerts.iter().cloned().partition(|alert| merged.contains(&&alert["id"]))
+}
+
 fn without_clock(alert: &[u8]) -> Value {
     let mut alert: Value = serde_json::from_slice(alert).unwrap();
     alert.as_object_mut().unwrap().remove("detected_at");
@@ -45,6 +65,14 @@ pub async fn eventually_done(store: &Store) {
     let open = "SELECT count() FROM (SELECT token FROM ingest_batches GROUP BY token \
         HAVING countIf(state = 'done') = 0)";
     eventually("every batch is done", async || lines(store, open).await == ["0"]).await;
+}
+
+/// Waits until sources were judged by all that was stored when this was called.
+pub async fn eventually_judged(service: &Service) {
+    let looks = || service.metric("keywatch_source_looks_total");
+    // The first look that ends may have begun before.
+    let enough = looks() + 2.0;
+    eventually("sources are judged", async || looks() >= enough).await;
 }
 
 /// Waits until every revision has reached the alerts topic.

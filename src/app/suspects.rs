@@ -1,0 +1,140 @@
+//! A task that looks for sources that may be trying keys, in what all partitions have handed out.
+
+use std::collections::HashMap;
+use std::future;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::profile::source::Attempt;
+use crate::store::{Store, StoreError, Suspect};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A row may be seen so long after the time it carries.
+const INSERT_PATIENCE: Duration = Duration::from_secs(60);
+/// After so many looks all that may be open is judged again, ...
+const REVIEW_EVERY: u32 = 60;
+/// ... which is what was heard of within this time: incidents close, and keys whose partition has
+/// come here since are raised.
+const REVIEWED: Duration = Duration::from_secs(2 * 3_600);
+/// Networks that wait to be judged.
+const QUEUED_NETWORKS: usize = 4;
+
+/// What a look finds, in order.
+#[derive(Debug)]
+pub enum Found {
+    /// The attempts of a network, in the order of their times.
+    Network(Vec<Attempt>),
+    /// That was all of this look.
+    All,
+}
+
+/// Networks that may be trying keys.
+pub struct Suspects {
+    store: Arc<Store>,
+    is_review_due: Arc<AtomicBool>,
+    search: Option<(JoinHandle<()>, mpsc::Receiver<Found>)>,
+}
+
+impl Suspects {
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store, is_review_due: Arc::default(), search: None }
+    }
+
+    /// Looks for them from now on, and first at what may have been for another process to tell.
+    pub fn review(&mut self) {
+        self.is_review_due.store(true, Ordering::Relaxed);
+        if self.search.is_none() {
+            let (found, networks) = mpsc::channel(QUEUED_NETWORKS);
+            let (store, is_due) = (Arc::clone(&self.store), Arc::clone(&self.is_review_due));
+            self.search = Some((tokio::spawn(Search::new(store, is_due).run(found)), networks));
+        }
+    }
+
+    /// Waits for ever when nobody looks. Cancel safe.
+    pub async fn next(&mut self) -> Found {
+        let Some((_, found)) = &mut self.search else { return future::pending().await };
+        match found.recv().await {
+            Some(found) => found,
+            None => future::pending().await,
+        }
+    }
+}
+
+impl Drop for Suspects {
+    fn drop(&mut self) {
+        if let Some((task, _)) = &self.search {
+            task.abort();
+        }
+    }
+}
+
+struct Search {
+    store: Arc<Store>,
+    /// Attempts of each network when it was found last.
+    known: HashMap<Ipv6Addr, u64>,
+    last_look: Instant,
+    is_review_due: Arc<AtomicBool>,
+    until_review: u32,
+}
+
+impl Search {
+    fn new(store: Arc<Store>, is_review_due: Arc<AtomicBool>) -> Self {
+        let (known, last_look) = (HashMap::new(), Instant::now());
+        Self { store, known, last_look, is_review_due, until_review: 0 }
+    }
+
+    /// Ends when nobody wants to know any more.
+    async fn run(mut self, found: mpsc::Sender<Found>) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let networks = match self.look().await {
+                Ok(networks) => networks,
+                Err(error) => {
+                    // The next look that succeeds goes back to the last one that did.
+                    debug!(%error, "sources could not be looked at");
+                    continue;
+                }
+            };
+            let networks = networks.into_iter().map(Found::Network);
+            for next in networks.chain([Found::All]) {
+                if found.send(next).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The networks with news.
+    async fn look(&mut self) -> Result<Vec<Vec<Attempt>>, StoreError> {
+        let begin = Instant::now();
+        if self.is_review_due.swap(false, Ordering::Relaxed) {
+            self.until_review = 0;
+        }
+        let is_review = self.until_review == 0;
+        let since_last = self.last_look.elapsed() + INSERT_PATIENCE;
+        let within = if is_review { REVIEWED.max(since_last) } else { since_last };
+        let mut suspects = self.store.suspects(within).await?;
+        suspects.retain(|suspect| is_review || self.is_news(suspect));
+        let networks = self.store.attempts_of(&suspects).await?;
+        if is_review {
+            self.known.clear();
+        }
+        self.known.extend(suspects.iter().map(|suspect| (suspect.network, suspect.attempts)));
+        self.until_review = if is_review { REVIEW_EVERY } else { self.until_review - 1 };
+        self.last_look = begin;
+        Ok(networks)
+    }
+
+    fn is_news(&self, suspect: &Suspect) -> bool {
+        self.known.get(&suspect.network) != Some(&suspect.attempts)
+    }
+}
