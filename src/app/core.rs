@@ -249,3 +249,49 @@ fn decoder(config: &Config) -> Result<Decoder, AppError> {
     let is_repartitioned = *kind == SourceKind::Kafka && kafka.repartition_topic.is_some();
     Ok(if is_repartitioned { decoder.of_repartitioned() } else { decoder })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A key that is used every minute, for three hours.
+    fn batch() -> RawBatch {
+        let partition = PartitionId { topic: "log".into(), partition: 0 };
+        let mut batch = RawBatch::new(partition);
+        for minute in 0..180 {
+            let event = json!({
+                "time": 1_767_571_200 + 60 * minute, "key_id": "key", "client_ip": "192.0.2.1",
+                "method": "GET", "path": "/v1/orders", "status": 200,
+            });
+            batch.push(minute, event.to_string().as_bytes());
+        }
+        batch
+    }
+
+    #[test]
+    fn how_well_the_models_fit_is_published() {
+        let mut config = Config::default();
+        config.models.judge_behaviour = true;
+        // The shipped model does not judge keys without a past.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.json");
+        std::fs::copy("models/default.json", &path).unwrap();
+        config.models.path = Some(path);
+        let mut core = Core::new(&config).unwrap();
+        core.process(&batch(), None);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || core.publish_fit());
+        let text = recorder.handle().render();
+        for series in [
+            "keywatch_model_feature_stability{against=\"peers\",feature=\"volume\"}",
+            "keywatch_model_tail_promised_share{family=\"rate\"}",
+            "keywatch_model_tail_measured_share{family=\"behaviour\"}",
+        ] {
+            assert!(text.contains(series), "{series} is not in\n{text}");
+        }
+    }
+}
