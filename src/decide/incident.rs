@@ -11,6 +11,11 @@ use super::{Moment, position};
 use crate::alert::{Action, Alert, AlertType, DetectorId, Evidence};
 use crate::detect::Signal;
 use crate::event::{EventTime, KeyId, PartitionId};
+use crate::profile::behaviour::WINDOW_SECONDS;
+
+/// What is judged by the window of behaviour may come again so many windows later at most: else
+/// each would be an incident of its own.
+const QUIET_WINDOWS: f64 = 3.0;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Incident {
@@ -112,7 +117,9 @@ impl Incident {
     }
 
     pub fn closes_at(&self, quiet_seconds: f64) -> EventTime {
-        self.quiet_since.plus_seconds(quiet_seconds)
+        let is_of_windows = self.score_of(DetectorId::BehaviourOutlier).is_some();
+        let least = if is_of_windows { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
+        self.quiet_since.plus_seconds(quiet_seconds.max(least))
     }
 
     pub fn score_of(&self, detector: DetectorId) -> Option<f64> {

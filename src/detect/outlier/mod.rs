@@ -19,8 +19,11 @@ use crate::alert::DetectorId;
 use crate::event::EventTime;
 use crate::profile::behaviour::{Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
 
-/// Every window takes so many times off the sum what the key's windows usually add.
-const ALLOWANCE: f64 = 2.0;
+/// Every window takes so many times off the sum what the key's windows usually add ...
+const ALLOWANCE: f64 = 1.5;
+/// ... and one that adds less than that leaves this share of the sum at most: what was strange is
+/// over after two or three ordinary hours.
+const ORDINARY_LEAVES: f64 = 0.5;
 /// What is usual is 1 nat by definition, if the model is right for the key; it is learned with
 /// this weight for those that are always strange, and at most this much more than twice of it.
 const USUAL_WEIGHT: f64 = 0.03;
@@ -41,11 +44,13 @@ pub fn allowance(run: Run) -> f64 {
 
 /// The sum after a window of `surprise` nats, the `windows`-th of its key.
 pub fn advance(run: Run, surprise: f64, windows: u8) -> Run {
-    let sum = f64::from(run.sum) + surprise.min(MAX_SURPRISE) - allowance(run);
+    let (known, gain) = (f64::from(run.sum), surprise.min(MAX_SURPRISE) - allowance(run));
+    let most = if gain > 0.0 { MAX_RUN } else { ORDINARY_LEAVES * known };
+    let sum = (known + gain).min(most).max(0.0);
     let usual = f64::from(run.usual);
     let lesson = surprise.min(2.0 * usual + MAX_LESSON) - usual;
     let weight = USUAL_WEIGHT.max(1.0 / f64::from(windows.saturating_sub(8).max(1)));
-    Run { sum: sum.clamp(0.0, MAX_RUN) as f32, usual: (usual + weight * lesson) as f32 }
+    Run { sum: sum as f32, usual: (usual + weight * lesson) as f32 }
 }
 
 /// What a window is held against.

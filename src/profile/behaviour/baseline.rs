@@ -3,15 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::feature::{FEATURES, OWN_FEATURES};
-use super::observation::{PLACE_BUCKETS, ROUTE_BUCKETS};
-use super::statistics::{Statistics, departure, entropy, requests_on_rare};
+use super::observation::ROUTE_BUCKETS;
+use super::statistics::{Statistics, departure, entropy};
 
 /// A window teaches at least this share of what is usual: about the last day and a half.
 const SETTLED_WEIGHT: f64 = 0.03;
-/// Places follow faster: a service that moves is ordinary, and places have detectors of their own.
-const SETTLED_PLACE_WEIGHT: f64 = 0.2;
-/// A window whose features, places apart, are this far off together (root mean square) teaches
-/// a quarter.
+/// A window whose features are this far off together (root mean square) teaches a quarter.
 const STRANGE: f64 = 1.3;
 const STRANGE_LESSON: f64 = 0.25;
 /// A window of so many requests teaches, and counts, half.
@@ -21,8 +18,6 @@ const PRIOR_WINDOWS: f64 = 5.0;
 /// A residual teaches as if it were at most so many mean deviations: whoever changes a key's
 /// behaviour step by step must not teach that steps are ordinary.
 const WINSORIZED_AT: f64 = 4.0;
-/// A bucket with less than this share of the requests is hardly ever used.
-const RARE_SHARE: f64 = 0.005;
 /// Of a standard normal variable, mean absolute value over standard deviation.
 const MEAN_ABSOLUTE: f64 = 0.797_884_560_802_865_4;
 /// Windows before a key is held against its own past.
@@ -41,7 +36,7 @@ const SHARE_STEP: f64 = 1.0 / 16_384.0;
 const HOUR_STEP: f64 = 1.0 / 16.0;
 const UNKNOWN_HOUR: u8 = u8::MAX;
 
-/// Means, deviations and shares of one key's windows, in 140 bytes.
+/// Means, deviations and shares of one key's windows, in 120 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     windows: u8,
@@ -51,7 +46,6 @@ pub struct Baseline {
     /// Mean absolute residuals.
     deviations: [i16; OWN_FEATURES],
     routes: [u16; ROUTE_BUCKETS],
-    places: [u16; PLACE_BUCKETS],
     /// Mean `ln(1 + requests)` by hour of the day.
     hours: [u8; HOURS],
 }
@@ -64,7 +58,6 @@ impl Default for Baseline {
             means: Default::default(),
             deviations: Default::default(),
             routes: Default::default(),
-            places: Default::default(),
             hours: [UNKNOWN_HOUR; HOURS],
         }
     }
@@ -132,21 +125,17 @@ impl Baseline {
         }
         let measures = self.measure(statistics);
         let lesson = self.lesson(statistics);
-        let weights: [f64; OWN_FEATURES] = std::array::from_fn(|which| {
-            let weight = self.weight(is_of_place(which)) * lesson;
-            self.learn_feature(which, measures[which], weight)
-        });
-        let weight = self.weight(false) * lesson;
-        learn_shares(&mut self.places, &statistics.places, weights[PLACE_MIX]);
+        let weight = self.weight() * lesson;
+        let weights: [f64; OWN_FEATURES] =
+            std::array::from_fn(|which| self.learn_feature(which, measures[which], weight));
         learn_shares(&mut self.routes, &statistics.routes, weights[ROUTE_MIX]);
         self.learn_hour(statistics.index, statistics.volume(), weights[HOUR] / weight);
         self.windows = self.windows.saturating_add(1);
     }
 
     /// Of a window among those before it.
-    fn weight(&self, is_of_place: bool) -> f64 {
-        let settled = if is_of_place { SETTLED_PLACE_WEIGHT } else { SETTLED_WEIGHT };
-        (1.0 / (f64::from(self.windows) + 1.0)).max(settled)
+    fn weight(&self) -> f64 {
+        (1.0 / (f64::from(self.windows) + 1.0)).max(SETTLED_WEIGHT)
     }
 
     /// How much of its weight a window teaches: less of few requests, and of strange ones.
@@ -154,12 +143,8 @@ impl Baseline {
         if self.windows == 0 {
             return 1.0;
         }
-        let features = self.features(statistics);
-        let others = (0..OWN_FEATURES).filter(|which| !is_of_place(*which));
-        let (count, squares) = others.fold((0.0, 0.0), |(count, squares), which| {
-            (count + 1.0, squares + features[which] * features[which])
-        });
-        let is_strange = self.is_settled() && squares > STRANGE * STRANGE * count;
+        let squares: f64 = self.features(statistics).iter().map(|feature| feature * feature).sum();
+        let is_strange = self.is_settled() && squares > STRANGE * STRANGE * OWN_FEATURES as f64;
         let lesson = if is_strange { STRANGE_LESSON } else { 1.0 };
         lesson * statistics.requests / (statistics.requests + HALF_REQUESTS)
     }
@@ -185,20 +170,14 @@ impl Baseline {
         let optional = |value: Option<f64>| value.map_or(Measure::Missing, level);
         let sure = |value| Measure::Level { value, certainty: 1.0 };
         let share = |part| Measure::Share { part, whole };
-        let rare_routes = requests_on_rare(&statistics.routes, &self.routes, RARE_SHARE);
-        let rare_places = requests_on_rare(&statistics.places, &self.places, RARE_SHARE);
         [
             sure(statistics.volume()),
             sure(statistics.volume() - self.usual_volume(statistics.index)),
             share(statistics.errors),
             share(statistics.refused),
             share(statistics.throttled),
-            level(statistics.log_addresses()),
-            level(entropy(&statistics.places)),
-            level(departure(&statistics.places, &self.places)),
             level(entropy(&statistics.routes)),
             level(departure(&statistics.routes, &self.routes)),
-            share(rare_routes.max(rare_places).min(whole)),
             level(statistics.log_spread()),
             optional(statistics.burstiness()),
             optional(statistics.mean_size()),
@@ -278,13 +257,7 @@ impl Baseline {
 /// Places in [`FEATURES`].
 const VOLUME: usize = 0;
 const HOUR: usize = 1;
-const PLACE_MIX: usize = 7;
-const ROUTE_MIX: usize = 9;
-
-/// Addresses, and spread and mixture of places.
-const fn is_of_place(which: usize) -> bool {
-    matches!(which, 5..=PLACE_MIX)
-}
+const ROUTE_MIX: usize = 6;
 
 fn fixed(value: f64, step: f64) -> i16 {
     (value / step).round() as i16

@@ -114,11 +114,3 @@ pub fn departure(counts: &[u16], usual: &[u16]) -> f64 {
         .sum();
     (2.0 * total * divergence.max(0.0)).sqrt().ln_1p()
 }
-
-/// Requests in buckets that have less than `share` of the usual ones.
-pub fn requests_on_rare(counts: &[u16], usual: &[u16], share: f64) -> f64 {
-    let usual_total: f64 = usual.iter().map(|share| f64::from(*share)).sum();
-    let is_rare = |usual: u16| f64::from(usual) < share * usual_total;
-    let rare = counts.iter().zip(usual).filter(|(_, usual)| is_rare(**usual));
-    rare.map(|(count, _)| f64::from(*count)).sum()
-}
