@@ -275,7 +275,6 @@ mod tests {
     #[test]
     fn how_well_the_models_fit_is_published() {
         let mut config = Config::default();
-        config.models.judge_behaviour = true;
         // The shipped model does not judge keys without a past.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.json");

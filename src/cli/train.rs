@@ -31,7 +31,6 @@ use crate::train::{TrainError, Trained, card, history, priors, train};
   keywatch train --input log.jsonl --alerts alerts.jsonl --out models/mine
 Then, in keywatch.toml:
   [models]
-  judge_behaviour = true
   path = \"models/mine.json\"")]
 pub struct Args {
     /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet

@@ -327,3 +327,35 @@ fn a_difference_reads_no_pipe_and_finds_none_in_an_empty_log() {
     let table = String::from_utf8(diff("log.jsonl").success().get_output().stdout.clone()).unwrap();
     assert!(table.starts_with("neither revokes a key."), "{table}");
 }
+
+/// A thief on the key's own machines, with its routes and its rate.
+#[test]
+fn strange_hours_add_attacks_that_no_single_sign_shows() {
+    let desk = Desk::new();
+    let generate = "generate --keys 60 --hours 60 --seed 6 --attacks mimicry --out log.jsonl --labels \
+        labels.jsonl --keys-out keys.jsonl";
+    let mut command = Command::cargo_bin("keywatch").unwrap();
+    command.current_dir(desk.folder.path()).args(generate.split_whitespace()).assert().success();
+    desk.write("off.toml", "[models]\njudge_behaviour = false\n");
+    let arguments = ["log.jsonl", "--labels", "labels.jsonl", "--keys", "keys.jsonl"];
+
+    desk.backtest(&[&arguments[..], &["-c", "off.toml"]].concat()).success();
+    let without = at_medium(&desk.report());
+    desk.backtest(&arguments).success();
+    let with = at_medium(&desk.report());
+    assert_eq!(with["labels"], 9);
+    let found = |row: &Value| row["found"].as_u64().unwrap();
+    assert!(found(&without) <= 1 && found(&with) >= 5, "{without} {with}");
+    let alerts = desk.alerts();
+    let by_behaviour = alerts.iter().filter(|alert| alert["detectors"][0] == "behaviour.outlier");
+    let told: Vec<_> = by_behaviour.map(|alert| alert["explanation"].as_str().unwrap()).collect();
+    assert!(told.iter().all(|text| text.contains("unlike itself")), "{told:?}");
+    let outlier = desk.report()["detectors"].as_array().unwrap().clone();
+    let outlier = outlier.iter().find(|row| row["detector"] == "behaviour.outlier").unwrap();
+    assert_eq!(outlier["false_incidents"], 0, "{outlier}");
+}
+
+fn at_medium(report: &Value) -> Value {
+    let rows = report["at_severity"].as_array().unwrap();
+    rows.iter().find(|row| row["severity"] == "medium").unwrap().clone()
+}
