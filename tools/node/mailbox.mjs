@@ -82,7 +82,7 @@ function receive(stream, _session, done) {
 /** Readers see whole mails only: the file gets its name when it is complete. */
 function keep(mail) {
   const name = `${String(mails().length + 1).padStart(6, '0')}.eml`;
-  const unfinished = join(options.dir, `.${name}`);
+  const unfinished = join(options.dir, `${name}.part`);
   writeFileSync(unfinished, mail);
   renameSync(unfinished, join(options.dir, name));
   return name;

@@ -66,7 +66,7 @@ impl Mailbox {
     }
 
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(90);
         while self.mails().len() < count {
             assert!(Instant::now() < deadline, "no {count} mails but {:#?}", self.mails());
             tokio::time::sleep(Duration::from_millis(20)).await;
