@@ -82,7 +82,6 @@ impl Mailbox {
     /// Mails received so far.
     pub(super) fn count(&self) -> usize {
         let Ok(entries) = std::fs::read_dir(&self.mails) else { return 0 };
-        // An unfinished mail's name begins with a full stop.
         let whole = |name: &str| name.ends_with(".eml");
         entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(whole)).count()
     }
