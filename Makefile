@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint fmt build model clean
+.PHONY: help setup demo test browser chaos lint fmt build model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ demo: ## Watch a simulated fleet with attacks in it (DEMO="--rate 500 --seconds 
 test: ## Run all tests, against real ClickHouse, Kafka and SMTP (ARGS="filter")
 	@tools/setup
 	@$(CARGO) test --locked $(ARGS)
+
+browser: ## Test the console in Chromium (SHOTS=dir keeps screenshots)
+	@tools/setup node browser
+	@KEYWATCH_SHOTS=$(SHOTS) $(CARGO) test $(QUICK) --test integration -- browser:: --ignored --nocapture
 
 chaos: ## Kill the service 200 times (KILLS=n), leave it 600 s without ClickHouse (OUTAGE=n)
 	@tools/setup

@@ -1,4 +1,5 @@
-//! Events decoded a second on one core: `cargo bench --no-default-features --bench decode`.
+//! Measures events decoded per second on one core: `cargo bench --no-default-features --bench
+//! decode`.
 
 #![allow(clippy::print_stdout, clippy::expect_used)]
 
@@ -6,14 +7,14 @@ use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use keywatch::config::DecodeConfig;
+use keywatch::config::{DecodeConfig, Secret};
 use keywatch::decode::Decoder;
 use keywatch::event::{EventTime, PartitionId};
-use keywatch::source::RawBatch;
+use keywatch::record::RawBatch;
 
-const EVENTS: usize = 50_000;
+const EVENTS: usize = 20_000;
 const EVENT_BYTES: usize = 308;
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 20;
 
 /// An event of 308 bytes, the size that DESIGN section 7 measures with.
 fn event(number: usize) -> String {
@@ -31,41 +32,76 @@ fn event(number: usize) -> String {
         number as u128 * 0x9e37_79b9_7f4a_7c15,
         1_772_366_400_000_usize + number,
     );
-    // Padding in the last place, as an unknown field would be.
+    // The padding stands last, in the position of an unknown field.
     let padding = (EVENT_BYTES - event.len()).saturating_sub(r#","x":"""#.len());
     event.replace('}', &format!(r#","x":"{}"}}"#, "x".repeat(padding)))
 }
 
-/// Time this thread has spent on a core, so that other work on the machine counts little.
+/// CPU time of this thread, so that other work on the machine counts little.
 fn cpu_seconds() -> f64 {
     let statistics = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     let nanoseconds = statistics.split(' ').next().and_then(|first| first.parse::<f64>().ok());
     nanoseconds.expect("nanoseconds come first") / 1e9
 }
 
-fn main() {
-    let partition = PartitionId { topic: Arc::from("bench"), partition: 0 };
-    let mut batch = RawBatch::new(partition);
-    for (offset, number) in (0..EVENTS).enumerate() {
-        batch.push(offset as i64, event(number).as_bytes());
+/// A log of a gateway: its fixture, again and again.
+fn gateway_log(file: &str) -> RawBatch {
+    let path = format!("{}/tests/fixtures/logs/{file}", env!("CARGO_MANIFEST_DIR"));
+    let log = fs::read_to_string(path).expect("the fixture exists");
+    batch(log.lines().cycle().take(EVENTS).map(str::to_owned))
+}
+
+fn batch(records: impl Iterator<Item = String>) -> RawBatch {
+    let mut batch = RawBatch::new(PartitionId { topic: Arc::from("bench"), partition: 0 });
+    for (offset, record) in (0..).zip(records) {
+        batch.push(offset, record.as_bytes());
     }
-    let decoder = Decoder::new(&DecodeConfig::default()).expect("defaults are valid");
-    let now = EventTime::from_seconds(1_790_000_000);
-    assert_eq!(decoder.decode(&batch, now).events.len(), EVENTS);
+    batch
+}
+
+fn measure(format: &str, batch: &RawBatch) {
+    let pepper = Secret::new("a pepper for measurements");
+    let config = DecodeConfig { format: format.into(), pepper, ..DecodeConfig::default() };
+    let decoder = Decoder::new(&config).expect("the format exists");
+    let now = EventTime::from_seconds(1_800_000_000);
+    let events = decoder.decode(batch, now).events.len();
 
     let mut seconds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let start = cpu_seconds();
-            black_box(decoder.decode(black_box(&batch), now));
+            black_box(decoder.decode(black_box(batch), now));
             cpu_seconds() - start
         })
         .collect();
     seconds.sort_by(f64::total_cmp);
-    let rate = |seconds: f64| EVENTS as f64 / seconds / 1e6;
+    let median = seconds[ROUNDS / 2];
     println!(
-        "decode: {:.2} M events/s (median of {ROUNDS}), best {:.2}; {} bytes an event",
-        rate(seconds[ROUNDS / 2]),
-        rate(seconds[0]),
-        batch.size_bytes() / EVENTS,
+        "decode {format}: {:.2} M events/s, {:.0} MB/s (median of {ROUNDS}); {} bytes an event",
+        events as f64 / median / 1e6,
+        batch.size_bytes() as f64 / median / 1e6,
+        batch.size_bytes() / events,
     );
+}
+
+fn main() {
+    measure("keywatch", &batch((0..EVENTS).map(event)));
+    for (format, file) in [
+        ("kong", "kong.jsonl"),
+        ("aws-apigateway", "aws-apigateway-rest.jsonl"),
+        ("cloudtrail", "cloudtrail.json"),
+        ("envoy", "envoy.jsonl"),
+        ("nginx-json", "nginx-json.jsonl"),
+        ("traefik", "traefik.jsonl"),
+        ("ocsf", "ocsf.jsonl"),
+        ("tyk", "tyk.jsonl"),
+        ("azure-apim", "azure-apim.jsonl"),
+        ("cloudflare", "cloudflare.jsonl"),
+        ("gcp-endpoints", "gcp-endpoints.jsonl"),
+        ("haproxy", "haproxy.jsonl"),
+        ("github-audit", "github-audit.jsonl"),
+        ("combined", "combined.log"),
+        ("canonical", "canonical.log"),
+    ] {
+        measure(format, &gateway_log(file));
+    }
 }

@@ -1,4 +1,4 @@
-//! Records a second through the Kafka source, against a broker on this machine.
+//! Measures records per second through the Kafka source, against a broker on this machine.
 //!
 //! ```text
 //! tools/kafka/kafka.sh start --dir /tmp/kafka --port 19092
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use keywatch::config::{KafkaConfig, SourceConfig};
-use keywatch::source::{BatchLimits, KafkaSource, Source};
+use keywatch::record::BatchLimits;
+use keywatch::source::{KafkaSource, Source};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 fn main() -> ExitCode {
-    // `cargo bench` adds an option of its own.
+    // `cargo bench` adds its own option.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let Some(brokers) = arguments.next() else {
         anstream::eprintln!("skipped: name a broker, see the head of benches/kafka_source.rs");
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn measure(brokers: String, records: usize) -> Result<()> {
-    // A topic of its own each time: the broker makes it.
+    // Each run has its own topic, which the broker creates.
     let topic = format!("bench-{}", std::process::id());
     let start = Instant::now();
     produce(&brokers, &topic, records)?;

@@ -1,4 +1,5 @@
-//! What judging one window of a key's behaviour costs: features and score, without learning.
+//! Measures the cost of judging one window of a key's behaviour: features and score, without
+//! learning.
 //!
 //! `cargo bench --no-default-features --bench outlier`
 
@@ -13,7 +14,7 @@ use keywatch::profile::behaviour::{Baseline, Run, Statistics};
 const WINDOWS: usize = 20_000;
 const ROUNDS: usize = 49;
 
-/// A window of a hundred requests or so, each a little different.
+/// A window of about a hundred requests; each window is a little different.
 fn window(index: i32) -> Statistics {
     let mut statistics = Statistics {
         index,
@@ -34,7 +35,7 @@ fn window(index: i32) -> Statistics {
 
 fn main() {
     let mut model = Model::shipped().unwrap();
-    // A trained one, which judges keys without a past, too.
+    // Marked as trained, so that it also judges keys without a past.
     model.is_shipped = false;
     let windows: Vec<Statistics> = (0..WINDOWS as i32).map(window).collect();
     let mut baseline = Baseline::default();
@@ -47,7 +48,7 @@ fn main() {
     measure("score of these features", &features, |features| model.own.score(features));
 }
 
-/// Prints what `work` costs: the fastest round is the one that others disturbed least.
+/// Prints the cost of `work`. It takes the fastest round, which other work disturbed least.
 fn measure<T, R>(name: &str, items: &[T], work: impl Fn(&T) -> R) {
     let round = |_| {
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! What a key costs: in memory, saved, restored.
+//! Measures the cost of a key: in memory, to save, to restore.
 //!
 //! `cargo bench --no-default-features --bench state -- KEYS PLACES [CLICKHOUSE_URL]`
 
@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keywatch::config::{ClickHouseConfig, DetectConfig, PolicyConfig};
-use keywatch::engine::snapshot::{Chunk, Extent, FORMAT};
+use keywatch::engine::checkpoint::{Chunk, Extent, FORMAT};
 use keywatch::engine::{Engine, Restoration};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Origin, PartitionId, RecordPosition,
     ShardId,
 };
+use keywatch::network::NetworkKind;
 use keywatch::registry::Registry;
 use keywatch::store::{PackedChunk, Round, RoundId, Store};
 
@@ -26,7 +27,7 @@ const SLICE: usize = 1_000;
 
 fn engine() -> Engine {
     let detect = DetectConfig {
-        // Nothing is to alert: profiles are measured, not incidents.
+        // The run must raise no alerts: it measures profiles and not incidents.
         expected_false_alerts_per_week: 1e-12,
         max_keys: usize::MAX,
         ..DetectConfig::default()
@@ -42,7 +43,7 @@ fn origins(count: usize) -> Vec<Arc<Origin>> {
         coordinates: Some(Coordinates { latitude: n as f64, longitude: 13.4, accuracy_km: 20.0 }),
         asn: 64_500 + n as u32,
         as_name: "Example Networks".into(),
-        is_hosting: false,
+        kind: NetworkKind::Access,
     };
     (0..count).map(|n| Arc::new(origin(n))).collect()
 }
@@ -78,7 +79,7 @@ fn score(engine: &mut Engine, keys: usize, step: i64, origins: &[Arc<Origin>]) -
             return spent;
         }
         let begin = Instant::now();
-        assert!(engine.process(SHARD, &partition, &batch, None).is_empty());
+        assert!(engine.process(SHARD, &partition, &batch, None).alerts.is_empty());
         spent += begin.elapsed();
     }
 }
@@ -89,7 +90,7 @@ fn resident_bytes() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// The chunks of a round, the time that the scoring thread gave, and its longest pause.
+/// Saves one round: its chunks, the time it took from the scoring thread, and its longest pause.
 fn save(engine: &mut Engine, extent: Extent, mut each: impl FnMut(Chunk)) -> (Duration, Duration) {
     let begin = Instant::now();
     let cut = engine.cut(SHARD, extent).unwrap().unwrap();

@@ -1,6 +1,6 @@
-//! How evenly keys fill the partitions of a topic: the load of the fullest partition when the
-//! keys' rates follow a power law (Zipf) and the producer partitions by key id as Kafka's own
-//! client does (murmur2). Expected loads, exactly summed, without sampling.
+//! Computes how evenly keys fill the partitions of a topic: the load of the fullest partition when
+//! the keys' rates follow a power law (Zipf) and the producer partitions by key id as Kafka's own
+//! client does (murmur2). The loads are exact expectations, without sampling.
 
 use clap::Parser;
 
@@ -10,13 +10,13 @@ use clap::Parser;
   cargo run --no-default-features --example partition_skew -- \\
       --keys 1000000 --partitions 48,96 --exponents 0.9 --events 250000")]
 struct Args {
-    /// Keys of the fleet.
+    /// Number of keys in the fleet.
     #[arg(long, default_value_t = 100_000_000)]
     keys: u64,
     /// Events a second over all keys.
     #[arg(long, default_value_t = 10_000_000.0)]
     events: f64,
-    /// How unequal keys are: the key of rank r has a rate in proportion to r^-s.
+    /// Exponents of the power law: the key of rank r has a rate in proportion to r^-s.
     #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.6, 0.8, 0.9, 1.0, 1.1])]
     exponents: Vec<f64>,
     /// Numbers of partitions.
@@ -59,16 +59,16 @@ fn main() {
     }
 }
 
-/// The sum of all weights (the first key's is 1), and the partitions of each topic.
+/// The sum of all weights (the first key's is 1), and the loads of the partitions of each topic.
 fn fill(args: &Args, exponent: f64) -> (f64, Vec<Loads>) {
     let empty = |count: &usize| Loads { rates: vec![0.0; *count], keys: vec![0; *count] };
     let mut topics: Vec<Loads> = args.partitions.iter().map(empty).collect();
     let mut total = 0.0;
-    // From the lightest on, so that small weights are not lost beside large sums.
+    // Adds the lightest keys first, so that large sums do not swallow small weights.
     for rank in (1..=args.keys).rev() {
         let weight = (rank as f64).powf(-exponent);
         total += weight;
-        // Ids are as long as those that keywatch makes of raw keys, and as random.
+        // Ids are as long and as random as those that keywatch makes from raw keys.
         let hash = murmur2(&scattered(rank)) & 0x7fff_ffff;
         for Loads { rates, keys } in &mut topics {
             let partition = hash as usize % rates.len();
@@ -114,7 +114,7 @@ fn murmur2(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's own test (`UtilsTest.testMurmur2`).
+    /// The test vectors of Kafka (`UtilsTest.testMurmur2`).
     #[test]
     fn hashes_as_kafka_s_partitioner_does() {
         let vectors = [

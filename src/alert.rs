@@ -1,4 +1,4 @@
-//! Alerts and their evidence: what leaves the house.
+//! Defines alerts and their evidence.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,113 +6,121 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::event::{EventTime, KeyId};
 
 /// Stable ids of the detectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(const_into_str)]
 pub enum DetectorId {
     #[serde(rename = "rate.spike")]
+    #[strum(serialize = "rate.spike")]
     RateSpike,
     #[serde(rename = "rate.error_burst")]
+    #[strum(serialize = "rate.error_burst")]
     ErrorBurst,
     #[serde(rename = "limit.throttled_burst")]
+    #[strum(serialize = "limit.throttled_burst")]
     ThrottledBurst,
     #[serde(rename = "auth.failure_burst")]
+    #[strum(serialize = "auth.failure_burst")]
     AuthFailureBurst,
     #[serde(rename = "auth.credential_stuffing")]
+    #[strum(serialize = "auth.credential_stuffing")]
     CredentialStuffing,
     #[serde(rename = "geo.impossible_travel")]
+    #[strum(serialize = "geo.impossible_travel")]
     ImpossibleTravel,
     #[serde(rename = "geo.new_location")]
+    #[strum(serialize = "geo.new_location")]
     NewLocation,
     #[serde(rename = "network.new_asn")]
+    #[strum(serialize = "network.new_asn")]
     NewAsn,
     #[serde(rename = "replay.duplicate_nonce")]
+    #[strum(serialize = "replay.duplicate_nonce")]
     DuplicateNonce,
     #[serde(rename = "replay.duplicate_signature")]
+    #[strum(serialize = "replay.duplicate_signature")]
     DuplicateSignature,
     #[serde(rename = "replay.stale_timestamp")]
+    #[strum(serialize = "replay.stale_timestamp")]
     StaleTimestamp,
     #[serde(rename = "replay.out_of_order_nonce")]
+    #[strum(serialize = "replay.out_of_order_nonce")]
     OutOfOrderNonce,
     #[serde(rename = "replay.weak_nonce")]
+    #[strum(serialize = "replay.weak_nonce")]
     WeakNonce,
     #[serde(rename = "policy.ip_not_allowed")]
+    #[strum(serialize = "policy.ip_not_allowed")]
     IpNotAllowed,
     #[serde(rename = "policy.environment_mismatch")]
+    #[strum(serialize = "policy.environment_mismatch")]
     EnvironmentMismatch,
     #[serde(rename = "scope.unexpected_endpoint")]
+    #[strum(serialize = "scope.unexpected_endpoint")]
     UnexpectedEndpoint,
     #[serde(rename = "lifecycle.retired_key_use")]
+    #[strum(serialize = "lifecycle.retired_key_use")]
     RetiredKeyUse,
     #[serde(rename = "lifecycle.expired_key_use")]
+    #[strum(serialize = "lifecycle.expired_key_use")]
     ExpiredKeyUse,
     #[serde(rename = "lifecycle.revoked_key_use")]
+    #[strum(serialize = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
     #[serde(rename = "lifecycle.dormant_key_use")]
+    #[strum(serialize = "lifecycle.dormant_key_use")]
     DormantKeyUse,
     #[serde(rename = "lifecycle.rotation_abuse")]
+    #[strum(serialize = "lifecycle.rotation_abuse")]
     RotationAbuse,
     #[serde(rename = "behaviour.outlier")]
+    #[strum(serialize = "behaviour.outlier")]
     BehaviourOutlier,
+    #[serde(rename = "client.new_agent")]
+    #[strum(serialize = "client.new_agent")]
+    NewAgent,
+    #[serde(rename = "client.new_fingerprint")]
+    #[strum(serialize = "client.new_fingerprint")]
+    NewFingerprint,
+    #[serde(rename = "behaviour.bulk_export")]
+    #[strum(serialize = "behaviour.bulk_export")]
+    BulkExport,
+    #[serde(rename = "access.enumeration")]
+    #[strum(serialize = "access.enumeration")]
+    Enumeration,
     #[serde(rename = "monitor.blind")]
+    #[strum(serialize = "monitor.blind")]
     MonitorBlind,
+    #[serde(rename = "monitor.promise_broken")]
+    #[strum(serialize = "monitor.promise_broken")]
+    PromiseBroken,
 }
 
 impl DetectorId {
-    pub const ALL: [Self; 23] = [
-        Self::RateSpike,
-        Self::ErrorBurst,
-        Self::ThrottledBurst,
-        Self::AuthFailureBurst,
-        Self::CredentialStuffing,
-        Self::ImpossibleTravel,
-        Self::NewLocation,
-        Self::NewAsn,
-        Self::DuplicateNonce,
-        Self::DuplicateSignature,
-        Self::StaleTimestamp,
-        Self::OutOfOrderNonce,
-        Self::WeakNonce,
-        Self::IpNotAllowed,
-        Self::EnvironmentMismatch,
-        Self::UnexpectedEndpoint,
-        Self::RetiredKeyUse,
-        Self::ExpiredKeyUse,
-        Self::RevokedKeyUse,
-        Self::DormantKeyUse,
-        Self::RotationAbuse,
-        Self::BehaviourOutlier,
-        Self::MonitorBlind,
-    ];
-
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RateSpike => "rate.spike",
-            Self::ErrorBurst => "rate.error_burst",
-            Self::ThrottledBurst => "limit.throttled_burst",
-            Self::AuthFailureBurst => "auth.failure_burst",
-            Self::CredentialStuffing => "auth.credential_stuffing",
-            Self::ImpossibleTravel => "geo.impossible_travel",
-            Self::NewLocation => "geo.new_location",
-            Self::NewAsn => "network.new_asn",
-            Self::DuplicateNonce => "replay.duplicate_nonce",
-            Self::DuplicateSignature => "replay.duplicate_signature",
-            Self::StaleTimestamp => "replay.stale_timestamp",
-            Self::OutOfOrderNonce => "replay.out_of_order_nonce",
-            Self::WeakNonce => "replay.weak_nonce",
-            Self::IpNotAllowed => "policy.ip_not_allowed",
-            Self::EnvironmentMismatch => "policy.environment_mismatch",
-            Self::UnexpectedEndpoint => "scope.unexpected_endpoint",
-            Self::RetiredKeyUse => "lifecycle.retired_key_use",
-            Self::ExpiredKeyUse => "lifecycle.expired_key_use",
-            Self::RevokedKeyUse => "lifecycle.revoked_key_use",
-            Self::DormantKeyUse => "lifecycle.dormant_key_use",
-            Self::RotationAbuse => "lifecycle.rotation_abuse",
-            Self::BehaviourOutlier => "behaviour.outlier",
-            Self::MonitorBlind => "monitor.blind",
-        }
+        self.into_str()
+    }
+
+    /// The detector with this public name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|detector| detector.as_str() == name)
     }
 }
 
@@ -122,8 +130,22 @@ impl fmt::Display for DetectorId {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Severity {
     Low,
     Medium,
@@ -132,13 +154,11 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All severities, mildest first.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
+        self.into_str()
     }
 }
 
@@ -148,9 +168,23 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What to do about it, mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// The advised action, mildest first.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Action {
     Observe,
     Notify,
@@ -161,13 +195,7 @@ pub enum Action {
 
 impl Action {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Observe => "observe",
-            Self::Notify => "notify",
-            Self::Throttle => "throttle",
-            Self::Suspend => "suspend",
-            Self::Revoke => "revoke",
-        }
+        self.into_str()
     }
 }
 
@@ -177,47 +205,96 @@ impl fmt::Display for Action {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[strum(const_into_str)]
 pub enum AlertType {
     #[serde(rename = "alert.opened")]
+    #[strum(serialize = "alert.opened")]
     Opened,
     #[serde(rename = "alert.updated")]
+    #[strum(serialize = "alert.updated")]
     Updated,
     #[serde(rename = "alert.resolved")]
+    #[strum(serialize = "alert.resolved")]
     Resolved,
     #[serde(rename = "key.revocation_requested")]
+    #[strum(serialize = "key.revocation_requested")]
     RevocationRequested,
 }
 
 impl AlertType {
     pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+}
+
+/// The reason why an action is milder than the evidence asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restraint {
+    /// The key or its tenant is exempt by policy.
+    Exempt,
+    /// The requests only name the key: nothing shows that their sender holds it.
+    AttemptsOnly,
+    /// Too little of the key's past is known.
+    YoungKey,
+    /// The requests came from a place where the key is established.
+    KnownAddress,
+    /// The evidence has an ordinary explanation that cannot be told apart from theft.
+    OrdinaryCause,
+    /// All evidence is of one kind, and no other kind supports it.
+    SingleSign,
+    /// The family of detectors gives more false alerts than promised.
+    PromiseBroken,
+}
+
+impl Restraint {
+    /// The reason as a clause for people.
+    pub const fn because(self) -> &'static str {
         match self {
-            Self::Opened => "alert.opened",
-            Self::Updated => "alert.updated",
-            Self::Resolved => "alert.resolved",
-            Self::RevocationRequested => "key.revocation_requested",
+            Self::Exempt => "the key or its tenant is exempt by policy",
+            Self::AttemptsOnly => {
+                "these requests only name the key and do not prove that their sender holds it"
+            }
+            Self::YoungKey => "too little of the key's past is known",
+            Self::KnownAddress => "the requests came from a place where the key is usually used",
+            Self::OrdinaryCause => "the evidence also has an ordinary explanation",
+            Self::SingleSign => "all the evidence is of one kind",
+            Self::PromiseBroken => "this family of detectors gives more false alerts than promised",
         }
     }
 }
 
-/// One detector's reason, with its numbers.
+/// The strongest action that one item of evidence may lead to, and the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    pub most: Action,
+    pub reason: Restraint,
+}
+
+/// The finding of one detector, with its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     pub detector: DetectorId,
     /// Surprise in [0, 100]: `-10 log10(p_value)`, capped.
     pub score: f64,
-    /// Probability of something at least this unusual from the key's own behaviour.
+    /// Probability that the key's own behaviour is at least this unusual.
     pub p_value: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<f64>,
-    /// What a person would check, by detector: places, times, addresses, counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Ceiling>,
+    /// Facts that a person would check: places, times, addresses, counts. They depend on the
+    /// detector.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }
 
-/// The records behind an alert.
+/// Position of the records behind an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertPosition {
     pub topic: Arc<str>,
@@ -233,7 +310,7 @@ pub struct Alert {
     pub revision: u32,
     #[serde(rename = "type")]
     pub alert_type: AlertType,
-    /// `None` for incidents about a source, the monitor or the whole fleet.
+    /// `None` for incidents about a source or the monitor itself.
     pub key_id: Option<KeyId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ip: Option<IpAddr>,
@@ -247,6 +324,9 @@ pub struct Alert {
     /// 0 to 1: the share of such alerts that are true.
     pub confidence: f64,
     pub action: Action,
+    /// The reason why the action is milder than the evidence asks, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restraint: Option<Restraint>,
     /// True when the action was only recorded, not requested.
     pub dry_run: bool,
     pub title: String,
@@ -256,11 +336,29 @@ pub struct Alert {
     pub evidence: Vec<Evidence>,
     pub first_event_time: EventTime,
     pub last_event_time: EventTime,
-    /// Event time of the request that tripped it.
+    /// Event time of the request that caused this revision.
     pub detected_event_time: EventTime,
-    /// Wall clock.
+    /// Wall clock time of the detection.
     pub detected_at: EventTime,
     pub position: AlertPosition,
     pub policy_version: String,
     pub model_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enum_names_equal_their_json_names() {
+        fn check<T: Copy + Serialize + VariantArray>(name: fn(T) -> &'static str) {
+            for value in T::VARIANTS {
+                assert_eq!(serde_json::to_value(value).ok(), Some(name(*value).into()));
+            }
+        }
+        check(DetectorId::as_str);
+        check(Severity::as_str);
+        check(Action::as_str);
+        check(AlertType::as_str);
+    }
 }

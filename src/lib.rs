@@ -3,38 +3,68 @@
 //! One way through the house:
 //!
 //! ```text
-//! source -> decode -> enrich -> profile -> detect -> decide -> store -> deliver
-//! bytes     event     +geo,asn  per-key    signals   alerts    rows     e-mail, webhook, topic
+//! source -> decode -> enrich -> profile -> detect -> decide -> store -> respond -> deliver
+//! bytes     event     +geo,asn  per-key    signals   alerts    rows     budget     e-mail, webhook, topic
 //! ```
 //!
 //! Everything from `decode` to `decide` is pure and synchronous: time is an
 //! argument, there is no clock and no I/O. `app` alone knows both sides.
+//!
+//! Public is what the binary, the tests of `tests/` and the benchmarks use; the crate is not
+//! published. Rooms that deny `disallowed_methods` are pure.
 
+#[deny(clippy::disallowed_methods)]
 pub mod alert;
-pub mod app;
-pub mod backtest;
+#[deny(clippy::disallowed_methods)]
+pub mod answer;
+mod app;
+mod backtest;
 mod cache;
 pub mod cli;
 pub mod config;
-pub mod decide;
+mod console;
+#[deny(clippy::disallowed_methods)]
+mod decide;
+#[deny(clippy::disallowed_methods)]
 pub mod decode;
 pub mod deliver;
-pub mod delivery;
-pub mod demo;
+mod demo;
+#[deny(clippy::disallowed_methods)]
 pub mod detect;
 pub mod embedded;
+#[deny(clippy::disallowed_methods)]
 pub mod engine;
+#[deny(clippy::disallowed_methods)]
 pub mod enrich;
+#[deny(clippy::disallowed_methods)]
 pub mod event;
+#[deny(clippy::disallowed_methods)]
+mod facts;
 pub mod generate;
-mod kafka;
-pub mod problem;
+mod http;
+mod instance;
+pub mod kafka;
+#[deny(clippy::disallowed_methods)]
+pub mod network;
+mod page;
+#[deny(clippy::disallowed_methods)]
 pub mod profile;
+#[deny(clippy::disallowed_methods)]
+pub mod proof;
+#[deny(clippy::disallowed_methods)]
 pub mod rate;
+#[deny(clippy::disallowed_methods)]
+pub mod record;
+#[deny(clippy::disallowed_methods)]
 pub mod registry;
-pub mod report;
+mod report;
+#[deny(clippy::disallowed_methods)]
+mod respond;
 pub mod source;
 pub mod store;
-pub mod telemetry;
+mod telemetry;
+#[deny(clippy::disallowed_methods)]
+pub mod text;
 #[cfg(feature = "train")]
-pub mod train;
+mod train;
+mod watched;

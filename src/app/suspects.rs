@@ -1,4 +1,4 @@
-//! A task that looks for sources that may be trying keys, in what all partitions have handed out.
+//! Searches the stored attempts of all partitions for networks that may be trying keys.
 
 use std::collections::HashMap;
 use std::future;
@@ -12,26 +12,26 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::debug;
 
-use crate::profile::source::Attempt;
+use crate::profile::stuffing::SourceAttempt;
 use crate::store::{Store, StoreError, Suspect};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A row may be seen so long after the time it carries.
+/// A row may become visible this long after the time it carries.
 const INSERT_PATIENCE: Duration = Duration::from_secs(60);
-/// After so many looks all that may be open is judged again, ...
+/// Looks between two reviews. A review judges again all networks whose incidents may be open, ...
 const REVIEW_EVERY: u32 = 60;
-/// ... which is what was heard of within this time: incidents close, and keys whose partition has
-/// come here since are raised.
+/// ... which are those with attempts within this time. Incidents close then, and keys whose
+/// partition has since moved to this process are raised.
 const REVIEWED: Duration = Duration::from_secs(2 * 3_600);
 /// Networks that wait to be judged.
 const QUEUED_NETWORKS: usize = 4;
 
-/// What a look finds, in order.
+/// The results of a look, in order.
 #[derive(Debug)]
 pub enum Found {
     /// The attempts of a network, in the order of their times.
-    Network(Vec<Attempt>),
-    /// That was all of this look.
+    Network(Vec<SourceAttempt>),
+    /// The look is complete.
     All,
 }
 
@@ -47,7 +47,8 @@ impl Suspects {
         Self { store, is_review_due: Arc::default(), search: None }
     }
 
-    /// Looks for them from now on, and first at what may have been for another process to tell.
+    /// Starts the search unless it runs, and makes the next look a review: another process may have
+    /// published for these partitions before.
     pub fn review(&mut self) {
         self.is_review_due.store(true, Ordering::Relaxed);
         if self.search.is_none() {
@@ -57,7 +58,7 @@ impl Suspects {
         }
     }
 
-    /// Waits for ever when nobody looks. Cancel safe.
+    /// Returns the next result; waits forever while no search runs. Cancel safe.
     pub async fn next(&mut self) -> Found {
         let Some((_, found)) = &mut self.search else { return future::pending().await };
         match found.recv().await {
@@ -77,7 +78,7 @@ impl Drop for Suspects {
 
 struct Search {
     store: Arc<Store>,
-    /// Attempts of each network when it was found last.
+    /// Number of attempts of each network when it was last found.
     known: HashMap<Ipv6Addr, u64>,
     last_look: Instant,
     is_review_due: Arc<AtomicBool>,
@@ -90,7 +91,7 @@ impl Search {
         Self { store, known, last_look, is_review_due, until_review: 0 }
     }
 
-    /// Ends when nobody wants to know any more.
+    /// Ends when the receiver is dropped.
     async fn run(mut self, found: mpsc::Sender<Found>) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,8 +100,8 @@ impl Search {
             let networks = match self.look().await {
                 Ok(networks) => networks,
                 Err(error) => {
-                    // The next look that succeeds goes back to the last one that did.
-                    debug!(%error, "sources could not be looked at");
+                    // The next successful look covers the time since the last successful one.
+                    debug!(%error, "the attempts of networks could not be read");
                     continue;
                 }
             };
@@ -113,8 +114,8 @@ impl Search {
         }
     }
 
-    /// The networks with news.
-    async fn look(&mut self) -> Result<Vec<Vec<Attempt>>, StoreError> {
+    /// Returns the attempts of networks with new attempts, or of all recent ones in a review.
+    async fn look(&mut self) -> Result<Vec<Vec<SourceAttempt>>, StoreError> {
         let begin = Instant::now();
         if self.is_review_due.swap(false, Ordering::Relaxed) {
             self.until_review = 0;

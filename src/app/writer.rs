@@ -1,94 +1,97 @@
-//! The storing half: rows first, then alerts to the outbox, then the word to the source.
+//! Stores scored batches, passes their alerts to the outbox, and then reports them to the source,
+//! in this order.
 //!
-//! Batches of one partition are stored one after the other, those of different ones side by
-//! side: most of the time of a batch is waiting for answers.
+//! Batches of one partition are stored one after the other, and batches of different partitions in
+//! parallel: a batch spends most of its time waiting for answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
 use metrics::counter;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use crate::config::KafkaConfig;
-use crate::decode::Rejection;
 use crate::deliver::Outbox;
-use crate::deliver::kafka::{TopicError, TopicProducer};
-use crate::event::{EventTime, PartitionId};
+use crate::engine::ScoredBatch;
+use crate::event::PartitionId;
 use crate::store::{Store, StoreError, StoredBatch, Written};
 
-use super::core::Processed;
-use super::intake::BatchName;
-use super::tell::announce;
-use super::{AppError, Summary};
+use super::announce::announce;
+use super::batch::{Named, Settled};
+use super::dead_letters::DeadLetters;
+use super::error::AppError;
 
-/// A flood of garbage must not wait for one acknowledgement after the other.
-const DEAD_LETTERS_ON_THE_WAY: usize = 1_000;
-
-/// Partitions whose batches are being stored at the same time.
+/// Partitions whose batches are stored at the same time.
 const BATCHES_UNDER_WAY: usize = 4;
 /// Scored batches that wait for an earlier one of their partition.
 const BATCHES_WAITING: usize = 4;
 
-/// What was scored, and what to store it as.
-pub struct Scored {
-    pub processed: Processed,
-    pub name: BatchName,
-    /// Where the log ended.
-    pub log_end: Option<i64>,
+/// Batches queued between scoring and storing.
+const QUEUED_BATCHES: usize = 2;
+
+type Scored = Named<ScoredBatch>;
+
+/// The volumes of a run, reported at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub batches: u64,
+    pub events: u64,
+    pub rejections: u64,
+    pub alerts: u64,
 }
 
-/// What became of a batch.
-#[derive(Clone, Debug)]
-pub enum Settled {
-    /// Everything of the partition up to this offset is safe.
-    /// `newest` is the latest event time of the batch.
-    Stored { partition: PartitionId, last_offset: i64, newest: Option<EventTime> },
-    /// Another process has claimed the partition.
-    TakenOver { partition: PartitionId, ownership: u64 },
+/// The pipeline's handle to the writer. The writer ends when `batches` is closed and all its
+/// batches are stored.
+pub struct WriterHandle {
+    pub batches: mpsc::Sender<Named<ScoredBatch>>,
+    pub settled: mpsc::Receiver<Settled>,
+    pub task: JoinHandle<Result<Summary, AppError>>,
 }
 
 pub struct Writer {
     store: Arc<Store>,
     outbox: Arc<Outbox>,
-    dead_letters: Option<TopicProducer>,
+    dead_letters: Option<DeadLetters>,
     settled: mpsc::Sender<Settled>,
     waiting: VecDeque<Scored>,
-    /// Not more than one of a partition.
+    /// At most one batch of each partition.
     under_way: JoinSet<Result<(Scored, Written), StoreError>>,
     busy: Vec<PartitionId>,
-    /// The last ownership that ended so: what is left of it must not be stored.
+    /// The last ownership that another process has taken over, by partition. Its remaining batches
+    /// must not be stored.
     taken_over: HashMap<PartitionId, u64>,
     summary: Summary,
 }
 
 impl Writer {
-    pub fn new(
+    /// Starts the writer's task.
+    pub fn start(
         store: Arc<Store>,
         outbox: Arc<Outbox>,
-        dead_letters: Option<TopicProducer>,
-        settled: mpsc::Sender<Settled>,
-    ) -> Self {
-        Self {
+        dead_letters: Option<DeadLetters>,
+    ) -> WriterHandle {
+        let (batches, queue) = mpsc::channel(QUEUED_BATCHES);
+        let (report, settled) = mpsc::channel(QUEUED_BATCHES);
+        let writer = Self {
             store,
             outbox,
             dead_letters,
-            settled,
+            settled: report,
             waiting: VecDeque::new(),
             under_way: JoinSet::new(),
             busy: Vec::new(),
             taken_over: HashMap::new(),
             summary: Summary::default(),
-        }
+        };
+        WriterHandle { batches, settled, task: tokio::spawn(writer.run(queue)) }
     }
 
     /// Stores batches, each partition's in order, until the queue ends.
     ///
     /// # Errors
-    /// What waiting does not mend.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Scored>) -> Result<Summary, AppError> {
+    /// Errors that a retry cannot fix.
+    async fn run(mut self, mut queue: mpsc::Receiver<Scored>) -> Result<Summary, AppError> {
         let mut is_open = true;
         loop {
             self.begin();
@@ -105,13 +108,13 @@ impl Writer {
         }
     }
 
-    /// Begins what can be: the first waiting batch of each partition that is not busy.
+    /// Starts the first waiting batch of each partition that has none in progress.
     fn begin(&mut self) {
         while self.under_way.len() < BATCHES_UNDER_WAY {
-            let is_free = |scored: &Scored| !self.busy.contains(&scored.processed.partition);
+            let is_free = |scored: &Scored| !self.busy.contains(&scored.batch.partition);
             let Some(at) = self.waiting.iter().position(is_free) else { return };
             let Some(scored) = self.waiting.remove(at) else { return };
-            self.busy.push(scored.processed.partition.clone());
+            self.busy.push(scored.batch.partition.clone());
             let (store, left) = (Arc::clone(&self.store), self.is_left_over(&scored));
             self.under_way.spawn(async move {
                 let written = match left {
@@ -123,106 +126,69 @@ impl Writer {
         }
     }
 
-    /// A batch of an ownership that is known to be over is not begun.
+    /// Skips a batch whose ownership is known to have ended.
     fn is_left_over(&self, scored: &Scored) -> Option<Written> {
-        let ended = self.taken_over.get(&scored.processed.partition);
+        let ended = self.taken_over.get(&scored.batch.partition);
         ended
             .is_some_and(|ownership| *ownership == scored.name.ownership)
             .then(|| Written::Superseded { by: String::new() })
     }
 
     async fn end(&mut self, (scored, written): (Scored, Written)) {
-        let Scored { processed, name, .. } = &scored;
-        self.busy.retain(|partition| *partition != processed.partition);
+        let Named { batch, name } = &scored;
+        self.busy.retain(|partition| *partition != batch.partition);
         let settled = match written {
             Written::Stored => {
-                self.count(processed);
-                self.send_dead_letters(processed).await;
-                announce(&self.outbox, &processed.alerts);
+                self.count(batch);
+                announce(&self.outbox, &batch.outcome.alerts);
+                if let Some(letters) = &self.dead_letters {
+                    letters.enqueue(&batch.partition, &batch.rejections);
+                }
                 Settled::Stored {
-                    partition: processed.partition.clone(),
+                    partition: batch.partition.clone(),
                     last_offset: name.last_offset,
-                    newest: processed.events.iter().map(|event| event.event.time).max(),
+                    newest: batch.events.iter().map(|event| event.event.time).max(),
                 }
             }
             Written::Superseded { by } => {
                 counter!("keywatch_abandoned_batches_total").increment(1);
-                if self.taken_over.insert(processed.partition.clone(), name.ownership)
+                if self.taken_over.insert(batch.partition.clone(), name.ownership)
                     != Some(name.ownership)
                 {
-                    warn!(partition = ?processed.partition, by, "another process has taken over");
+                    warn!(partition = ?batch.partition, by, "another process has taken over");
                 }
-                Settled::TakenOver {
-                    partition: processed.partition.clone(),
-                    ownership: name.ownership,
-                }
+                Settled::TakenOver { partition: batch.partition.clone(), ownership: name.ownership }
             }
         };
-        // The pipeline may have left already; then the records are read again.
+        // The pipeline may have ended already; then the records are read again.
         let _ = self.settled.send(settled).await;
     }
 
-    fn count(&mut self, processed: &Processed) {
+    fn count(&mut self, batch: &ScoredBatch) {
         self.summary.batches += 1;
-        self.summary.events += processed.events.len() as u64;
-        self.summary.rejections += processed.rejections.len() as u64;
-        self.summary.alerts += processed.alerts.len() as u64;
-        for quarantined in &processed.quarantined {
-            let reason = quarantined.reason.as_str();
-            counter!("keywatch_quarantined_total", "reason" => reason).increment(1);
-        }
-    }
-
-    /// A failure here loses nothing: `rejected_events` has the rejection already.
-    async fn send_dead_letters(&self, processed: &Processed) {
-        let Some(producer) = &self.dead_letters else { return };
-        let send = async |rejection: &Rejection| {
-            let headers = headers(&processed.partition, rejection);
-            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-            producer.send(None, rejection.masked_payload.as_bytes(), &headers).await
-        };
-        let mut sent =
-            stream::iter(&processed.rejections).map(send).buffered(DEAD_LETTERS_ON_THE_WAY);
-        while let Some(outcome) = sent.next().await {
-            if let Err(error) = outcome {
-                warn!(%error, "dead letters not sent; they are in rejected_events");
-                return;
-            }
+        self.summary.events += batch.events.len() as u64;
+        self.summary.rejections += batch.rejected();
+        self.summary.alerts += batch.outcome.alerts.len() as u64;
+        for reason in batch.outcome.quarantined() {
+            counter!("keywatch_quarantined_total", "reason" => reason.as_str()).increment(1);
         }
     }
 }
 
-impl Scored {
+impl Named<ScoredBatch> {
     fn as_stored(&self) -> StoredBatch<'_> {
-        let Self { processed, name, log_end } = self;
+        let Self { batch, name } = self;
         StoredBatch {
             first_offset: name.first_offset,
             last_offset: name.last_offset,
             token: name.token.as_deref(),
-            log_end: *log_end,
-            events: &processed.events,
-            quarantined: &processed.quarantined,
-            rejections: &processed.rejections,
-            attempts: &processed.attempts,
-            alerts: &processed.alerts,
-            ..StoredBatch::empty(&processed.partition, &name.claim)
+            log_end: name.log_end,
+            events: &batch.events,
+            dispositions: &batch.outcome.dispositions,
+            rejections: &batch.rejections,
+            attempts: &batch.outcome.attempts,
+            alerts: &batch.outcome.alerts,
+            ..StoredBatch::empty(&batch.partition, &name.claim)
         }
     }
-}
-
-/// # Errors
-/// A topic that cannot be produced to with this configuration. Brokers are not contacted yet.
-pub fn dead_letter_producer(config: &KafkaConfig) -> Result<Option<TopicProducer>, TopicError> {
-    let topic = config.dead_letter_topic.as_ref();
-    topic.map(|topic| TopicProducer::new(config, topic)).transpose()
-}
-
-fn headers(partition: &PartitionId, rejection: &Rejection) -> [(&'static str, String); 5] {
-    [
-        ("keywatch-reason", rejection.reason.to_owned()),
-        ("keywatch-detail", rejection.detail.clone()),
-        ("keywatch-topic", partition.topic.to_string()),
-        ("keywatch-partition", partition.partition.to_string()),
-        ("keywatch-offset", rejection.position.offset.to_string()),
-    ]
 }

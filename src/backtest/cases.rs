@@ -1,4 +1,4 @@
-//! The cases worth looking at one by one: attacks that were missed or found late, and the
+//! Picks the cases that a report shows one by one: attacks that were missed or found late, and the
 //! incidents of highest risk.
 
 use std::cmp::Reverse;
@@ -15,16 +15,16 @@ use crate::event::{EventTime, KeyId};
 
 /// Cases of each kind that a report shows.
 const SHOWN_CASES: usize = 6;
-/// Alerts that a timeline marks.
+/// The largest number of alerts marked on a timeline.
 const MARKED_ALERTS: usize = 20;
-/// An attack counts as missed when nothing of this severity named it.
+/// An attack counts as missed when no alert of at least this severity named it.
 pub const MISSED_BELOW: Severity = Severity::Medium;
 
-/// Requests of one key over time, and what was said about it.
+/// Requests of one key over time, and the alerts about the key.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Requests {
     pub bin_seconds: u32,
-    /// Bins without requests are left out.
+    /// Requests in bins; empty bins are left out.
     pub bins: Vec<Bin>,
     pub alerts: Vec<Mark>,
 }
@@ -36,17 +36,17 @@ pub struct Mark {
     pub detectors: Vec<DetectorId>,
 }
 
-/// A labelled attack and how it was met.
+/// A labelled attack and how it was detected.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttackCase {
     pub kind: String,
     pub key_id: Option<KeyId>,
     pub start: EventTime,
     pub end: EventTime,
-    /// Any of these would have counted.
+    /// The detectors that count as finding the attack.
     pub detectors: Vec<String>,
-    /// From the start to the first alert that names it, of medium severity or above; `None`
-    /// when there was none.
+    /// Seconds from the start to the first alert of medium severity or above that names the attack;
+    /// `None` without such an alert.
     pub seconds_to_detect: Option<f64>,
     /// The same at any severity.
     pub seconds_to_first_sign: Option<f64>,
@@ -59,7 +59,7 @@ pub struct AttackCase {
 pub struct IncidentCase {
     pub id: String,
     pub key_id: Option<KeyId>,
-    /// As it stood at its highest risk.
+    /// The severity of the incident when its risk was highest.
     pub severity: Severity,
     pub risk: f64,
     pub title: String,
@@ -111,7 +111,7 @@ pub fn worst_attacks(
     order.into_iter().take(SHOWN_CASES).map(case).collect()
 }
 
-/// With labels, incidents that one of them explains are left out.
+/// The incidents of highest risk. With labels, incidents that a label explains are left out.
 pub fn worst_incidents(matches: &Matches<'_>, observed: &Observed) -> Vec<IncidentCase> {
     let explained: BTreeSet<&str> =
         matches.alerts.iter().filter(|j| j.is_true).map(|j| j.alert.id.as_str()).collect();
@@ -162,7 +162,7 @@ fn requests(timeline: &Timeline, alerts: Vec<Mark>) -> Requests {
     Requests { bin_seconds: timeline.bin_seconds(), bins: timeline.bins(), alerts }
 }
 
-/// What was said about the key between two times: the most severe, in order of time.
+/// The most severe alerts about the key between two times, in order of time.
 fn marks(matches: &Matches<'_>, key_id: &KeyId, from: EventTime, to: EventTime) -> Vec<Mark> {
     let about = |judged: &&Judged<'_>| {
         judged.alert.key_id.as_ref() == Some(key_id)

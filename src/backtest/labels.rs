@@ -1,4 +1,4 @@
-//! Known attacks, to measure against.
+//! Reads labels, the known attacks that a backtest measures against.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::alert::Alert;
 use crate::event::{EventTime, KeyId};
 
-/// An attack on one key, or on the fleet when `key_id` is null.
+/// A known attack on one key, or on the fleet when `key_id` is null.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Label {
     #[serde(default)]
@@ -18,13 +18,13 @@ pub struct Label {
     pub kind: String,
     pub start: EventTime,
     pub end: EventTime,
-    /// Any of these counts as the attack being found; any detector when empty.
+    /// Detectors that count as finding the attack; any detector if the list is empty.
     #[serde(default)]
     pub detectors: Vec<String>,
 }
 
-/// An attack is still being answered for this long after its last request: windows close
-/// and incidents are revised.
+/// An alert this long after an attack's last request still counts for the attack, because windows
+/// close and incidents are revised late.
 const AFTERMATH_SECONDS: f64 = 3_600.0;
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum LineError {
 /// Reads one JSON object a line: labels, or alerts as a backtest writes them.
 ///
 /// # Errors
-/// An unreadable file, or a line that is none, by number.
+/// Returns an error for an unreadable file, or for a line that does not parse, with its number.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, LineError> {
     let name = || path.display().to_string();
     let unreadable = |reason| LineError::Read { path: name(), reason };
@@ -60,7 +60,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, LineError> {
 }
 
 impl Label {
-    /// Whether the alert is about this attack's key during the attack.
+    /// Whether the alert is about this attack's key and falls within the attack.
     pub fn covers(&self, alert: &Alert) -> bool {
         let same_key = self.key_id == alert.key_id
             || self.key_id.as_ref().is_some_and(|key| alert.affected_keys.contains(key));
@@ -78,7 +78,7 @@ impl Label {
         self.start <= time && time <= self.end
     }
 
-    /// The attack with what comes before and after it, to see it against the usual.
+    /// The time range of the attack with some time before and after, which shows the usual traffic.
     pub fn surroundings(&self) -> (EventTime, EventTime) {
         let context = self.end.seconds_since(self.start).clamp(1_800.0, 86_400.0);
         (self.start.plus_seconds(-context), self.end.plus_seconds(context / 2.0))

@@ -1,4 +1,4 @@
-//! Alerts against labels: which alerts are true, and when each attack was found.
+//! Matches alerts with labels: which alerts are true, and when each attack was found.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,6 @@ use crate::alert::{Alert, AlertType, Severity};
 use crate::event::{EventTime, KeyId};
 
 use super::labels::Label;
-use super::report::SEVERITIES;
 
 /// An alert and whether any attack explains it.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +14,13 @@ pub struct Judged<'a> {
     pub is_true: bool,
 }
 
-/// What came of laying alerts beside labels. The closing of an incident tells nothing new and
-/// is left out.
+/// The result of matching alerts with labels. The closing of an incident brings no news and is left
+/// out.
 pub struct Matches<'a> {
     pub alerts: Vec<Judged<'a>>,
-    /// For each label, for each of [`SEVERITIES`]: event time of the first alert of at least
-    /// that severity that names the attack.
-    found: Vec<[Option<EventTime>; SEVERITIES.len()]>,
+    /// For each label and each severity of [`Severity::ALL`]: the event time of the first alert of
+    /// at least that severity that names the attack.
+    found: Vec<[Option<EventTime>; Severity::ALL.len()]>,
 }
 
 impl<'a> Matches<'a> {
@@ -49,8 +48,8 @@ impl<'a> Matches<'a> {
 
     fn note(&mut self, label: usize, alert: &Alert) {
         let time = alert.detected_event_time;
-        for (first, severity) in self.found[label].iter_mut().zip(SEVERITIES) {
-            if severity <= alert.severity {
+        for (first, severity) in self.found[label].iter_mut().zip(Severity::ALL) {
+            if *severity <= alert.severity {
                 *first = Some(first.map_or(time, |first| first.min(time)));
             }
         }
@@ -58,7 +57,7 @@ impl<'a> Matches<'a> {
 
     /// Event time of the first alert of at least this severity that names the attack.
     pub fn found(&self, label: usize, severity: Severity) -> Option<EventTime> {
-        let place = SEVERITIES.iter().position(|s| *s == severity)?;
+        let place = Severity::ALL.iter().position(|s| *s == severity)?;
         self.found[label][place]
     }
 

@@ -1,14 +1,14 @@
-//! A log replayed through the same core as the service: files in, alerts and figures out.
+//! Replays a log through the same core as the service: files in, alerts and figures out.
 //!
 //! Deterministic: the same files, configuration and databases give the same bytes.
 
 mod cases;
 pub mod diff;
+pub mod figures;
 pub mod labels;
 mod matches;
 pub mod page;
 mod promise;
-pub mod report;
 mod span;
 mod tally;
 mod timeline;
@@ -16,20 +16,34 @@ mod timeline;
 use std::path::PathBuf;
 
 use crate::alert::Alert;
-use crate::app::{AppError, Core};
 use crate::config::Config;
-use crate::source::{BatchLimits, FileProgress, FileReader};
+use crate::engine::{Choice, Scorer, ScorerError};
+use crate::event::ShardId;
+use crate::record::BatchLimits;
+use crate::respond;
+use crate::source::{FileProgress, FileReader, SourceError};
 
+use self::figures::Report;
 use self::labels::Label;
-use self::report::Report;
 use self::tally::Tally;
 
-/// What a run gave.
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    #[error(transparent)]
+    Scorer(#[from] ScorerError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// The result of a run.
 pub struct Outcome {
     pub alerts: Vec<Alert>,
     pub report: Report,
-    /// The first few rejections, for the person at the terminal.
+    /// The first few rejections, as text for the user.
     pub rejections: Vec<String>,
+    /// The formats that were chosen by content, a sentence for each log.
+    pub formats: Vec<String>,
 }
 
 /// Runs `inputs` through the core, in the order given.
@@ -37,29 +51,45 @@ pub struct Outcome {
 /// `on_progress` is called after each batch.
 ///
 /// # Errors
-/// Unreadable input, configuration or databases.
+/// Returns an error for unreadable input, configuration or databases.
 pub fn run(
     inputs: &[PathBuf],
     config: &Config,
     labels: &[Label],
     mut on_progress: impl FnMut(&FileProgress),
-) -> Result<Outcome, AppError> {
-    let mut core = Core::new(config)?;
+) -> Result<Outcome, BacktestError> {
+    let mut scorer = Scorer::open(config)?;
     let mut reader = FileReader::open(inputs.to_vec(), BatchLimits::from(&config.source))?;
     let progress = reader.progress();
     let mut tally = Tally::new(labels);
     let mut alerts = Vec::new();
     for batch in reader.by_ref() {
-        let mut processed = core.process(&batch?, None);
-        tally.add(&processed);
-        alerts.append(&mut processed.alerts);
+        let mut scored = scorer.process(&batch?, None);
+        tally.add(&scored);
+        alerts.append(&mut scored.outcome.alerts);
         on_progress(&progress);
     }
-    let (observed, rejections) = tally.finish(core.keys());
-    let mut report = report::measure(&observed, &alerts, labels);
-    report.calibration = core.calibration().map(|(calibration, thresholds)| {
-        let behaviour = config.models.judge_behaviour;
-        promise::compare(calibration, &thresholds, &report.detectors, !labels.is_empty(), behaviour)
-    });
-    Ok(Outcome { alerts, report, rejections })
+    let (observed, rejections) = tally.finish(scorer.engine().keys());
+    let alerts = with_revocations(alerts, config);
+    let mut report = figures::measure(&observed, &alerts, labels);
+    report.calibration =
+        scorer.engine().calibration(ShardId::Shared).map(|(calibration, thresholds)| {
+            let behaviour = config.models.judge_behaviour;
+            promise::compare(
+                calibration,
+                &thresholds,
+                &report.detectors,
+                !labels.is_empty(),
+                behaviour,
+            )
+        });
+    let formats = scorer.formats().iter().map(Choice::sentence).collect();
+    Ok(Outcome { alerts, report, rejections, formats })
+}
+
+/// Adds the revocations that would have been requested.
+fn with_revocations(alerts: Vec<Alert>, config: &Config) -> Vec<Alert> {
+    let rules = respond::Rules::new(&config.policy);
+    let granted = respond::replay(&alerts, &rules, config.policy.quiet_close_seconds);
+    respond::with_requests(alerts, granted)
 }

@@ -1,11 +1,11 @@
-//! False alerts that were promised, against those that came.
+//! Compares the promised number of false alerts with the measured one.
 
-use super::report::{Calibration, DetectorFigures};
+use super::figures::{Calibration, DetectorFigures};
 use crate::detect::calibration::{self, MEASURED};
 use crate::detect::{Family, Thresholds, family};
 
-/// One entry a measured family. Of the incidents only the false ones count when there are
-/// labels to tell them. Behaviour promises nothing where it is not judged.
+/// One entry for each measured family. With labels, only false incidents count. Behaviour has no
+/// promise if the configuration does not judge it.
 pub fn compare(
     measured: &calibration::Calibration,
     thresholds: &Thresholds,

@@ -1,16 +1,16 @@
-//! From when to when a log goes, not fooled by a wrong clock.
+//! Finds the first and last event time of a log and ignores outliers from wrong clocks.
 
 use std::collections::BTreeMap;
 
 use crate::event::EventTime;
 
-/// Days without an event after which a new stretch of the log begins ...
+/// A gap of this many days without an event begins a new stretch of the log ...
 const GAP_DAYS: i64 = 7;
-/// ... which is a wrong clock's and not the log's when it has fewer events than this: the
-/// same rule by which the engine tells one from the other.
+/// ... unless that stretch has fewer events than this: then a wrong clock made it. The engine uses
+/// the same rule.
 const MIN_EVENTS: u64 = 3;
 
-/// The times seen, by day.
+/// The event times seen, by day.
 #[derive(Debug, Default)]
 pub struct Span {
     days: BTreeMap<i64, Stretch>,
@@ -48,8 +48,8 @@ impl Span {
         self.days.entry(day(time)).and_modify(join).or_insert(event);
     }
 
-    /// First and last event time, leaving out single events that are more than a week from
-    /// all others; `None` without events.
+    /// First and last event time, without single events that lie more than a week from all others;
+    /// `None` without events.
     pub fn bounds(&self) -> Option<(EventTime, EventTime)> {
         let mut stretches: Vec<Stretch> = Vec::new();
         for stretch in self.days.values() {

@@ -1,36 +1,35 @@
-//! Counts what goes through a run: volumes, and the requests of the keys that the report may
-//! have to show.
+//! Counts the events of a run: volumes, and the requests of the keys that the report may show.
 
 use std::collections::HashMap;
 
 use crate::alert::Alert;
-use crate::app::Processed;
+use crate::engine::{Disposition, ScoredBatch};
 use crate::event::{AccessEvent, EventTime, KeyId};
 
+use super::figures::Volume;
 use super::labels::Label;
-use super::report::Volume;
 use super::span::Span;
 use super::timeline::Timeline;
 
-/// Rejections kept to be shown.
+/// The largest number of rejections kept for display.
 const SHOWN_REJECTIONS: usize = 5;
 
-/// Keys whose requests are counted over the whole run, in case an incident comes; further
-/// keys are counted from their first incident on.
+/// Keys whose requests are counted over the whole run, in case an incident follows. Further keys
+/// are counted from their first incident on.
 const MAX_TIMELINES: usize = 20_000;
 
-/// Bins of a key's timeline at first.
+/// Initial width of a bin in a key's timeline.
 const TIMELINE_SECONDS: u32 = 60;
 
-/// What was seen of the labels and their keys.
+/// The counts of the run, of the labels and of their keys.
 #[derive(Debug, Default)]
 pub struct Observed {
     pub volume: Volume,
-    /// First and last event.
+    /// Times of the first and the last event.
     pub span: Option<(EventTime, EventTime)>,
-    /// For each label: its key's requests while it lasts, by event time.
+    /// For each label: the requests of its key during the attack, by event time.
     pub attack_requests: Vec<Vec<EventTime>>,
-    /// For each label: its key's requests, or everybody's for one without a key, around it.
+    /// For each label: the requests around it, of its key, or of all keys if the label names none.
     pub attack_timelines: Vec<Timeline>,
     pub key_timelines: HashMap<KeyId, Timeline>,
 }
@@ -73,20 +72,18 @@ impl<'a> Tally<'a> {
         }
     }
 
-    pub fn add(&mut self, processed: &Processed) {
-        self.note_rejections(processed);
-        let mut redelivered = processed.redelivered.iter().peekable();
-        for enriched in &processed.events {
-            if redelivered.next_if_eq(&&enriched.position).is_some() {
-                self.observed.volume.redelivered += 1;
-            } else {
-                self.count(&enriched.event);
+    pub fn add(&mut self, scored: &ScoredBatch) {
+        self.note_rejections(scored);
+        for (enriched, disposition) in scored.events.iter().zip(&scored.outcome.dispositions) {
+            match disposition {
+                Disposition::Redelivered => self.observed.volume.redelivered += 1,
+                _ => self.count(&enriched.event),
             }
         }
-        self.follow_keys_of(&processed.alerts);
+        self.follow_keys_of(&scored.outcome.alerts);
     }
 
-    /// What was counted, and the first few rejections in words.
+    /// The counts, and the first few rejections as text.
     pub fn finish(mut self, keys: usize) -> (Observed, Vec<String>) {
         self.observed.span = self.span.bounds();
         let seconds = self.observed.span.map_or(0.0, |(first, last)| last.seconds_since(first));
@@ -95,11 +92,15 @@ impl<'a> Tally<'a> {
         (self.observed, self.rejections)
     }
 
-    fn note_rejections(&mut self, processed: &Processed) {
-        self.observed.volume.rejections += processed.rejections.len() as u64;
+    fn note_rejections(&mut self, scored: &ScoredBatch) {
+        self.observed.volume.rejections += scored.rejected();
+        self.observed.volume.skipped += scored.skipped;
+        for (field, number) in scored.fields_left_out.iter() {
+            *self.observed.volume.fields_left_out.entry(field).or_default() += number;
+        }
         let room = SHOWN_REJECTIONS.saturating_sub(self.rejections.len());
-        self.rejections.extend(processed.rejections.iter().take(room).map(|rejection| {
-            let (topic, line) = (&processed.partition.topic, rejection.position.offset);
+        self.rejections.extend(scored.rejections.iter().take(room).map(|rejection| {
+            let (topic, line) = (&scored.partition.topic, rejection.position.offset);
             format!("{topic}:{line}: {}: {}", rejection.reason, rejection.detail)
         }));
     }

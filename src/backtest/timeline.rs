@@ -1,22 +1,22 @@
-//! Requests over time, in bounded memory however long the log is.
+//! Counts requests over time in bounded memory, however long the log is.
 
 use serde::Serialize;
 
 use crate::event::EventTime;
 
-/// Bins that hold something, at most; beyond that bins are made twice as wide.
+/// The largest number of bins that are not empty; beyond it the width of bins doubles.
 const MAX_BINS: usize = 96;
 
-/// Counts in bins of equal width. Empty bins are not kept, so that one wrong clock costs one
-/// bin and not the resolution of all others.
+/// Counts in bins of equal width. Empty bins are not kept, so an event with a wrong clock costs one
+/// bin and does not coarsen the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     bin_seconds: u32,
-    /// Number of the bin since the epoch, and its count; in order.
+    /// Index of the bin since the epoch, and its count; in ascending order.
     bins: Vec<(i64, u32)>,
 }
 
-/// One bin as it is reported.
+/// One bin of a timeline, as reports show it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
     pub start: EventTime,
@@ -28,7 +28,7 @@ impl Timeline {
         Self { bin_seconds: bin_seconds.max(1), bins: Vec::new() }
     }
 
-    /// The finest bins of a readable width with which `seconds` fit.
+    /// A timeline with the narrowest readable bins of which `MAX_BINS` cover `seconds`.
     pub fn spanning(seconds: f64) -> Self {
         const WIDTHS: [u32; 16] =
             [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400];
@@ -38,7 +38,7 @@ impl Timeline {
 
     pub fn add(&mut self, time: EventTime) {
         let number = time.as_micros().div_euclid(1_000_000 * i64::from(self.bin_seconds));
-        // Logs are nearly in order: the last bin is nearly always the right one.
+        // Logs are nearly in order, so the last bin is nearly always the right one.
         match self.bins.last_mut() {
             Some((last, count)) if *last == number => *count = count.saturating_add(1),
             _ => self.add_elsewhere(number),

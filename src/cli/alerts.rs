@@ -1,4 +1,4 @@
-//! `keywatch alerts`: the alerts in ClickHouse, for the terminal and for scripts.
+//! `keywatch alerts` shows the alerts in ClickHouse, for the terminal and for scripts.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Incidents that are open, the riskiest first, one line each
+    /// List open incidents, the riskiest first, one line each
     List,
-    /// Every revision of one incident, one JSON object a line
+    /// Print every revision of one incident, one JSON object a line
     Show {
-        /// As in the mail, the webhook and `alerts list`
+        /// The id, as the mail, the webhook and `alerts list` show it
         id: String,
     },
 }
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Names first, then a row a line.
+/// The header line, then one line a row.
 fn tab_separated(table: &Table) -> String {
     let lines = std::iter::once(&table.columns).chain(&table.rows);
     lines.map(|line| line.join("\t") + "\n").collect()

@@ -1,21 +1,23 @@
-//! `keywatch backtest`
+//! `keywatch backtest` replays log files through the detectors.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::files::check_outputs;
 use super::logs::{LogArgs, RegistryArgs, ReportFormat, progress_bar};
 use super::{CommandError, load_config};
 use crate::alert::Alert;
-use crate::backtest::{self, Outcome, page, report::Report};
+use crate::backtest::figures::{Report, Volume};
+use crate::backtest::{self, Outcome, page};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   keywatch backtest --input access.jsonl --alerts alerts.jsonl
+  keywatch backtest --input trail.json.gz --format cloudtrail
   keywatch backtest --input day1.jsonl.gz day2.jsonl.zst --geo-city city.mmdb --geo-asn asn.csv
   keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.html --report report.json")]
 pub struct Args {
@@ -25,10 +27,10 @@ pub struct Args {
     registry: RegistryArgs,
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write alerts here, one JSON object a line; `-` for standard output
+    /// Write alerts to this file, one JSON object a line; `-` for standard output
     #[arg(long, value_name = "OUT.jsonl")]
     alerts: Option<PathBuf>,
-    /// Write the figures here, as a page or as JSON by the name's end; may be given twice
+    /// Write the figures to this file, as a page (.html) or as JSON (.json); may be given twice
     #[arg(long, value_name = "OUT.{html,json}")]
     report: Vec<PathBuf>,
 }
@@ -58,7 +60,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         write_report(path, format, &outcome.report)?;
     }
     summarize(&outcome, begin.elapsed().as_secs_f64());
-    Ok(())
+    check_read(&outcome.report.volume)
 }
 
 impl Args {
@@ -93,8 +95,32 @@ fn write_report(path: &Path, format: ReportFormat, report: &Report) -> anyhow::R
     std::fs::write(path, text).with_context(context)
 }
 
-/// A few lines for the person at the terminal; on standard error, so that alerts on
-/// standard output stay clean.
+/// The consequence of a field that could not be read.
+fn blind(field: &str) -> &'static str {
+    match field {
+        "client_time" => ": stale requests cannot be seen",
+        "nonce" | "signature" => ": replays cannot be seen",
+        "bytes_out" => ": exports cannot be seen",
+        _ => "",
+    }
+}
+
+/// # Errors
+/// Nothing could be judged, which a script must notice.
+fn check_read(volume: &Volume) -> Result<(), CommandError> {
+    let reason = match volume {
+        Volume { events: 1.., .. } => return Ok(()),
+        Volume { rejections: 1.., .. } => {
+            "not one record could be read; `keywatch formats list` names the formats"
+        }
+        Volume { skipped: 1.., .. } => "the format leaves out every record of the log",
+        _ => "nothing was read: the log is empty",
+    };
+    Err(CommandError::Failure(anyhow!(reason)))
+}
+
+/// Prints a few lines for the person at the terminal, on standard error, so that standard output
+/// holds nothing but alerts.
 fn summarize(outcome: &Outcome, seconds: f64) {
     let report = &outcome.report;
     let volume = &report.volume;
@@ -108,12 +134,19 @@ fn summarize(outcome: &Outcome, seconds: f64) {
         volume.rejections,
         volume.redelivered
     );
+    for format in &outcome.formats {
+        anstream::eprintln!("  {format}");
+    }
+    if volume.skipped > 0 {
+        anstream::eprintln!("  {} requests that the format leaves out", volume.skipped);
+    }
     for rejection in &outcome.rejections {
         anstream::eprintln!("  rejected {rejection}");
     }
-    if volume.events == 0 && volume.rejections > 0 {
+    for (field, number) in &volume.fields_left_out {
         anstream::eprintln!(
-            "Not one line could be read. Is it the right `--format`? The README shows a line."
+            "  `{field}` of {number} events could not be read and is absent there{}",
+            blind(field)
         );
     }
     let severities: Vec<String> = report

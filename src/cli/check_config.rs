@@ -1,18 +1,17 @@
-//! `keywatch check-config`
+//! `keywatch check-config` checks and prints the configuration.
 
-use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::json;
 
-use super::CommandError;
-use crate::config::Config;
+use super::{CommandError, load_config};
+use crate::app::check::warnings;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Configuration file; without it the defaults and the environment are shown
+    /// Configuration file [default: none, only defaults and the environment]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON object with `config` and `warnings`
@@ -21,8 +20,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let config = Config::load(args.config.as_deref(), env::vars())?.with_properties_masked();
-    let warnings = config.warnings();
+    let config = load_config(args.config.as_deref())?.with_properties_masked();
+    let warnings = warnings(&config);
     let text = if args.json {
         let report = json!({ "config": config, "warnings": warnings });
         format!("{report:#}\n")

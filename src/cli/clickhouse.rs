@@ -1,4 +1,4 @@
-//! `keywatch clickhouse`: the embedded server in the foreground.
+//! `keywatch clickhouse` runs the embedded server in the foreground.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use crate::store::Store;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Directory of the data; made when it is not there
+    /// Directory of the data; created if it does not exist
     #[arg(long, value_name = "DIR")]
     path: PathBuf,
     /// Port of the HTTP interface on 127.0.0.1
     #[arg(long, default_value_t = 8123)]
     port: u16,
-    /// End when standard input ends
+    /// Stop the server when standard input ends
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
 }
@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(serve(&options, || say_when_ready(options.port)));
-    // A read of standard input may be pending for ever.
+    // A read of standard input may never return.
     runtime.shutdown_background();
     outcome.map_err(|error| match error {
         EmbeddedError::PortTaken { .. } | EmbeddedError::DirectoryInUse { .. } => {

@@ -1,4 +1,4 @@
-//! `keywatch demo`
+//! `keywatch demo` runs the service on simulated traffic.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,8 @@ use anyhow::{Context, anyhow};
 use super::CommandError;
 use crate::config::LogConfig;
 use crate::demo::{self, DemoError, Options};
-use crate::telemetry::{self, TelemetryError};
+use crate::http::listener::ListenError;
+use crate::telemetry;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -30,7 +31,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    // What the demo has to say is on standard output; only trouble is logged.
+    // The demo prints its messages on standard output, so the log carries warnings and errors only.
     let log = LogConfig { filter: "warn".into(), ..LogConfig::default() };
     telemetry::logging::init(&log).map_err(|error| anyhow!(error))?;
     let options = Options {
@@ -41,9 +42,10 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(demo::run(&options)).map_err(|error| match error {
-        DemoError::Telemetry(TelemetryError::Listen { address, reason }) => CommandError::Usage(
-            anyhow!("--port {}: {reason}; choose another or leave it out", address.port()),
-        ),
+        DemoError::Listen(ListenError { address, reason, .. }) => CommandError::Usage(anyhow!(
+            "--port {}: {reason}; choose another or leave it out",
+            address.port()
+        )),
         DemoError::Directory { .. } => CommandError::Usage(error.into()),
         other => CommandError::Failure(other.into()),
     })

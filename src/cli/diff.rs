@@ -1,4 +1,4 @@
-//! `keywatch diff`
+//! `keywatch diff` compares two configurations on one history.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,10 @@ pub struct Args {
     logs: LogArgs,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// Given twice: the configuration in use, then the one that is to replace it
+    /// Configuration to compare; given twice: the current one, then the proposed one
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     policy: Vec<PathBuf>,
-    /// Write the difference here, as a page or as JSON by the name's end; may be given twice
+    /// Write the difference to this file, as a page (.html) or as JSON (.json); may be given twice
     #[arg(long, value_name = "OUT.{html,json}")]
     report: Vec<PathBuf>,
     /// Print the difference as JSON instead of a table
@@ -38,7 +38,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let [a, b] = args.policy.as_slice() else {
         let given = args.policy.len();
-        let error = anyhow!("--policy: two configurations are compared, and {given} given");
+        let error = anyhow!("--policy: give exactly two configurations, not {given}");
         return Err(CommandError::Usage(error));
     };
     check_read_twice(&args.logs.input)?;
@@ -102,7 +102,7 @@ fn as_text(difference: &Difference) -> String {
     lines.join("\n")
 }
 
-/// Keys that only one of the two revokes.
+/// A table of the keys that only one of the two configurations revokes.
 fn table(difference: &Difference, keys: &[&RevokedKey]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

@@ -1,4 +1,4 @@
-//! What a command reads and writes, looked at before it begins.
+//! Checks the files that a command reads and writes, before the command begins.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use anyhow::anyhow;
 
 use super::CommandError;
 
-/// Refuses outputs that would overwrite an input or each other, and those whose folder is
-/// missing: told after hours of work, either comes too late. `-` and devices are no files.
+/// Refuses outputs that would overwrite an input or each other, and outputs whose folder is
+/// missing. An error after hours of work would come too late. `-` and devices are not checked.
 ///
 /// # Errors
 /// Usage errors that name the option.
@@ -27,7 +27,7 @@ pub fn check_outputs<'a>(
             return Err(refuse("is a directory; name a file in it"));
         }
         let identity =
-            identity(path).map_err(|_| refuse("there is no such folder; make it first"))?;
+            identity(path).map_err(|_| refuse("its folder does not exist; create it first"))?;
         if taken.contains(&identity) {
             return Err(refuse("this file is read or written already; give another name"));
         }
@@ -36,7 +36,7 @@ pub fn check_outputs<'a>(
     Ok(())
 }
 
-/// One name for one file, also for one that does not exist yet.
+/// Returns one path for one file, also for a file that does not exist yet.
 fn identity(path: &Path) -> std::io::Result<PathBuf> {
     if path.exists() {
         return path.canonicalize();
@@ -76,7 +76,7 @@ mod tests {
     fn a_missing_folder_is_told_at_once_and_devices_are_no_files() {
         let folder = tempfile::tempdir().unwrap();
         let lost = folder.path().join("missing").join("out");
-        assert!(refusal(&[&lost], &[]).unwrap().contains("no such folder"));
+        assert!(refusal(&[&lost], &[]).unwrap().contains("does not exist"));
         assert!(refusal(&[folder.path()], &[]).unwrap().contains("is a directory"));
         let (null, standard) = (Path::new("/dev/null"), Path::new("-"));
         assert_eq!(refusal(&[null, null, standard, standard], &[]), None);

@@ -1,4 +1,4 @@
-//! `keywatch generate`
+//! `keywatch generate` writes labelled traffic.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -13,7 +13,8 @@ use super::CommandError;
 use super::files::check_outputs;
 use crate::event::EventTime;
 use crate::generate::{
-    AttackKind, ConfuserKind, GeneratedEvent, Generator, JsonLines, Kind, Label, Plan, Selection,
+    AttackKind, Character, ConfuserKind, GeneratedEvent, Generator, JsonLines, Kind, Label, Plan,
+    Selection,
 };
 
 const EXAMPLES: &str = "\
@@ -21,6 +22,9 @@ Examples:
   Three days of 400 keys with every attack and every confuser:
     keywatch generate --keys 400 --hours 72 --seed 7 \\
       --out traffic.jsonl.zst --labels labels.jsonl --keys-out keys.jsonl
+  Crowds alone, and what every key plays:
+    keywatch generate --keys 40 --hours 72 --characters app_crowd,web_crowd --attacks none \
+      --out crowds.jsonl.zst --cast cast.jsonl
   Only replays, nothing confusing, to standard output:
     keywatch generate --keys 50 --hours 6 --seed 1 \\
       --attacks nonce_replay,delayed_replay --confusers none --out -
@@ -29,45 +33,53 @@ Examples:
   The same as it happens, into another program:
     keywatch generate --live --keys 200 --hours 720 --out - | keywatch run -c stdin.toml";
 
-/// The progress bar moves after so many events.
+/// Events between two updates of the progress bar.
 const PROGRESS_STEP: u64 = 10_000;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// How many keys
+    /// Number of keys
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     keys: u32,
-    /// How many hours of traffic; may be a fraction
+    /// Hours of traffic; may be a fraction
     #[arg(long, default_value_t = 24.0, value_parser = parse_hours)]
     hours: f64,
     /// The same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Characters of the keys: `all`, or names with commas
+    #[arg(long, default_value = "all", long_help = characters_help())]
+    characters: Selection<Character>,
     /// `all`, `none`, or attack names with commas
     #[arg(long, default_value = "all", long_help = attacks_help())]
     attacks: Selection<AttackKind>,
     /// `all`, `none`, or names of confusers with commas
     #[arg(long, default_value = "all", long_help = confusers_help())]
     confusers: Selection<ConfuserKind>,
-    /// Mean requests a second of the whole fleet, attacks apart [default: as the keys come]
+    /// Mean requests a second of all keys, without the attacks [default: the sum of the keys' own
+    /// rates]
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// Event time of the beginning, RFC 3339
+    /// Event time of the first request, RFC 3339
     #[arg(long, value_name = "TIME", default_value = "2026-01-05T00:00:00Z")]
     start: Timestamp,
-    /// Begin now, and write each event when its time comes
+    /// Start now, and write each event at its event time
     #[arg(long, conflicts_with = "start")]
     live: bool,
-    /// Where the events go: JSON lines, compressed when it ends in .gz or .zst, `-` for standard output
+    /// Write the events to this file: JSON lines, compressed if the name ends in .gz or .zst; `-`
+    /// for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Where the labels of the attacks go
+    /// Write the labels of the attacks to this file
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Where the key registry goes
+    /// Write the key registry to this file
     #[arg(long, value_name = "FILE")]
     keys_out: Option<PathBuf>,
+    /// Write the role of every key to this file: its character, its confuser, its attacks
+    #[arg(long, value_name = "FILE")]
+    cast: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
@@ -81,6 +93,9 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(path) = &args.keys_out {
         write_lines(path, generator.registry())?;
     }
+    if let Some(path) = &args.cast {
+        write_lines(path, generator.cast().iter())?;
+    }
     let events = write_events(&args.out, &plan, &mut generator, args.live)?;
     let seconds = began.elapsed().as_secs_f64();
     let attacks = attack_summary(&labels, generator.unplaced());
@@ -89,16 +104,17 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 fn plan(args: &Args) -> Result<Plan, CommandError> {
-    let to_standard_output = [Some(&args.out), args.labels.as_ref(), args.keys_out.as_ref()]
-        .into_iter()
-        .flatten()
-        .filter(|path| *path == Path::new("-"));
-    if to_standard_output.count() > 1 {
+    let files =
+        [("--labels", &args.labels), ("--keys-out", &args.keys_out), ("--cast", &args.cast)];
+    let paths = files.iter().filter_map(|(_, path)| path.as_ref()).chain([&args.out]);
+    if paths.filter(|path| *path == Path::new("-")).count() > 1 {
         return Err(CommandError::Usage(anyhow!(
-            "only one of --out, --labels and --keys-out can be `-`"
+            "only one of --out, --labels, --keys-out and --cast can be `-`"
         )));
     }
-    let files = [("--labels", &args.labels), ("--keys-out", &args.keys_out)];
+    if args.characters.0.is_empty() {
+        return Err(CommandError::Usage(anyhow!("--characters: name at least one character")));
+    }
     let files = files.iter().filter_map(|(option, path)| Some((*option, path.as_deref()?)));
     check_outputs([("--out", args.out.as_path())].into_iter().chain(files), [])?;
     let span = SignedDuration::from_secs_f64(args.hours * 3_600.0);
@@ -115,6 +131,7 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
     } else {
         EventTime::from_micros(args.start.as_microsecond())
     };
+    plan.characters = args.characters.clone();
     plan.attacks = args.attacks.clone();
     plan.confusers = args.confusers.clone();
     plan.requests_per_second = args.rate;
@@ -130,7 +147,8 @@ fn write_lines<T: serde::Serialize>(
     written.and_then(|()| lines.finish()).with_context(|| cannot_write(path))
 }
 
-/// Returns how many events were written. A reader that closed the pipe has seen enough.
+/// Returns the number of events written. A reader that closes the pipe ends the command without an
+/// error.
 fn write_events(
     path: &Path,
     plan: &Plan,
@@ -163,7 +181,7 @@ fn write_events(
     }
 }
 
-/// Sleeps until `arrival`; what was written is handed on before.
+/// Flushes the lines written so far, then sleeps until `arrival`.
 fn wait_for(arrival: EventTime, lines: &mut JsonLines) -> io::Result<()> {
     let ahead = arrival.seconds_since(EventTime::now());
     if ahead > 0.0 {
@@ -183,7 +201,7 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write to {}: it is not complete", path.display())
 }
 
-/// Shown on a terminal only.
+/// A progress bar; shown on a terminal only.
 fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(1_000);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left") {
@@ -205,15 +223,20 @@ fn attack_summary(labels: &[impl AsRef<Label>], unplaced: &[AttackKind]) -> Stri
     };
     if !unplaced.is_empty() {
         let names: Vec<_> = unplaced.iter().map(|kind| kind.name()).collect();
-        summary += &format!("; left out for lack of keys: {}", names.join(", "));
+        summary +=
+            &format!("; left out for lack of suitable keys or of hours: {}", names.join(", "));
     }
     summary
 }
 
+fn characters_help() -> String {
+    format!("`all`, or names of characters with commas, of: {}", names::<Character>())
+}
+
 fn attacks_help() -> String {
     format!(
-        "`all` (but mimicry, which shows in no single request), `none`, or attack names with \
-         commas, of: {}",
+        "`all` (but mimicry, which shows in no single request, and knocking, which comes with \
+         knocked_theft), `none`, or attack names with commas, of: {}",
         names::<AttackKind>()
     )
 }

@@ -1,4 +1,4 @@
-//! What commands that replay logs have in common.
+//! Defines the options that commands which replay logs share.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
 use crate::backtest::labels::{self, Label};
-use crate::config::Config;
+use crate::config::{Config, DecodeConfig};
 
-/// The logs, and what is known about addresses and attacks.
+/// The logs, how they are read, and known attacks.
 #[derive(clap::Args)]
 pub struct LogArgs {
-    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
+    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub input: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
 }
 
-/// How logs are read, and what is known about attacks.
+/// The largest record in a file that is replayed.
+const FILE_RECORD_BYTES: usize = 64 << 20;
+
+/// How logs are read, and known attacks.
 #[derive(clap::Args)]
 pub struct ReadingArgs {
-    /// Log format, instead of the configuration's
+    /// Log format (`keywatch formats list`), instead of the configuration's; `auto` takes for each
+    /// log the one that finds most of the required fields
     #[arg(long)]
     format: Option<String>,
     /// City databases (.mmdb), instead of the configuration's
@@ -46,7 +50,7 @@ impl LogArgs {
         self.input.iter().map(PathBuf::as_path).chain(self.reading.files())
     }
 
-    /// None when none are given.
+    /// Reads the labels; `None` without the option.
     pub fn read_labels(&self) -> Result<Vec<Label>, CommandError> {
         self.reading.read_labels()
     }
@@ -54,9 +58,17 @@ impl LogArgs {
 
 impl ReadingArgs {
     pub fn apply_to(&self, config: &mut Config) {
-        if let Some(format) = &self.format {
-            config.decode.format.clone_from(format);
+        let decode = &mut config.decode;
+        match &self.format {
+            Some(format) => decode.format.clone_from(format),
+            // The format of the default is one of those that `auto` tries, and the first.
+            None if decode.format == DecodeConfig::default().format => {
+                decode.format = "auto".into()
+            }
+            None => {}
         }
+        // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
+        decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
         if !self.geo_city.is_empty() {
             config.enrich.city_databases.clone_from(&self.geo_city);
         }
@@ -70,7 +82,7 @@ impl ReadingArgs {
         lists.chain(&self.labels).map(PathBuf::as_path)
     }
 
-    /// None when none are given.
+    /// Reads the labels; `None` without the option.
     pub fn read_labels(&self) -> Result<Vec<Label>, CommandError> {
         let read = |path: &PathBuf| labels::read(path);
         let labels = self.labels.as_ref().map(read).transpose();
@@ -81,7 +93,7 @@ impl ReadingArgs {
 /// For commands that judge keys.
 #[derive(clap::Args)]
 pub struct RegistryArgs {
-    /// The key registry (.csv, else one JSON object a line), instead of the configuration's
+    /// The key registry (.csv, or one JSON object a line), instead of the configuration's
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
 }
@@ -94,12 +106,12 @@ impl RegistryArgs {
     }
 }
 
-/// Of bytes; on terminals only.
+/// A progress bar that counts bytes; shown on terminals only.
 pub fn progress_bar() -> ProgressBar {
     bar_of("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
 }
 
-/// Of events; on terminals only.
+/// A progress bar that counts events; shown on terminals only.
 pub fn event_bar() -> ProgressBar {
     bar_of("{bar:40} {human_pos}/{human_len} events, {per_sec}, {eta} left")
 }
@@ -112,7 +124,7 @@ fn bar_of(template: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Refuses a pipe, which is empty when it was read once.
+/// Refuses a pipe: this command reads its input twice, and a pipe is empty after the first time.
 ///
 /// # Errors
 /// A usage error that names the file.
@@ -129,7 +141,7 @@ pub fn check_read_twice(inputs: &[PathBuf]) -> Result<(), CommandError> {
     }
 }
 
-/// How a report is written.
+/// The format of a report file.
 #[derive(Clone, Copy)]
 pub enum ReportFormat {
     Html,
@@ -137,7 +149,8 @@ pub enum ReportFormat {
 }
 
 impl ReportFormat {
-    /// By the name's end. Asked before the long work, so that a mistyped name costs nothing.
+    /// The format that the name's extension asks for. Commands call this before the long work, so
+    /// that a mistyped name fails at once.
     ///
     /// # Errors
     /// A usage error for any other name.

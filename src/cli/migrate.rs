@@ -1,4 +1,4 @@
-//! `keywatch migrate`: brings the database to the schema of this version.
+//! `keywatch migrate` brings the database to the schema of this version.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::store::Store;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Configuration file; without it the defaults and the environment
+    /// Configuration file [default: none, only defaults and the environment]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

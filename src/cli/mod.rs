@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! Defines the command line; each command has its own file.
 
 mod alerts;
 mod backtest;
@@ -7,6 +7,7 @@ mod clickhouse;
 mod demo;
 mod diff;
 mod files;
+mod formats;
 mod generate;
 mod logs;
 mod migrate;
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::AppError;
+use crate::app::{self, AppError};
+use crate::backtest::BacktestError;
 use crate::config::{Config, ConfigError};
 
 #[derive(Parser)]
@@ -35,22 +37,24 @@ struct Cli {
 enum Command {
     /// Run the service: read logs, score them, store them, deliver alerts
     Run(run::Args),
-    /// See it work: a simulated fleet with attacks in it, on this machine
+    /// Try it: a simulated fleet with attacks in it, on this machine
     Demo(demo::Args),
-    /// Show the alerts that are stored
+    /// Show the stored alerts
     Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
-    /// Train the model of what keys do, hour by hour, from history
+    /// Train the model of hourly behaviour from history
     #[cfg(feature = "train")]
     Train(train::Args),
-    /// Compare two configurations on one history: whose keys would each revoke?
+    /// Compare two configurations on one history: which keys would each revoke?
     Diff(diff::Args),
-    /// Write labelled traffic: ordinary keys, attacks, and what only looks like one
+    /// Show the log formats that can be read, and check a mapping of your own
+    Formats(formats::Args),
+    /// Write labelled traffic: ordinary keys, attacks, and benign patterns that look like attacks
     Generate(generate::Args),
     /// Score a series of counts with the rate model alone
     ScoreSeries(score_series::Args),
-    /// Tell how the last days went: incidents, promises, drift of the models
+    /// Report on the last days: incidents, false alarms, drift of the models
     Report(report::Args),
     /// Bring the database to the schema of this version
     Migrate(migrate::Args),
@@ -60,12 +64,12 @@ enum Command {
     Clickhouse(clickhouse::Args),
 }
 
-/// A failure with the exit code it deserves.
+/// A failure with its exit code.
 #[derive(Debug)]
 pub enum CommandError {
-    /// The caller asked for something impossible: exit 2.
+    /// The arguments or the configuration cannot work: exit 2.
     Usage(anyhow::Error),
-    /// It was tried and failed: exit 1.
+    /// The command started and failed: exit 1.
     Failure(anyhow::Error),
 }
 
@@ -81,15 +85,21 @@ impl From<ConfigError> for CommandError {
     }
 }
 
-/// What the configuration names and cannot be used is the caller's to mend.
+/// The caller can repair a configuration that names something unusable, so that is a usage error.
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Decode(_)
-            | AppError::Enrich(_)
-            | AppError::Model(_)
-            | AppError::Registry(_) => Self::Usage(error.into()),
+            AppError::Decode(_) | AppError::Scorer(_) => Self::Usage(error.into()),
             _ => Self::Failure(error.into()),
+        }
+    }
+}
+
+impl From<BacktestError> for CommandError {
+    fn from(error: BacktestError) -> Self {
+        match error {
+            BacktestError::Scorer(_) => Self::Usage(error.into()),
+            BacktestError::Source(_) => Self::Failure(error.into()),
         }
     }
 }
@@ -104,6 +114,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Formats(args) => formats::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Report(args) => report::run(&args),
@@ -118,9 +129,9 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The configuration file, or the defaults without one, with the environment's overrides.
+/// The configuration file, or the defaults without one, with overrides from the environment.
 fn load_config(path: Option<&Path>) -> Result<Config, CommandError> {
-    Ok(Config::load(path, std::env::vars())?)
+    Ok(Config::load(path, std::env::vars(), app::check::check)?)
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {

@@ -1,4 +1,4 @@
-//! `keywatch report`
+//! `keywatch report` prints figures of the last days.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use super::files::check_outputs;
 use super::logs::event_bar;
 use super::{CommandError, load_config};
-use crate::app::model_in_use;
+use crate::detect::outlier::Model;
 use crate::event::EventTime;
 use crate::report::{self, page, text};
 use crate::store::Store;
@@ -21,15 +21,15 @@ use crate::store::Store;
 
 The stability index compares what windows of keys are like with what they were like when the
 model was trained: below 0.1 little has changed, above 0.25 much has. A tail that is measured far
-above what is promised says that the model is too sure of itself; its p-values are raised to what
-was measured.")]
+above what is promised says that the model is too sure of itself: p-values of rate, outcome and behaviour
+are raised to what was measured.")]
 pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How far back, as far as events are kept
+    /// Days to look back, as far as events are kept
     #[arg(long, default_value_t = 7.0, value_name = "DAYS")]
     days: f64,
-    /// Write the figures here as a page
+    /// Write the figures to this file as a page
     #[arg(long, value_name = "OUT.html")]
     html: Option<PathBuf>,
     /// Print all figures as JSON instead of tables
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let outputs = args.html.iter().map(|path| ("--html", path.as_path()));
     check_outputs(outputs, args.config.as_deref())?;
     let config = load_config(args.config.as_deref())?;
-    let model = model_in_use(&config.models).map_err(|error| CommandError::Usage(error.into()))?;
+    let model = Model::in_use(&config.models).map_err(|error| CommandError::Usage(error.into()))?;
     let store = Store::new(&config.clickhouse);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;

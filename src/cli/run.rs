@@ -1,15 +1,16 @@
-//! `keywatch run`
+//! `keywatch run` runs the service.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{CommandError, load_config};
 use crate::app::{self, Summary};
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::telemetry::{self, Health};
 
 #[derive(clap::Args)]
@@ -37,17 +38,37 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
     let listener =
         telemetry::ops::bind(config.service.listen).await.map_err(|error| anyhow!(error))?;
     let address = listener.local_addr().context("service.listen")?;
-    // The endpoints answer until the end, and have nothing to lose then.
+    // The endpoints answer until the process ends; stopping them early would save no data.
     let forever = std::future::pending();
     tokio::spawn(telemetry::ops::serve(listener, metrics, health.clone(), forever));
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     info!(%address, "answering /metrics, /healthz and /readyz");
+    if config.console.enabled {
+        open_console(config, &health, &shutdown).await;
+    }
 
     let outcome = app::run(config, &health, &shutdown).await;
     Ok(outcome?)
 }
 
-/// The first SIGTERM or Ctrl-C asks for a graceful end; the second ends at once.
+/// Serves the console until the service shuts down. An address that another process has taken does
+/// not keep the service from watching.
+async fn open_console(config: &Config, health: &Health, shutdown: &CancellationToken) {
+    let listener = match console::bind(config.console.listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!(%error, "the console is not served; set console.listen to a free address");
+            return;
+        }
+    };
+    let address = listener.local_addr().unwrap_or(config.console.listen);
+    let console = Console::new(config, health.clone());
+    tokio::spawn(console::serve(listener, console, shutdown.clone()));
+    info!(%address, "serving the console");
+}
+
+/// Cancels `shutdown` at the first SIGTERM or Ctrl-C, for a graceful end. The second ends the
+/// process at once.
 pub async fn cancel_on_signal(shutdown: CancellationToken) {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
@@ -58,7 +79,7 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
         }
     };
     next().await;
-    info!("ending: storing what is under way; a second signal ends at once");
+    info!("shutting down: storing the batches in flight; a second signal ends at once");
     shutdown.cancel();
     next().await;
     std::process::exit(130);

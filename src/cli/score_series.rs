@@ -1,4 +1,4 @@
-//! `keywatch score-series`: the rate model alone on a CSV.
+//! `keywatch score-series` scores a CSV with the rate model alone.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ pub struct Args {
     /// A CSV with the columns `timestamp` and `value`, oldest row first; `-` for standard input
     #[arg(long, value_name = "SERIES.csv")]
     input: PathBuf,
-    /// Where to write the rows with their scores, instead of standard output
+    /// Write the rows with their scores to this file instead of standard output
     #[arg(long, value_name = "SCORED.csv")]
     out: Option<PathBuf>,
 }
@@ -36,7 +36,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let file = File::open(&args.input).with_context(|| format!("{name}: cannot be opened"));
         Box::new(file.map_err(CommandError::Usage)?)
     };
-    // Scored whole before anything is written: a bad row leaves no half file behind.
+    // The whole input is scored before anything is written, so that a bad row leaves no partial
+    // file.
     let mut scored = Vec::new();
     score(input, &name, &mut scored)?;
     match &args.out {
@@ -70,7 +71,7 @@ fn score(input: impl Read, name: &str, output: impl Write) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Where the two columns stand.
+/// The positions of the two columns.
 struct Columns {
     timestamp: usize,
     value: usize,
@@ -105,8 +106,8 @@ impl Columns {
     }
 }
 
-/// Seconds since the epoch. Epoch numbers may be in s, ms, us or ns, told by their
-/// size as for access events; a date without a zone is UTC.
+/// Seconds since the epoch. Epoch numbers may be in s, ms, us or ns; their size decides, as for
+/// access events. A date without a zone is UTC.
 fn parse_time(text: &str) -> Option<f64> {
     if let Ok(number) = text.parse::<f64>() {
         return number.is_finite().then(|| seconds(number));

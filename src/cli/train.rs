@@ -1,4 +1,4 @@
-//! `keywatch train`
+//! `keywatch train` trains the model of hourly behaviour.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,9 +10,9 @@ use super::files::check_outputs;
 use super::logs::{ReadingArgs, check_read_twice, event_bar, progress_bar};
 use super::{CommandError, load_config};
 use crate::alert::Alert;
-use crate::app::{AppError, read_model};
 use crate::backtest::labels;
 use crate::config::Config;
+use crate::detect::outlier::Model;
 use crate::event::EventTime;
 use crate::store::Store;
 use crate::train::compare::Comparison;
@@ -36,13 +36,13 @@ pub struct Args {
     /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
     #[arg(long, required_unless_present = "clickhouse", num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The events that ClickHouse holds, in place of files, without the hours in which their
-    /// keys had an open incident
+    /// Train from the events in ClickHouse instead of files, without the hours in which their keys
+    /// had an open incident
     #[arg(long, conflicts_with_all = ["input", "alerts", "format", "geo_city", "geo_asn"])]
     clickhouse: bool,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Incidents of these logs, as `backtest --alerts` writes them: hours in which a key had one
+    /// Incidents of these logs, as `backtest --alerts` writes them; hours in which a key had one
     /// are left out
     #[arg(long, value_name = "ALERTS.jsonl")]
     alerts: Option<PathBuf>,
@@ -51,14 +51,14 @@ pub struct Args {
     /// The same history and seed give the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The model that is to be replaced: nothing is written when the new one is worse on windows
-    /// of keys that its fit did not see
+    /// The current model: nothing is written if the new one is worse on windows of keys that its
+    /// fit did not see
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
-    /// Write a model that is worse, too
+    /// Write the model even if it is worse
     #[arg(long, requires = "compare")]
     force: bool,
-    /// Writes NAME.json, the model, and NAME.md, its card
+    /// Write the model to NAME.json and its card to NAME.md
     #[arg(long, value_name = "FOLDER/NAME")]
     out: PathBuf,
 }
@@ -74,7 +74,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     check_outputs(files.iter().map(|path| ("--out", path.as_path())), args.inputs())?;
     check_read_twice(&args.input)?;
     let begin = Instant::now();
-    let old = args.compare.as_deref().map(read_model).transpose().map_err(AppError::from)?;
+    let old = args.compare.as_deref().map(Model::read).transpose();
+    let old = old.map_err(|error| CommandError::Usage(error.into()))?;
     let past = Past::open(args, &config)?;
     let (source, exclusions) = (past.source(args, &config)?, past.exclusions(args)?);
     let history = args.with_progress(|progress| history::read(&source, progress))?;
@@ -96,7 +97,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 impl Args {
-    /// Runs a reading of the history with a bar of its own.
+    /// Reads the history once, with a progress bar for this reading.
     fn with_progress<T>(&self, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
         let bar = if self.clickhouse { event_bar() } else { progress_bar() };
         let outcome = work(&mut |read, total| {
@@ -116,7 +117,7 @@ impl Args {
             return Ok(());
         }
         Err(anyhow!(
-            "the new model is worse than the one it is to replace: {faults}. Nothing was written; \
+            "the new model is worse than the current one: {faults}. Nothing was written; \
              give more history, or --force"
         ))
     }
@@ -127,7 +128,7 @@ impl Args {
     }
 }
 
-/// The store that holds the history, if it is not in files.
+/// The store that holds the history; `None` when files hold it.
 struct Past(Option<(Store, Runtime)>);
 
 impl Past {
@@ -166,7 +167,8 @@ fn usage(error: labels::LineError) -> CommandError {
     CommandError::Usage(error.into())
 }
 
-/// As it was given, with the names of files only: where they lie is nobody's business.
+/// The command line for the model card. Paths are cut to file names, so that the card does not
+/// reveal the directories of this machine.
 fn command() -> String {
     let words = std::env::args().map(|word| {
         let path = Path::new(&word);
@@ -207,7 +209,7 @@ fn summarize(trained: &Trained, read_seconds: f64, seconds: f64) {
 impl From<TrainError> for CommandError {
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::App(error) => error.into(),
+            TrainError::Decode(_) | TrainError::Enrich(_) => Self::Usage(error.into()),
             error => Self::Failure(error.into()),
         }
     }

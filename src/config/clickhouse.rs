@@ -1,4 +1,4 @@
-//! The ClickHouse server, or the embedded one.
+//! Configures the ClickHouse server, external or embedded.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub struct ClickHouseConfig {
     pub user: String,
     pub password: Secret,
     pub password_file: Option<PathBuf>,
-    /// Days that raw events are kept.
+    /// Days for which raw events are kept.
     pub raw_retention_days: u32,
 }
 

@@ -1,4 +1,4 @@
-//! How log records are read.
+//! Configures how log records are read.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,8 @@ use super::Secret;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeConfig {
-    /// Log format: `keywatch`.
+    /// Log format: `keywatch`, a preset (`keywatch formats list`), `custom`, or, for logs in files
+    /// that are replayed, `auto`.
     pub format: String,
     /// Secret key of the HMAC that replaces raw API keys. At least 16 characters
     /// when logs carry `api_key`.
@@ -19,6 +20,8 @@ pub struct DecodeConfig {
     pub max_record_bytes: usize,
     /// Events further ahead of the wall clock than this are rejected as `future_time`.
     pub max_future_seconds: u64,
+    /// The mapping of the format `custom`, in the language of `keywatch formats show NAME`.
+    pub mapping: Option<toml::Table>,
 }
 
 impl Default for DecodeConfig {
@@ -29,6 +32,7 @@ impl Default for DecodeConfig {
             pepper_file: None,
             max_record_bytes: 1 << 20,
             max_future_seconds: 86_400,
+            mapping: None,
         }
     }
 }

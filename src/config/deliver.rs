@@ -1,4 +1,4 @@
-//! Who is told, and how.
+//! Configures the channels that alerts are delivered through.
 
 use std::path::PathBuf;
 
@@ -36,13 +36,34 @@ pub struct EmailConfig {
     pub to: Vec<String>,
     #[serde(default = "default_email_severity")]
     pub min_severity: Severity,
-    /// A burst of this many mails leaves at once; after it they keep this pace, each
-    /// with all alerts that came up meanwhile.
+    /// A burst of this many mails leaves at once. Later mails keep this rate, and each carries all
+    /// alerts that arrived meanwhile.
     #[serde(default = "default_mails_per_minute")]
     pub max_per_minute: u32,
-    /// Also say when an incident is over.
+    /// Also mail when an incident is over.
     #[serde(default)]
     pub send_resolved: bool,
+}
+
+impl EmailConfig {
+    /// A configuration for a server on this machine that asks for neither encryption nor a
+    /// password: for the demo and for tests.
+    pub fn local(port: u16, to: &[&str]) -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port,
+            tls: SmtpTls::None,
+            ca_file: None,
+            username: None,
+            password: Secret::default(),
+            password_file: None,
+            from: "Keywatch <keywatch@example.com>".into(),
+            to: to.iter().copied().map(String::from).collect(),
+            min_severity: default_email_severity(),
+            max_per_minute: default_mails_per_minute(),
+            send_resolved: false,
+        }
+    }
 }
 
 fn default_smtp_port() -> u16 {
@@ -82,7 +103,7 @@ fn default_timeout_seconds() -> u64 {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertsTopicConfig {
-    /// Brokers and security are those of `[source.kafka]`.
+    /// The topic. Brokers and security settings are those of `[source.kafka]`.
     pub topic: String,
     #[serde(default)]
     pub format: AlertFormat,

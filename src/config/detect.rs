@@ -1,4 +1,4 @@
-//! How sensitive the detectors are.
+//! Configures how sensitive the detectors are.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectConfig {
-    /// The one knob: false alerts a week over the whole fleet that are acceptable.
+    /// The one setting of sensitivity: acceptable false alerts a week, over the whole fleet.
     pub expected_false_alerts_per_week: f64,
     /// Signed client times further from the server's than this are stale.
     pub validity_window_seconds: f64,
-    /// Nonces and signatures that come again within this time are replays.
+    /// A nonce or signature that is seen again within this time is a replay.
     pub replay_horizon_hours: f64,
-    /// Room for their fingerprints, for each partition (one for other sources).
+    /// Memory for the fingerprints of nonces and signatures, for each partition (one for other
+    /// sources).
     pub replay_memory_mebibytes: usize,
-    /// First uses that are known in full: at least the last so many, for each partition.
+    /// Signed requests whose first uses are known in full: at least the last so many, for each
+    /// partition.
     pub replay_first_uses: usize,
-    /// The key registry, CSV or JSON lines ([`crate::registry`]). Without it no rules are judged.
+    /// The key registry, CSV or JSON lines. Without it the registry's rules are not checked.
     pub registry_file: Option<PathBuf>,
-    /// Profiles kept in memory at most.
+    /// The largest number of profiles in memory.
     pub max_keys: usize,
 }
 

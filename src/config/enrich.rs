@@ -1,4 +1,4 @@
-//! Which databases tell where an address is.
+//! Configures the databases that locate an address.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub struct EnrichConfig {
     pub city_databases: Vec<PathBuf>,
     /// AS databases: .mmdb (MaxMind schema) or .csv (`first,last,asn,name`).
     pub asn_databases: Vec<PathBuf>,
-    /// Databases are looked at this often and read again when they were replaced.
+    /// Interval at which the files are checked; a replaced database is read again.
     pub reload_seconds: u64,
 }
 

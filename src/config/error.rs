@@ -1,10 +1,10 @@
-//! What is wrong with a configuration, and where.
+//! Reports everything that is wrong with a configuration, and where.
 
 use std::fmt;
 
-use super::tree::Place;
+use super::read::Place;
 
-/// All that was found wrong, one line each.
+/// All problems found, one line each.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct ConfigError(pub(super) Vec<Problem>);

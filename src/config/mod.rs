@@ -1,35 +1,36 @@
-//! Configuration: one small struct a concern, one TOML file for all.
+//! Defines the configuration: one small struct for each concern, one TOML file for all.
 
-mod check;
 mod clickhouse;
+mod console;
 mod decode;
 mod deliver;
-mod deserialize;
 mod detect;
 mod enrich;
 mod error;
-mod load;
+mod finding;
 mod models;
 mod monitor;
 mod policy;
+mod read;
 mod secret;
 mod service;
 mod source;
 mod state;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::clickhouse::ClickHouseConfig;
+pub use self::console::ConsoleConfig;
 pub use self::decode::DecodeConfig;
 pub use self::deliver::{AlertFormat, AlertsTopicConfig, EmailConfig, SmtpTls, WebhookConfig};
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
+pub use self::finding::{Finding, Findings};
 pub use self::models::ModelsConfig;
-pub use self::monitor::MonitorConfig;
+pub use self::monitor::{MonitorConfig, OnBrokenPromise};
 pub use self::policy::PolicyConfig;
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
@@ -58,11 +59,13 @@ pub struct Config {
     /// Alerts go to a Kafka topic when present.
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
+    pub console: ConsoleConfig,
     pub log: LogConfig,
 }
 
 impl Config {
-    /// For showing: passwords may also stand among the librdkafka properties.
+    /// The configuration for display: librdkafka properties may hold passwords too, so they are
+    /// masked.
     pub fn with_properties_masked(mut self) -> Self {
         const SENSITIVE: [&str; 4] = ["password", "secret", "token", "jaas"];
         for (name, value) in &mut self.source.kafka.properties {

@@ -1,4 +1,4 @@
-//! Which trained model judges behaviour.
+//! Configures the trained model that judges behaviour.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct ModelsConfig {
     /// Whether whole hours of behaviour are judged (`behaviour.outlier`).
     pub judge_behaviour: bool,
-    /// A model of `keywatch train`, instead of the one that the program carries. Read again
-    /// when it was replaced.
+    /// A model made by `keywatch train`, instead of the one built into the program. It is read
+    /// again when the file is replaced.
     pub path: Option<PathBuf>,
 }
 

@@ -1,18 +1,18 @@
-//! What is done about an incident.
+//! Configures the response to an incident.
 
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// Named in every alert.
+    /// A name for this policy; every alert carries it.
     pub version: String,
     /// Revocations are requested only when this is false.
     pub dry_run: bool,
-    /// Never acted upon beyond `notify`.
+    /// The response to incidents of these keys never goes beyond `notify`.
     pub exempt_keys: Vec<String>,
     pub exempt_tenants: Vec<String>,
-    /// At most this many revocations an hour; beyond it a person decides.
+    /// The largest number of revocations an hour, over all processes; further ones wait.
     pub max_revocations_per_hour: u32,
     /// An incident without new evidence closes after this long.
     pub quiet_close_seconds: f64,

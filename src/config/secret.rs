@@ -1,4 +1,4 @@
-//! A string that never shows itself.
+//! Wraps a secret string so that it cannot be printed by accident.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself. Call it where it is used, and nowhere else.
+    /// The value itself. Call this only where the value is used.
     pub fn reveal(&self) -> &str {
         &self.0
     }

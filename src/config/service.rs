@@ -1,4 +1,4 @@
-//! How the process itself runs.
+//! Configures the process itself.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct ServiceConfig {
     /// Address of `/metrics`, `/healthz`, `/readyz`.
     pub listen: SocketAddr,
-    /// Shutdown gives up flushing after this long; what is not flushed is read again.
+    /// Time limit for flushing at shutdown; events that were not flushed are read again.
     pub shutdown_seconds: u64,
 }
 

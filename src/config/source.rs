@@ -1,4 +1,4 @@
-//! Where access logs are read from.
+//! Configures where access logs are read from.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ impl Default for SourceConfig {
     }
 }
 
-/// How the brokers are spoken to.
+/// Encryption and authentication between Keywatch and the brokers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecurityProtocol {
@@ -77,10 +77,10 @@ pub struct KafkaConfig {
     pub topics: Vec<String>,
     /// Instances with the same group share the partitions.
     pub group_id: String,
-    /// When set, records of `topics` are first written here, partitioned by key id, and read
-    /// from here: for producers that do not partition by key.
+    /// If set, records of `topics` are first written to this topic, partitioned by key id, and read
+    /// from it: for producers that do not partition by key.
     pub repartition_topic: Option<String>,
-    /// Records that cannot be decoded are copied here when set, secrets masked.
+    /// If set, records that cannot be decoded are copied to this topic, with secrets masked.
     pub dead_letter_topic: Option<String>,
     pub security_protocol: SecurityProtocol,
     /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
@@ -88,7 +88,7 @@ pub struct KafkaConfig {
     pub sasl_username: Option<String>,
     pub sasl_password: Secret,
     pub sasl_password_file: Option<PathBuf>,
-    /// Further librdkafka properties, passed through, such as `ssl.ca.location`.
+    /// Further librdkafka properties, such as `ssl.ca.location`, passed on unchanged.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -123,7 +123,7 @@ impl Default for KafkaConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// `.jsonl`, `.jsonl.gz`, `.jsonl.zst`, read in this order.
+    /// Plain or compressed, read in this order.
     pub paths: Vec<PathBuf>,
 }
 

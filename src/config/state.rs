@@ -1,14 +1,14 @@
-//! How often what the engine remembers is saved.
+//! Configures how often the engine's state is saved.
 
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateConfig {
-    /// State is saved this often, ...
+    /// State is saved at this interval, ...
     pub snapshot_seconds: u64,
-    /// ... or after this many events, whichever comes first. A restart scores again what came
-    /// after the last time.
+    /// ... or after this many events, whichever comes first. After a restart the events since the
+    /// last save are scored again.
     pub snapshot_events: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Evidence inside a binary snapshot: its fields differ by detector, which only a format that
-//! describes itself can hold.
+//! Stores evidence as JSON inside a binary checkpoint. The fields of evidence differ by detector,
+//! and only a self-describing format can hold them.
 
 use serde::de::Error as _;
 use serde::ser::Error as _;

@@ -1,4 +1,4 @@
-//! An open incident of one subject: its evidence so far, and how it is told.
+//! Holds one open incident of a subject, and writes its revisions as alerts.
 
 use std::net::IpAddr;
 
@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use super::policy::{Policy, Verdict};
 use super::subject::{Occurrence, Subject};
 use super::{Moment, position};
-use crate::alert::{Action, Alert, AlertType, DetectorId, Evidence};
+use crate::alert::{Action, Alert, AlertType, Ceiling, DetectorId, Evidence, Restraint};
 use crate::detect::Signal;
 use crate::event::{EventTime, KeyId, PartitionId};
 use crate::profile::behaviour::WINDOW_SECONDS;
 
-/// What is judged by the window of behaviour may come again so many windows later at most: else
-/// each would be an incident of its own.
+/// Evidence by windows of behaviour may come again this many windows later. The incident stays open
+/// for that long; otherwise each window would open an incident of its own.
 const QUIET_WINDOWS: f64 = 3.0;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Incident {
     affected_keys: Vec<KeyId>,
     partition: PartitionId,
     revision: u32,
-    /// Strongest first, one for each detector.
+    /// Strongest first, one for each item of evidence.
     findings: Vec<Finding>,
     #[serde(with = "super::as_json")]
     evidence: Vec<Evidence>,
@@ -35,10 +35,10 @@ pub struct Incident {
     first_event_time: EventTime,
     last_event_time: EventTime,
     detected_event_time: EventTime,
-    /// How far its partition's log had come when it was touched last: a late record, of hours
-    /// ago, must not close the incident that it opens, or each would open another.
+    /// The event time that the partition had reached at the last evidence. With the time of the
+    /// evidence itself, a late record (hours old) would open an incident that closes at once, and
+    /// the next late record would open another.
     quiet_since: EventTime,
-    revocation_requested: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,18 +71,21 @@ impl Incident {
             last_event_time: time,
             detected_event_time: time,
             quiet_since: time.max(moment.watermark),
-            revocation_requested: false,
         }
     }
 
-    /// Adds signals; a detector's stronger signal replaces its weaker one, a later one an equal.
+    /// Adds signals. A signal replaces an earlier one of the same detector and ceiling, unless the
+    /// earlier one is stronger.
     pub fn add(&mut self, occurrence: Occurrence<'_>, signals: Vec<Signal>, moment: Moment<'_>) {
-        self.touch(occurrence, moment);
+        if signals.iter().any(proves_use) || !self.has_proof() {
+            self.touch(occurrence, moment);
+        }
         self.detected_event_time = occurrence.time;
         self.source_ip = occurrence.source_ip;
         self.affected_keys = occurrence.affected_keys.to_vec();
         for signal in signals {
-            let known = self.evidence.iter().position(|e| e.detector == signal.detector);
+            let same = |e: &Evidence| e.detector == signal.detector && e.ceiling == signal.ceiling;
+            let known = self.evidence.iter().position(same);
             if let Some(place) = known {
                 if self.evidence[place].p_value < signal.p_value {
                     continue;
@@ -98,14 +101,14 @@ impl Incident {
         }
     }
 
-    /// Notes that the unusual behaviour was seen in this event too.
+    /// Notes that this event shows the unusual behaviour too.
     pub fn touch(&mut self, occurrence: Occurrence<'_>, moment: Moment<'_>) {
         let Occurrence { time, offset, .. } = occurrence;
         let now = time.max(moment.watermark);
         if self.partition == *moment.partition {
             self.quiet_since = self.quiet_since.max(now);
         } else {
-            // The positions of an alert name one partition: the one that spoke last.
+            // The positions of an alert name one partition: the latest.
             self.partition = moment.partition.clone();
             self.first_offset = offset;
             self.last_offset = offset;
@@ -117,13 +120,24 @@ impl Incident {
     }
 
     pub fn closes_at(&self, quiet_seconds: f64) -> EventTime {
-        let is_of_windows = self.score_of(DetectorId::BehaviourOutlier).is_some();
-        let least = if is_of_windows { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
-        self.quiet_since.plus_seconds(quiet_seconds.max(least))
+        let detectors = self.evidence.iter().map(|evidence| &evidence.detector);
+        self.quiet_since.plus_seconds(self::quiet_seconds(detectors, quiet_seconds))
     }
 
-    pub fn score_of(&self, detector: DetectorId) -> Option<f64> {
-        self.evidence.iter().find(|e| e.detector == detector).map(|e| e.score)
+    /// The score of the known evidence of this detector under the same ceiling. Evidence that may
+    /// do little must not hide later evidence of the same detector that may do more.
+    pub fn score_under(&self, detector: DetectorId, ceiling: Option<Ceiling>) -> Option<f64> {
+        let same = |e: &&Evidence| e.detector == detector && e.ceiling == ceiling;
+        self.evidence.iter().find(same).map(|e| e.score)
+    }
+
+    /// Whether any of the evidence is of proven use. Attempts may then not keep the incident open:
+    /// later evidence would be weighed together with evidence that is long over.
+    fn has_proof(&self) -> bool {
+        let is_attempt = |e: &Evidence| {
+            e.ceiling.is_some_and(|ceiling| ceiling.reason == Restraint::AttemptsOnly)
+        };
+        !self.evidence.iter().all(is_attempt)
     }
 
     pub fn evidence(&self) -> &[Evidence] {
@@ -142,12 +156,11 @@ impl Incident {
         self.tenant.as_deref()
     }
 
-    pub fn is_revocation_requested(&self) -> bool {
-        self.revocation_requested
-    }
-
-    pub fn mark_revocation_requested(&mut self) {
-        self.revocation_requested = true;
+    /// Skips a revision number, which is reserved for a request of revocation. Requests and
+    /// revisions then never have the same number, and their numbers rise whenever the request is
+    /// made.
+    pub fn reserve_revision(&mut self) {
+        self.revision += 1;
     }
 
     /// The next revision of this incident as an alert.
@@ -171,10 +184,11 @@ impl Incident {
             risk: round(verdict.risk, 10.0),
             confidence: round(verdict.confidence, 1_000.0),
             action: verdict.action,
+            restraint: verdict.restraint,
             dry_run: policy.is_dry_run(),
             title: self.title(),
             explanation: self.explanation(alert_type, verdict, policy),
-            detectors: self.evidence.iter().map(|e| e.detector).collect(),
+            detectors: self.detectors(),
             evidence: self.evidence.clone(),
             first_event_time: self.first_event_time,
             last_event_time: self.last_event_time,
@@ -186,6 +200,17 @@ impl Incident {
         }
     }
 
+    /// The detectors of the evidence, strongest first, each once.
+    fn detectors(&self) -> Vec<DetectorId> {
+        let mut detectors: Vec<DetectorId> = Vec::new();
+        for item in &self.evidence {
+            if !detectors.contains(&item.detector) {
+                detectors.push(item.detector);
+            }
+        }
+        detectors
+    }
+
     fn title(&self) -> String {
         let headline = self.findings.first().map_or("", |finding| finding.headline.as_str());
         format!("{}: {headline}", self.subject)
@@ -195,12 +220,13 @@ impl Incident {
         let mut sentences: Vec<&str> = self.findings.iter().map(|f| f.sentence.as_str()).collect();
         let advice = advice(&self.subject, verdict.action, policy.is_dry_run());
         if alert_type == AlertType::Resolved {
-            sentences.push("Nothing more was seen; the incident is closed.");
+            sentences.push("No further evidence was seen; the incident is closed.");
         } else {
             sentences.push(&advice);
         }
-        let restraint =
-            verdict.restraint.map(|reason| format!("No more than that, because {reason}."));
+        let restraint = verdict.restraint.map(|reason| {
+            format!("A stronger action is not advised, because {}.", reason.because())
+        });
         if let Some(restraint) = &restraint {
             sentences.push(restraint);
         }
@@ -211,24 +237,37 @@ impl Incident {
 fn advice(subject: &Subject, action: Action, dry_run: bool) -> String {
     let (thing, whom) = match subject {
         Subject::Key(_) => ("key", "ask the key's owner"),
-        Subject::Source(_) => ("source", "block it if nobody answers for it"),
-        Subject::Monitor => ("monitor", "see that the log arrives"),
+        Subject::Source(_) => ("source", "block it if nobody claims it"),
     };
     let wanted = match action {
-        Action::Observe => return "Watch it; nothing needs to be done yet.".into(),
+        Action::Observe => return "Watch it; no action is needed yet.".into(),
         Action::Notify => return format!("Look at it and {whom}."),
         Action::Throttle => "throttled",
         Action::Suspend => "suspended until its owner answers",
         Action::Revoke => "revoked",
     };
     if dry_run {
-        format!("The {thing} should be {wanted}; this is a dry run, nothing was done.")
+        format!("The {thing} should be {wanted}; this is a dry run, and no action was taken.")
     } else {
         format!("The {thing} should be {wanted}.")
     }
 }
 
-/// The same log gives the same id, wherever the log was read from.
+fn proves_use(signal: &Signal) -> bool {
+    signal.ceiling.is_none_or(|ceiling| ceiling.reason != Restraint::AttemptsOnly)
+}
+
+/// Seconds without new evidence after which an incident with evidence of these detectors closes.
+pub fn quiet_seconds<'a>(
+    detectors: impl IntoIterator<Item = &'a DetectorId>,
+    policy_seconds: f64,
+) -> f64 {
+    let is_of_windows = detectors.into_iter().any(|id| *id == DetectorId::BehaviourOutlier);
+    let least = if is_of_windows { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
+    policy_seconds.max(least)
+}
+
+/// The id of an incident. The same log gives the same id, wherever it was read from.
 fn incident_id(subject: &Subject, time: EventTime, detector: DetectorId) -> String {
     let mut hash = Sha256::new();
     match subject {
@@ -240,7 +279,6 @@ fn incident_id(subject: &Subject, time: EventTime, detector: DetectorId) -> Stri
             hash.update(b"keywatch source incident\0");
             hash.update(net.to_string());
         }
-        Subject::Monitor => hash.update(b"keywatch monitor incident\0"),
     }
     hash.update([0]);
     hash.update(time.as_micros().to_be_bytes());

@@ -1,39 +1,46 @@
-//! Signals to incidents to alerts: one open incident a subject, a risk, a confidence, an action.
+//! Turns signals into incidents and alerts. Each subject has at most one open incident, with a
+//! risk, a confidence and an action.
 
 mod as_json;
+mod check;
+mod corroboration;
 mod incident;
 mod open;
 pub mod policy;
+pub mod promise;
 pub mod risk;
 mod subject;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertPosition, AlertType, DetectorId};
+use crate::alert::{Alert, AlertPosition, AlertType, Ceiling, DetectorId};
 use crate::detect::{MAX_SURPRISE, Signal};
 use crate::event::{EventTime, KeyId, PartitionId};
 
+pub use self::check::check;
 use self::incident::Incident;
+pub use self::incident::quiet_seconds;
 use self::open::OpenIncidents;
-pub use self::policy::Policy;
+pub use self::policy::{Exemptions, Policy};
 pub use self::subject::{Occurrence, Subject};
 
-/// Version of the constants of the detectors, named in every alert; a trained model adds its own.
+/// Version of the detectors' constants, which every alert names. A trained model adds its own
+/// version.
 pub const MODEL_VERSION: &str = "builtin-1";
 
-/// New evidence of the same kind makes a new revision only when its score rose by this much.
-const WORTH_TELLING: f64 = 10.0;
+/// New evidence of a known detector makes a new revision only if its score is higher by this much.
+const NEWS_SCORE_RISE: f64 = 10.0;
 
-/// What the decision needs to know of the moment.
+/// The time and place of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     pub partition: &'a PartitionId,
-    /// How far the partition's log has come, in event time.
+    /// The event time that the partition has reached.
     pub watermark: EventTime,
-    /// Wall clock, for `detected_at` only: no decision depends on it. Without it an alert
-    /// is detected at its event's time.
+    /// Wall clock, for `detected_at` only: no decision depends on it. Without it, an alert is
+    /// detected at the time of its event.
     pub now: Option<EventTime>,
-    /// Named in alerts.
+    /// The model version that alerts name.
     pub model_version: &'a str,
 }
 
@@ -44,18 +51,25 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// Works out again when the open incidents close, after they were read from a snapshot.
+    /// Computes again when the open incidents close, after they were read from a checkpoint.
     pub fn set_closing_times(&mut self, policy: &Policy) {
         self.open.set_closing_times(policy.quiet_close_seconds());
     }
 
-    /// The p-value that `detector` must beat to tell anything new about this subject.
-    pub fn news_below(&self, subject: &Subject, detector: DetectorId) -> f64 {
-        let known = self.open.get(subject).and_then(|incident| incident.score_of(detector));
+    /// The p-value that a finding of `detector` under this ceiling must not exceed to be news for
+    /// this subject.
+    pub fn news_below(
+        &self,
+        subject: &Subject,
+        detector: DetectorId,
+        ceiling: Option<Ceiling>,
+    ) -> f64 {
+        let incident = self.open.get(subject);
+        let known = incident.and_then(|incident| incident.score_under(detector, ceiling));
         match known {
             None => 1.0,
             Some(score) if score >= MAX_SURPRISE => 0.0,
-            Some(score) => 10f64.powf(-(score + WORTH_TELLING) / 10.0),
+            Some(score) => 10f64.powf(-(score + NEWS_SCORE_RISE) / 10.0),
         }
     }
 
@@ -63,7 +77,7 @@ impl Decider {
         self.open.get(subject).is_some()
     }
 
-    /// Notes that the unusual behaviour goes on, so that the incident stays open.
+    /// Notes that the unusual behaviour continues, so that the incident stays open.
     pub fn keep_open(
         &mut self,
         subject: &Subject,
@@ -75,30 +89,28 @@ impl Decider {
         self.open.change(subject, None, quiet, |incident| incident.touch(occurrence, moment));
     }
 
-    /// Takes the signals of one event about one subject; returns the alerts they cause.
+    /// Adds the signals of one event to the subject's incident, or opens one. Returns the alert of
+    /// the new revision.
     pub fn consider(
         &mut self,
         subject: &Subject,
         occurrence: Occurrence<'_>,
         signals: Vec<Signal>,
         moment: Moment<'_>,
-        policy: &mut Policy,
-    ) -> Vec<Alert> {
-        let Some(strongest) = signals.first().map(|signal| signal.detector) else {
-            return Vec::new();
-        };
+        policy: &Policy,
+    ) -> Option<Alert> {
+        let strongest = signals.first().map(|signal| signal.detector)?;
         let is_new = self.open.get(subject).is_none();
         let alert_type = if is_new { AlertType::Opened } else { AlertType::Updated };
         let new = is_new.then(|| Incident::open(subject, occurrence, strongest, moment));
         let quiet = policy.quiet_close_seconds();
-        let alerts = self.open.change(subject, new, quiet, |incident| {
+        self.open.change(subject, new, quiet, |incident| {
             incident.add(occurrence, signals, moment);
-            tell(incident, alert_type, occurrence.time, moment, policy)
-        });
-        alerts.unwrap_or_default()
+            revise(incident, alert_type, moment, policy)
+        })
     }
 
-    /// Closes the incidents of the moment's partition that have been quiet long enough.
+    /// Closes the incidents of the moment's partition that have been quiet for long enough.
     pub fn close_quiet(&mut self, moment: Moment<'_>, policy: &Policy) -> Vec<Alert> {
         let mut alerts = Vec::new();
         while let Some(subject) = self.open.next_due(moment.partition, moment.watermark) {
@@ -107,8 +119,8 @@ impl Decider {
         alerts
     }
 
-    /// Closes the incident of `key_id` if it was quiet long enough at `time`: its partition may
-    /// be one that says no more, like a file that has ended.
+    /// Closes the incident of `key_id` if it was quiet for long enough at `time`. Its partition may
+    /// have no more events, like a file that has ended.
     pub fn close_stale_key(
         &mut self,
         key_id: &KeyId,
@@ -120,7 +132,7 @@ impl Decider {
         self.close_stale(&Subject::Key(key_id.clone()), time, moment, policy)
     }
 
-    /// As [`Self::close_stale_key`], of any subject.
+    /// As [`Self::close_stale_key`], for any subject.
     pub fn close_stale(
         &mut self,
         subject: &Subject,
@@ -140,23 +152,21 @@ impl Decider {
     }
 }
 
-fn tell(
+fn revise(
     incident: &mut Incident,
     alert_type: AlertType,
-    time: EventTime,
     moment: Moment<'_>,
-    policy: &mut Policy,
-) -> Vec<Alert> {
+    policy: &Policy,
+) -> Alert {
     let verdict = policy.judge(incident);
-    let mut alerts = vec![incident.revise(alert_type, &verdict, policy, moment)];
-    if policy.requests_revocation(incident, &verdict, time) {
-        incident.mark_revocation_requested();
-        alerts.push(incident.revise(AlertType::RevocationRequested, &verdict, policy, moment));
+    let alert = incident.revise(alert_type, &verdict, policy, moment);
+    if policy.proposes_revocation(&verdict) {
+        incident.reserve_revision();
     }
-    alerts
+    alert
 }
 
-/// The records behind an incident so far.
+/// The position of the records behind an incident.
 fn position(partition: &PartitionId, first_offset: i64, last_offset: i64) -> AlertPosition {
     AlertPosition {
         topic: partition.topic.clone(),

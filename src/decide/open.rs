@@ -1,4 +1,4 @@
-//! The open incidents of a shard, and when they close.
+//! Holds the open incidents of a shard, with the times at which they close.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,19 +9,19 @@ use crate::event::{EventTime, KeyId, PartitionId};
 use super::incident::Incident;
 use super::subject::Subject;
 
-/// Open incidents by subject. Those about keys are apart, because they are asked for with
-/// every event and must be found without making a `Subject`.
+/// Open incidents by subject. Those of keys have a map of their own, because every event looks one
+/// up, and this must not require a `Subject`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct OpenIncidents {
     keys: HashMap<KeyId, Incident>,
     others: BTreeMap<Subject, Incident>,
-    /// Follows from the incidents and the policy.
+    /// Not saved, because it follows from the incidents and the policy.
     #[serde(skip)]
     closing: Closing,
 }
 
 impl OpenIncidents {
-    /// Works out again when they close, after they were read from a snapshot.
+    /// Computes again when the incidents close, after they were read from a checkpoint.
     pub fn set_closing_times(&mut self, quiet_seconds: f64) {
         self.closing = Closing::default();
         for incident in self.keys.values().chain(self.others.values()) {
@@ -40,7 +40,7 @@ impl OpenIncidents {
         }
     }
 
-    /// Changes an incident that is there, or else `new`; `None` when there is neither.
+    /// Changes the subject's incident, or `new` if there is none. `None` when there is neither.
     pub fn change<T>(
         &mut self,
         subject: &Subject,
@@ -77,7 +77,8 @@ impl OpenIncidents {
     }
 }
 
-/// By partition and by the event time at which an incident closes if nothing more happens.
+/// Subjects by partition and by the event time at which their incident closes if nothing more
+/// happens.
 #[derive(Debug, Default)]
 struct Closing(HashMap<PartitionId, BTreeSet<(EventTime, Subject)>>);
 

@@ -1,19 +1,21 @@
-//! One risk and one confidence from the evidence of several detectors.
+//! Combines the evidence of several detectors into one risk and one confidence.
 
 use std::collections::BTreeMap;
 
 use crate::alert::{DetectorId, Evidence, Severity};
 use crate::detect::{Family, MAX_SURPRISE, family};
 
-/// Odds, before the evidence, that what a detector judges is really out of the ordinary.
+/// Prior odds that behaviour which a detector judges is really unusual.
 const PRIOR_ODDS: f64 = 1e-3;
 
-/// No chain of p-values makes us surer than this.
+/// Highest confidence, however small the p-values are.
 const MAX_CONFIDENCE: f64 = 0.99;
 
-/// Probability that a key is in the wrong hands, given that what the detector saw is
-/// really out of the ordinary for it. A judgement, from what else the sign may mean:
-/// errors are mostly the client's or the API's, a replayed signature is hardly anything else.
+/// Probability that a key is in the wrong hands, given that the detector's sign is really unusual
+/// for it.
+///
+/// These are estimates from the other possible causes of the sign. Errors are mostly the client's
+/// or the API's, while hardly anything but theft repeats a signature.
 const fn theft_given(detector: DetectorId) -> f64 {
     match detector {
         DetectorId::DuplicateNonce | DetectorId::DuplicateSignature => 0.92,
@@ -28,15 +30,16 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::RetiredKeyUse | DetectorId::ExpiredKeyUse => 0.4,
         DetectorId::EnvironmentMismatch | DetectorId::ThrottledBurst => 0.3,
         DetectorId::DormantKeyUse => 0.25,
-        DetectorId::BehaviourOutlier => 0.35,
+        DetectorId::BehaviourOutlier | DetectorId::NewAgent | DetectorId::NewFingerprint => 0.35,
+        DetectorId::BulkExport | DetectorId::Enumeration => 0.4,
         DetectorId::ErrorBurst => 0.1,
-        DetectorId::MonitorBlind => 0.0,
+        DetectorId::MonitorBlind | DetectorId::PromiseBroken => 0.0,
     }
 }
 
-/// Risk, 0 to 100: how surprising the evidence is, weighted by how much it says of theft,
-/// each family counted once. Families are combined as if independent: the chance that at
-/// least one of them means what it says.
+/// Risk, 0 to 100: how surprising the evidence is, weighted by how much it says about theft. Each
+/// family counts once. Families are combined as if independent: the probability that at least one
+/// of them is right.
 pub fn risk(evidence: &[Evidence]) -> f64 {
     let weight = |e: &Evidence| (0.3 + 0.7 * theft_given(e.detector)) * e.score / MAX_SURPRISE;
     100.0 * at_least_one(evidence, weight)
@@ -44,9 +47,9 @@ pub fn risk(evidence: &[Evidence]) -> f64 {
 
 /// Probability that the key is in the wrong hands, 0 to 1.
 ///
-/// For each family, the posterior that the sign is real, from the upper bound that a
-/// p-value sets on the Bayes factor, `1 / (-e p ln p)` (Sellke, Bayarri and Berger 2001),
-/// times the probability that such a sign is theft; families are combined by noisy-or.
+/// For each family, this is the posterior probability that the sign is real, times the probability
+/// that such a sign is theft. The posterior uses the upper bound that a p-value sets on the Bayes
+/// factor, `1 / (-e p ln p)` (Sellke, Bayarri and Berger 2001). Families are combined by noisy-or.
 pub fn confidence(evidence: &[Evidence]) -> f64 {
     let stolen = |e: &Evidence| {
         let odds = PRIOR_ODDS * bayes_factor(e.p_value);
@@ -55,8 +58,8 @@ pub fn confidence(evidence: &[Evidence]) -> f64 {
     at_least_one(evidence, stolen).min(MAX_CONFIDENCE)
 }
 
-/// Noisy-or over families, each by its strongest item, so that detectors which see the same
-/// sign are not counted twice.
+/// Noisy-or over families. Each family counts by its strongest item, so that detectors that see the
+/// same sign are not counted twice.
 fn at_least_one(evidence: &[Evidence], probability: impl Fn(&Evidence) -> f64) -> f64 {
     let mut strongest: BTreeMap<Family, f64> = BTreeMap::new();
     for item in evidence {
@@ -90,6 +93,7 @@ mod tests {
 
     fn evidence(detector: DetectorId, p_value: f64) -> Evidence {
         Evidence {
+            ceiling: None,
             detector,
             score: surprise(p_value),
             p_value,

@@ -1,4 +1,4 @@
-//! What an incident is about, and what it takes from the event that shows it.
+//! Defines the subject of an incident, and the occurrence that shows it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,28 +7,26 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EnrichedEvent, EventTime, KeyId};
-use crate::profile::source::Attempt;
+use crate::profile::stuffing::SourceAttempt;
 
-/// There is at most one open incident a subject.
+/// The subject of an incident: it has at most one open incident.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     Key(KeyId),
-    /// One address (a /64 in IPv6) or one site's network (a /24 or /48).
+    /// One address (a /64 in IPv6), or one network (a /24 or /48).
     Source(IpNet),
-    /// Keywatch itself, or all keys at once.
-    Monitor,
 }
 
 impl Subject {
     pub const fn key_id(&self) -> Option<&KeyId> {
         match self {
             Self::Key(key_id) => Some(key_id),
-            Self::Source(_) | Self::Monitor => None,
+            Self::Source(_) => None,
         }
     }
 }
 
-/// How a title begins.
+/// The beginning of an alert's title.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -37,41 +35,42 @@ impl fmt::Display for Subject {
                 write!(f, "Source {}", net.addr())
             }
             Self::Source(net) => write!(f, "Source {net}"),
-            Self::Monitor => f.write_str("Monitor"),
         }
     }
 }
 
-/// When and where in the log something was seen.
+/// Time and log position of an event that is evidence.
 #[derive(Clone, Copy, Debug)]
 pub struct Occurrence<'a> {
     pub time: EventTime,
-    /// What the id of an incident is made of that opens here: the time, or where it is found from
-    /// several partitions, of which one may be late, one that does not depend on that.
+    /// The time that becomes part of the id of an incident that opens here. It is the event's time,
+    /// or, when several partitions show the incident, a time that does not depend on which
+    /// partition is late.
     pub named_after: EventTime,
     pub offset: i64,
     pub tenant: Option<&'a str>,
-    /// Of incidents about a source: the address seen last.
+    /// The address seen last, for incidents about a source.
     pub source_ip: Option<IpAddr>,
-    /// Of incidents about a source: the keys that it tried and that exist, at most a few dozen.
+    /// The existing keys that the source tried, at most a few dozen, for incidents about a source.
     pub affected_keys: &'a [KeyId],
 }
 
 impl<'a> Occurrence<'a> {
-    /// For an incident about the event's own key.
-    pub fn of_key(enriched: &'a EnrichedEvent) -> Self {
+    /// An occurrence for an incident about the event's own key. `tenant` is a fact about the key,
+    /// and not the claim of the request.
+    pub fn of_key(enriched: &'a EnrichedEvent, tenant: Option<&'a str>) -> Self {
         Self {
             time: enriched.event.time,
             named_after: enriched.event.time,
             offset: enriched.position.offset,
-            tenant: enriched.event.tenant.as_deref(),
+            tenant,
             source_ip: None,
             affected_keys: &[],
         }
     }
 
-    /// For an incident about the source of an attempt.
-    pub fn of_source(attempt: &Attempt, affected_keys: &'a [KeyId]) -> Self {
+    /// An occurrence for an incident about the source of an attempt.
+    pub fn of_source(attempt: &SourceAttempt, affected_keys: &'a [KeyId]) -> Self {
         Self {
             time: attempt.time,
             named_after: attempt.time,

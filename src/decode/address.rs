@@ -1,10 +1,10 @@
-//! Client addresses as log writers spell them.
+//! Parses client addresses in the spellings that log writers use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-/// Reads an IPv4 or IPv6 address. A port (`1.2.3.4:5678`, `[::1]:443`) and a zone
-/// (`fe80::1%eth0`, RFC 4007 section 11) are cut off; IPv4-mapped addresses become IPv4, so
-/// that one client is one address.
+/// Reads an IPv4 or IPv6 address. A port (`1.2.3.4:5678`, `[::1]:443`) and a zone (`fe80::1%eth0`,
+/// RFC 4007 section 11) are cut off. IPv4-mapped addresses become IPv4, so that one client has one
+/// address.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     if let Ok(address) = text.parse::<Ipv4Addr>() {
@@ -20,6 +20,11 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
     let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     let address: Ipv6Addr = bare.parse().ok()?;
     Some(IpAddr::V6(address).to_canonical())
+}
+
+/// Whether the text is a list of addresses, as `X-Forwarded-For` is.
+pub(super) fn is_list(text: &str) -> bool {
+    text.contains(',') && text.split(',').all(|part| parse(part).is_some())
 }
 
 /// `::1]:443` or `::1]` to `::1`.

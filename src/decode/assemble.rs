@@ -1,78 +1,102 @@
-//! Checks the fields of a record and makes an event of them. Required fields that are
-//! missing or unusable refuse the record; optional ones that are unusable are left out.
+//! Checks the fields of a record and builds an event from them. A required field that is missing or
+//! unusable rejects the record; an unusable optional field is left out.
 
 use std::net::IpAddr;
 
 use compact_str::CompactString;
 
+use super::format::Format;
+use super::left_out::LeftOut;
 use super::pseudonym::Pseudonyms;
-use super::raw_event::RawEvent;
+use super::raw_event::{Field, RawEvent};
+use super::reason::RejectReason;
 use super::scalar::Scalar;
 use super::{address, mask, text, time};
 use crate::event::{AccessEvent, EventTime, KeyId, Nonce};
 
-/// 2000-01-01: earlier times are clocks that were never set.
+/// 2000-01-01. Earlier times come from clocks that were never set.
 const EARLIEST: EventTime = EventTime::from_seconds(946_684_800);
 
-/// Why a record is not an event.
+/// The reason why a record is not an event.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub reason: &'static str,
+    pub reason: RejectReason,
     pub detail: String,
 }
 
 impl Refusal {
-    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
 
-/// What a decoder knows besides the record.
+/// The decoder's settings and limits for one batch.
 pub(super) struct Context<'a> {
+    /// Names the fields as the log does.
+    pub format: &'a Format,
     pub pseudonyms: &'a Pseudonyms,
     pub has_pepper: bool,
-    /// Times after this are refused.
+    /// Whether the records come from a topic that this program wrote.
+    pub is_repartitioned: bool,
+    /// Later times are rejected.
     pub latest: EventTime,
 }
 
 impl Context<'_> {
-    /// Hands the event to `emit`, which builds it where it stays. Returns how many optional
-    /// fields were unusable and left out.
+    /// Passes the event to `emit`, which builds it in its final place in memory. Unusable optional
+    /// fields are left out and counted in `left_out`.
     pub fn assemble(
         &self,
         raw: &RawEvent<'_>,
+        left_out: &mut LeftOut,
         emit: impl FnOnce(AccessEvent),
-    ) -> Result<u64, Refusal> {
+    ) -> Result<(), Refusal> {
         if let Some(field) = raw.duplicate {
-            return Err(Refusal::new(
-                "duplicate_field",
-                format!("field `{field}` occurs twice; write it once"),
-            ));
+            return Err(self.duplicate(field));
         }
-        let mut optional = Optional { left_out: 0 };
+        let time = self.time(&raw.time)?;
+        let key_id = self.key_id(raw)?;
+        let client_ip = self.client_ip(&raw.client_ip)?;
+        let method = self
+            .required_text(Field::Method, &raw.method, |t| text::bounded(t, text::METHOD_BYTES))?;
+        let path = match &raw.path {
+            Scalar::Empty => text::path(""),
+            path => self.required_text(Field::Path, path, text::path)?,
+        };
+        let status = self.status(&raw.status)?;
+        let mut optional = Optional { raw, left_out };
         emit(AccessEvent {
-            time: self.time(&raw.time)?,
-            key_id: self.key_id(raw)?,
-            client_ip: client_ip(&raw.client_ip)?,
-            method: required_text("method", ["missing_method", "bad_method"], &raw.method, |t| {
-                text::bounded(t, text::METHOD_BYTES)
-            })?,
-            path: required_text("path", ["missing_path", "bad_path"], &raw.path, text::path)?,
-            status: status(&raw.status)?,
-            request_id: optional.text(&raw.request_id, |id| self.request_id(id)),
-            latency_ms: optional.read(&raw.latency_ms, latency),
-            bytes_in: optional.read(&raw.bytes_in, Scalar::unsigned),
-            bytes_out: optional.read(&raw.bytes_out, Scalar::unsigned),
+            time,
+            key_id,
+            client_ip,
+            method,
+            path,
+            status,
+            request_id: optional.exact(Field::RequestId, |id| self.request_id(id)),
+            latency_ms: optional.read(Field::LatencyMs, latency),
+            bytes_in: optional.read(Field::BytesIn, Scalar::unsigned),
+            bytes_out: optional.read(Field::BytesOut, Scalar::unsigned),
             user_agent: optional
-                .text(&raw.user_agent, |t| text::bounded(t, text::USER_AGENT_BYTES)),
-            environment: optional.text(&raw.environment, label),
-            scope: optional.text(&raw.scope, label),
-            tenant: optional.text(&raw.tenant, label),
-            nonce: optional.text(&raw.nonce, |nonce| self.nonce(nonce)),
-            client_time: optional.read(&raw.client_time, time::parse),
-            signature: optional.text(&raw.signature, |t| self.pseudonyms.signature(t)),
+                .text(Field::UserAgent, |t| text::bounded(t, text::USER_AGENT_BYTES)),
+            environment: optional.text(Field::Environment, label),
+            scope: optional.text(Field::Scope, label),
+            tenant: optional.text(Field::Tenant, label),
+            nonce: optional.exact(Field::Nonce, |nonce| self.nonce(nonce)),
+            client_time: optional.read(Field::ClientTime, time::parse),
+            signature: optional.exact(Field::Signature, |t| self.pseudonyms.signature(t)),
+            authenticated: optional.read(Field::Authenticated, Scalar::boolean),
+            has_secret: self.has_secret(raw),
+            validity_ms: optional.read(Field::ValidityMs, validity),
+            client_fingerprint: optional.text(Field::ClientFingerprint, label),
+            auth_method: optional.text(Field::AuthMethod, label),
         });
-        Ok(optional.left_out)
+        Ok(())
+    }
+
+    pub fn duplicate(&self, field: Field) -> Refusal {
+        let label = self.format.label(field);
+        let detail = format!("field {label} occurs twice; write it once");
+        Refusal::new(RejectReason::DuplicateField, detail)
     }
 
     fn time(&self, scalar: &Scalar<'_>) -> Result<EventTime, Refusal> {
@@ -80,41 +104,73 @@ impl Context<'_> {
             Some(time) => time,
             None => {
                 let expected = "RFC 3339 with an offset, or epoch seconds, ms, us or ns";
-                return Err(unusable("time", ["missing_time", "bad_time"], scalar, expected));
+                return Err(self.unusable(Field::Time, scalar, expected));
             }
         };
         if time < EARLIEST {
-            let detail = format!("field `time` is {time}, expected 2000-01-01 or later");
-            return Err(Refusal::new("time_out_of_range", detail));
+            let label = self.format.label(Field::Time);
+            let detail = format!("field {label} is {time}, expected 2000-01-01 or later");
+            return Err(Refusal::new(RejectReason::TimeOutOfRange, detail));
         }
         if time > self.latest {
-            let detail = format!("field `time` is {time}, expected no later than {}", self.latest);
-            return Err(Refusal::new("future_time", detail));
+            let (label, latest) = (self.format.label(Field::Time), self.latest);
+            let detail = format!("field {label} is {time}, expected no later than {latest}");
+            return Err(Refusal::new(RejectReason::FutureTime, detail));
         }
         Ok(time)
     }
 
-    /// The public id when there is one; a raw key beside it is dropped unread. Otherwise
-    /// the raw key's pseudonym.
+    /// Returns the public id if there is one, and otherwise the raw key's pseudonym. A raw key
+    /// beside a public id is dropped unread.
     pub fn key_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
+        if self.holds_raw_key(&raw.key_id) {
+            return self.pseudonym(raw, Field::KeyId);
+        }
         if !raw.key_id.is_absent() {
-            return key_id(&raw.key_id);
+            return self.public_id(raw);
         }
         if raw.api_key.is_absent() {
-            let detail = "both `key_id` and `api_key` are missing or empty, expected one of them";
-            return Err(Refusal::new("missing_key_id", detail));
+            let [id, key] = [Field::KeyId, Field::ApiKey].map(|field| self.format.label(field));
+            let both = if id.contains("(`key_id`)") || key == "`api_key`" && id != "`key_id`" {
+                format!("{id} is")
+            } else {
+                format!("both {id} and {key} are")
+            };
+            let detail = format!("{both} missing or empty, expected the id of a key");
+            return Err(Refusal::new(RejectReason::MissingKeyId, detail));
         }
-        let Some(api_key) = raw.api_key.text() else {
-            return Err(bad("api_key", "bad_api_key", &raw.api_key, "a string"));
+        self.pseudonym(raw, Field::ApiKey)
+    }
+
+    /// Where clients send the key itself as the user of HTTP Basic authentication, gateways log it
+    /// as the user's name. Keywatch's own format says itself which of the two it holds.
+    fn holds_raw_key(&self, key_id: &Scalar<'_>) -> bool {
+        let is_secret = || key_id.text().is_some_and(|id| text::is_secret(&id));
+        self.format.is_mapped() && is_secret()
+    }
+
+    fn pseudonym(&self, raw: &RawEvent<'_>, field: Field) -> Result<KeyId, Refusal> {
+        let scalar = raw.value(field);
+        let api_key = scalar.text().filter(|key| !(raw.is_lossy && is_replaced(key)));
+        let Some(api_key) = api_key else {
+            return Err(self.bad(field, scalar, "a string of UTF-8"));
         };
         if !self.has_pepper {
-            return Err(Refusal::new(
-                "missing_pepper",
-                "field `api_key` holds a raw key, which must be hashed: set decode.pepper_file, \
-                 decode.pepper or KEYWATCH__DECODE__PEPPER, or log `key_id` instead",
-            ));
+            let label = self.format.label(field);
+            let detail = format!(
+                "field {label} holds a raw key, which must be hashed: set decode.pepper_file, \
+                 decode.pepper or KEYWATCH__DECODE__PEPPER, or log `key_id` instead"
+            );
+            return Err(Refusal::new(RejectReason::MissingPepper, detail));
         }
         Ok(self.pseudonyms.key_id(&api_key))
+    }
+
+    /// Whether the log contained the raw key. Behind a repartitioned topic, only this program's own
+    /// mark shows that.
+    fn has_secret(&self, raw: &RawEvent<'_>) -> bool {
+        let is_marked = raw.keywatch_has_secret.boolean() == Some(true);
+        raw.key_id.is_absent() || (self.is_repartitioned && is_marked)
     }
 
     fn request_id(&self, id: &str) -> CompactString {
@@ -126,33 +182,115 @@ impl Context<'_> {
     }
 
     fn nonce(&self, nonce: &str) -> Nonce {
-        let is_decimal = nonce.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if is_decimal { nonce.parse().ok() } else { None };
-        Nonce { fingerprint: self.pseudonyms.nonce(nonce), number }
+        Nonce { fingerprint: self.pseudonyms.nonce(nonce), number: nonce_number(nonce) }
     }
 }
 
-/// Reads optional fields and counts those that were there but unusable.
-struct Optional {
-    left_out: u64,
+impl Context<'_> {
+    fn public_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
+        let usable = raw.key_id.text().filter(|id| {
+            let is_sound = id.len() <= text::KEY_ID_BYTES && !text::has_control(id);
+            is_sound && !id.trim().is_empty() && !(raw.is_lossy && is_replaced(id))
+        });
+        usable.map(KeyId::new).ok_or_else(|| {
+            let expected = "1 to 256 bytes of UTF-8 without control characters";
+            self.unusable(Field::KeyId, &raw.key_id, expected)
+        })
+    }
+
+    fn client_ip(&self, scalar: &Scalar<'_>) -> Result<IpAddr, Refusal> {
+        scalar.text().and_then(|text| address::parse(&text)).ok_or_else(|| {
+            let is_list = scalar.text().is_some_and(|text| address::is_list(&text));
+            let expected = if is_list {
+                "one IPv4 or IPv6 address and not a list: log the address that the gateway saw"
+            } else {
+                "an IPv4 or IPv6 address"
+            };
+            self.unusable(Field::ClientIp, scalar, expected)
+        })
+    }
+
+    fn status(&self, scalar: &Scalar<'_>) -> Result<u16, Refusal> {
+        text::status(scalar).ok_or_else(|| {
+            let expected = "an HTTP status from 100 to 599, or 0 for none";
+            self.unusable(Field::Status, scalar, expected)
+        })
+    }
+
+    fn required_text(
+        &self,
+        field: Field,
+        scalar: &Scalar<'_>,
+        make: impl FnOnce(&str) -> CompactString,
+    ) -> Result<CompactString, Refusal> {
+        match scalar {
+            Scalar::Text(text) => Ok(make(text)),
+            _ => Err(self.unusable(field, scalar, "a string")),
+        }
+    }
+
+    /// Rejects a required field that is missing or unusable.
+    fn unusable(&self, field: Field, scalar: &Scalar<'_>, expected: &str) -> Refusal {
+        if !scalar.is_absent() {
+            return self.bad(field, scalar, expected);
+        }
+        let label = self.format.label(field);
+        let detail = format!("field {label} is missing or empty, expected {expected}");
+        Refusal::new(reasons(field)[0], detail)
+    }
+
+    fn bad(&self, field: Field, scalar: &Scalar<'_>, expected: &str) -> Refusal {
+        let (label, found) = (self.format.label(field), mask::found(field.name(), scalar));
+        Refusal::new(reasons(field)[1], format!("field {label} is {found}, expected {expected}"))
+    }
 }
 
-impl Optional {
-    fn read<'a, T>(
-        &mut self,
-        scalar: &Scalar<'a>,
-        parse: impl FnOnce(&Scalar<'a>) -> Option<T>,
-    ) -> Option<T> {
+/// The reasons for a required field that is missing, and for one that is unusable.
+fn reasons(field: Field) -> [RejectReason; 2] {
+    use RejectReason as R;
+    match field {
+        Field::Time => [R::MissingTime, R::BadTime],
+        Field::ClientIp => [R::MissingClientIp, R::BadClientIp],
+        Field::Method => [R::MissingMethod, R::BadMethod],
+        Field::Path => [R::MissingPath, R::BadPath],
+        Field::Status => [R::MissingStatus, R::BadStatus],
+        Field::ApiKey => [R::MissingKeyId, R::BadApiKey],
+        _ => [R::MissingKeyId, R::BadKeyId],
+    }
+}
+
+fn is_replaced(text: &str) -> bool {
+    text.contains('\u{fffd}')
+}
+
+/// Reads optional fields and counts those that were present but unusable.
+struct Optional<'o, 'a> {
+    raw: &'o RawEvent<'a>,
+    left_out: &'o mut LeftOut,
+}
+
+impl<'a> Optional<'_, 'a> {
+    fn read<T>(&mut self, field: Field, parse: impl FnOnce(&Scalar<'a>) -> Option<T>) -> Option<T> {
+        let scalar = self.raw.value(field);
         if scalar.is_absent() {
             return None;
         }
         let value = parse(scalar);
-        self.left_out += u64::from(value.is_none());
+        if value.is_none() {
+            self.left_out.count(field.name());
+        }
         value
     }
 
-    fn text<T>(&mut self, scalar: &Scalar<'_>, make: impl FnOnce(&str) -> T) -> Option<T> {
-        self.read(scalar, |scalar| scalar.text().map(|text| make(&text)))
+    fn text<T>(&mut self, field: Field, make: impl FnOnce(&str) -> T) -> Option<T> {
+        self.read(field, |scalar| scalar.text().map(|text| make(&text)))
+    }
+
+    /// Reads text in which every character counts: replaced ones could make two values equal.
+    fn exact<T>(&mut self, field: Field, make: impl FnOnce(&str) -> T) -> Option<T> {
+        let is_lossy = self.raw.is_lossy;
+        let usable = move |text: &str| !(is_lossy && is_replaced(text));
+        self.read(field, |scalar| scalar.text().filter(|text| usable(text)).map(|it| make(&it)))
     }
 }
 
@@ -160,68 +298,49 @@ fn label(text: &str) -> CompactString {
     text::bounded(text, text::LABEL_BYTES)
 }
 
+/// Returns the validity in seconds, at most a day: no API accepts requests for longer.
+fn validity(scalar: &Scalar<'_>) -> Option<u32> {
+    scalar.unsigned().and_then(|number| u32::try_from(number).ok()).filter(|ms| *ms <= 86_400_000)
+}
+
 fn latency(scalar: &Scalar<'_>) -> Option<f32> {
     let milliseconds = scalar.float()? as f32;
     (milliseconds.is_finite() && milliseconds >= 0.0).then_some(milliseconds)
 }
 
-fn key_id(scalar: &Scalar<'_>) -> Result<KeyId, Refusal> {
-    let usable = scalar.text().filter(|id| {
-        id.len() <= text::KEY_ID_BYTES && !text::has_control(id) && !id.trim().is_empty()
-    });
-    match usable {
-        Some(id) => Ok(KeyId::new(id)),
-        None => {
-            let expected = "1 to 256 bytes without control characters";
-            Err(unusable("key_id", ["missing_key_id", "bad_key_id"], scalar, expected))
+/// Whole numbers as they are; seconds with a fraction (`1700000000.123`) in microseconds.
+fn nonce_number(nonce: &str) -> Option<u64> {
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((seconds, fraction)) = nonce.split_once('.') else {
+        return if is_digits(nonce) { nonce.parse().ok() } else { None };
+    };
+    if !is_digits(seconds) || !is_digits(fraction) || fraction.is_empty() {
+        return None;
+    }
+    let micros = format!("{fraction:0<6}").get(..6)?.parse::<u64>().ok()?;
+    seconds.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nonce_number;
+
+    #[test]
+    fn nonces_are_numbers_when_they_are_whole_or_seconds_with_a_fraction() {
+        for (nonce, number) in [
+            ("17", Some(17)),
+            ("1700000000.123", Some(1_700_000_000_123_000)),
+            ("1700000000.1234567", Some(1_700_000_000_123_456)),
+            ("1700000000.0", Some(1_700_000_000_000_000)),
+            ("1700000000.", None),
+            ("1.2.3", None),
+            ("-1.5", None),
+            ("1e9", None),
+            ("18446744073709551615.1", None),
+            ("18446744073709551616", None),
+            ("", None),
+        ] {
+            assert_eq!(nonce_number(nonce), number, "{nonce}");
         }
     }
-}
-
-fn client_ip(scalar: &Scalar<'_>) -> Result<IpAddr, Refusal> {
-    scalar.text().and_then(|text| address::parse(&text)).ok_or_else(|| {
-        let expected = "an IPv4 or IPv6 address";
-        unusable("client_ip", ["missing_client_ip", "bad_client_ip"], scalar, expected)
-    })
-}
-
-fn status(scalar: &Scalar<'_>) -> Result<u16, Refusal> {
-    match scalar.unsigned() {
-        Some(status @ 100..=599) => Ok(status as u16),
-        _ => {
-            let expected = "an HTTP status from 100 to 599";
-            Err(unusable("status", ["missing_status", "bad_status"], scalar, expected))
-        }
-    }
-}
-
-fn required_text(
-    field: &'static str,
-    reasons: [&'static str; 2],
-    scalar: &Scalar<'_>,
-    make: impl FnOnce(&str) -> CompactString,
-) -> Result<CompactString, Refusal> {
-    match scalar {
-        Scalar::Text(text) => Ok(make(text)),
-        _ => Err(unusable(field, reasons, scalar, "a string")),
-    }
-}
-
-/// A required field that is not there, or not usable.
-fn unusable(
-    field: &'static str,
-    [missing_reason, bad_reason]: [&'static str; 2],
-    scalar: &Scalar<'_>,
-    expected: &str,
-) -> Refusal {
-    if scalar.is_absent() {
-        let detail = format!("field `{field}` is missing or empty, expected {expected}");
-        return Refusal::new(missing_reason, detail);
-    }
-    bad(field, bad_reason, scalar, expected)
-}
-
-fn bad(field: &'static str, reason: &'static str, scalar: &Scalar<'_>, expected: &str) -> Refusal {
-    let found = mask::found(field, scalar);
-    Refusal::new(reason, format!("field `{field}` is {found}, expected {expected}"))
 }

@@ -1,42 +1,46 @@
-//! What of a rejected record may be shown: its structure, the contract's field names, and
-//! values that cannot be secrets.
+//! Masks the parts of a rejected record that may be secret. It shows the structure, the contract's
+//! field names, and values that cannot be secrets.
 //!
-//! The record may be anything, so it is read token by token, never parsed. A value is shown
-//! only when it directly follows a field that holds no secret and looks as that field should;
-//! everything else becomes `***`, also its length.
+//! The record may be arbitrary bytes, so it is read token by token and never parsed. A value is
+//! shown only when it directly follows a field that does not hold a secret and has the shape of
+//! that field. Everything else, including its length, becomes `***`.
 
 use std::borrow::Cow;
 
-use super::raw_event::FIELD_NAMES;
+use super::format::Format;
 use super::scalar::Scalar;
 
 const SHOWN_BYTES: usize = 1_024;
 const MASK: &str = "***";
 
-/// How far the record can be trusted to be what it looks like.
+/// How far the structure of the record can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// JSON: a name is a name and a value is a value.
+    /// The record is JSON: names and values are what they appear to be.
     Parsed,
-    /// Not JSON, or not read to its end: quotes may pair up wrongly.
+    /// The record is not JSON, or was not read to its end: quotes may be paired wrongly.
     Unparsed,
 }
 
-/// The start of `payload`, about 1 KiB, with everything masked that could be a secret.
-pub(super) fn payload(payload: &[u8], trust: Trust) -> String {
+/// Returns the start of `payload`, about 1 KiB, with everything masked that could be a secret.
+///
+/// `format` says which names on the first level hold which field. All other values are masked.
+pub(super) fn payload(payload: &[u8], trust: Trust, format: &Format) -> String {
     let window = &payload[..payload.len().min(SHOWN_BYTES)];
     let text = String::from_utf8_lossy(window);
-    let mut masked = Masker::new(&text, trust).run();
+    let mut masked = Masker::new(&text, trust, format).run();
     if window.len() < payload.len() {
         masked.push('…');
     }
     masked
 }
 
-/// A value for an error message: itself when it may be shown, otherwise its kind.
+/// Describes a value in an error message: the value itself if it may be shown, otherwise its kind.
 pub(super) fn found(field: &str, scalar: &Scalar<'_>) -> String {
     match scalar {
-        Scalar::Absent => "absent".into(),
+        Scalar::Absent | Scalar::Empty => "absent".into(),
+        Scalar::Time(time) => time.to_string(),
+        Scalar::Boolean(_) => "a boolean".into(),
         Scalar::Other(kind) => (*kind).into(),
         Scalar::Text(text) if is_plausible(field, text) => format!("\"{text}\""),
         Scalar::Text(text) => format!("a string of {} bytes", text.len()),
@@ -50,8 +54,12 @@ fn shown_number(field: &str, number: String) -> String {
     if is_plausible(field, &number) { number } else { "a number".into() }
 }
 
-/// True for values that have the shape of what the field should hold, which no secret has.
+/// Returns true for values that have the shape of their field, which a secret does not have.
 fn is_plausible(field: &str, value: &str) -> bool {
+    // A lone mark, which loggers write for nothing.
+    if value == "-" {
+        return true;
+    }
     let shape = |limit: usize, allowed: &dyn Fn(char) -> bool| {
         !value.is_empty() && value.len() <= limit && value.chars().all(allowed)
     };
@@ -62,18 +70,19 @@ fn is_plausible(field: &str, value: &str) -> bool {
                 && has_date_words(value)
         }
         "client_ip" => {
-            shape(47, &|c| c.is_ascii_hexdigit() || ".:[]".contains(c))
+            shape(160, &|c| c.is_ascii_hexdigit() || ".:[], ".contains(c))
+                && value.split(',').all(|address| address.trim().len() <= 47)
                 && value.contains(['.', ':'])
         }
-        "status" => shape(6, &is_number),
+        "status" => shape(12, &|c| is_number(c) || ", ".contains(c)),
         "method" => shape(8, &|c| c.is_ascii_alphabetic()),
         "latency_ms" | "bytes_in" | "bytes_out" => shape(20, &is_number),
         _ => false,
     }
 }
 
-/// All letters belong to names of months, days and zones, as in
-/// `Thu, 01 Jan 2026 10:00:00 GMT`.
+/// Returns true when all letters belong to names of months, days and zones, as in `Thu, 01 Jan 2026
+/// 10:00:00 GMT`.
 fn has_date_words(value: &str) -> bool {
     const WORDS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec \
                          Mon Tue Wed Thu Fri Sat Sun GMT UTC T t Z z";
@@ -81,9 +90,9 @@ fn has_date_words(value: &str) -> bool {
     words.clone().count() <= 4 && words.clone().all(|word| WORDS.split(' ').any(|w| w == word))
 }
 
-/// The part of a value that a stored event would show as well; only in JSON that parses.
+/// Returns the part of a value that a stored event would show as well; only in valid JSON.
 fn stored_part<'a>(field: &str, value: &'a str) -> Option<Cow<'a, str>> {
-    // An escape could hide a `?`, a quote, anything.
+    // An escape could hide a `?`, a quote or any other character.
     if value.contains('\\') || value.len() > 256 {
         return None;
     }
@@ -99,10 +108,10 @@ fn stored_part<'a>(field: &str, value: &'a str) -> Option<Cow<'a, str>> {
     }
 }
 
-/// Field names are shown when the contract knows them, and in JSON also when they consist of
-/// letters: a raw key in the place of a name nearly always has digits.
-fn is_nameable(name: &str, trust: Trust) -> bool {
-    FIELD_NAMES.contains(&name)
+/// Whether a field name is shown: the contract knows it, or the record is JSON and the name
+/// consists of letters. A raw key in place of a name nearly always has digits.
+fn is_nameable(name: &str, trust: Trust, format: &Format) -> bool {
+    format.shown_field(name).is_some()
         || trust == Trust::Parsed
             && name.len() <= 32
             && name.chars().all(|c| c.is_ascii_alphabetic() || "_-.@$".contains(c))
@@ -111,17 +120,18 @@ fn is_nameable(name: &str, trust: Trust) -> bool {
 struct Masker<'a> {
     rest: &'a str,
     trust: Trust,
+    format: &'a Format,
     output: String,
     depth: i32,
-    /// The last character outside of strings and bare words, blanks aside.
+    /// The last character outside of strings and bare words, except blanks.
     last: char,
-    /// The field whose value comes next: set by `{ name :` or `, name :` and nothing else.
+    /// The field whose value comes next. Only `{ name :` and `, name :` set it.
     field: Option<&'a str>,
 }
 
 impl<'a> Masker<'a> {
-    fn new(text: &'a str, trust: Trust) -> Self {
-        Self { rest: text, trust, output: String::new(), depth: 0, last: ' ', field: None }
+    fn new(text: &'a str, trust: Trust, format: &'a Format) -> Self {
+        Self { rest: text, trust, format, output: String::new(), depth: 0, last: ' ', field: None }
     }
 
     fn run(mut self) -> String {
@@ -165,8 +175,8 @@ impl<'a> Masker<'a> {
         let (content, rest) = (&body[..end], &body[end + 1..]);
         self.rest = rest;
         if matches!(self.last, '{' | ',') && rest.trim_ascii_start().starts_with(':') {
-            let shown = is_nameable(content, self.trust);
-            self.field = shown.then_some(content);
+            let shown = is_nameable(content, self.trust, self.format);
+            self.field = if shown { self.format.shown_field(content).or(Some("")) } else { None };
             self.last = 'n';
             self.push_quoted(if shown { content } else { MASK });
         } else {
@@ -188,7 +198,7 @@ impl<'a> Masker<'a> {
 
     fn shown_value(&self, value: &'a str) -> Cow<'a, str> {
         let masked = Cow::Borrowed(MASK);
-        // Below the first level a secret field may be around it.
+        // Below the first level, the value may be inside a secret field.
         let Some(field) = self.field.filter(|_| self.last == ':' && self.depth == 1) else {
             return masked;
         };
@@ -213,7 +223,7 @@ impl<'a> Masker<'a> {
     }
 }
 
-/// Where the string ends; a backslash protects the next character.
+/// Returns the position where the string ends. A backslash escapes the next character.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -231,7 +241,7 @@ mod tests {
     use super::*;
 
     fn masked(text: &str, trust: Trust) -> String {
-        payload(text.as_bytes(), trust)
+        payload(text.as_bytes(), trust, &Format::own())
     }
 
     #[test]
@@ -342,8 +352,8 @@ mod tests {
 
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            payload(&bytes, Trust::Unparsed);
-            payload(&bytes, Trust::Parsed);
+            payload(&bytes, Trust::Unparsed, &Format::own());
+            payload(&bytes, Trust::Parsed, &Format::own());
         }
     }
 }

@@ -1,78 +1,108 @@
-//! Bytes to events. What cannot be decoded becomes a rejection, never a guess.
+//! Decodes records into events. A record that cannot be decoded becomes a rejection; its fields are
+//! never guessed.
 //!
-//! A format reads a record into `RawEvent`; `assemble` checks it and makes the event.
+//! `requests` takes a record apart, a `format` reads each request into a `RawEvent`, and `assemble`
+//! checks it and builds the event.
 
 mod address;
 mod assemble;
+mod auto;
+mod batch;
+mod check;
+mod format;
+mod left_out;
+mod mapping;
 mod mask;
+mod presets;
 mod pseudonym;
 mod raw_event;
+mod reason;
 mod rekey;
+mod repair;
+mod requests;
 mod scalar;
 mod text;
 mod time;
 
-use serde_json::error::Category;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use self::assemble::{Context, Refusal};
+pub use self::auto::Choice;
+use self::auto::Chosen;
+pub use self::batch::{DecodedBatch, Rejection};
+pub use self::check::check;
+use self::format::{AUTO, CUSTOM, Format};
+pub use self::left_out::LeftOut;
+pub use self::mapping::MappingError;
 use self::mask::Trust;
 use self::pseudonym::Pseudonyms;
-use self::raw_event::RawEvent;
+pub use self::reason::RejectReason;
 use crate::config::DecodeConfig;
-use crate::event::{AccessEvent, EventTime, PartitionId, RecordPosition};
-use crate::source::RawBatch;
+use crate::event::EventTime;
+use crate::record::RawBatch;
 
-/// Log formats that can be read.
-pub const FORMATS: &[&str] = &["keywatch"];
-
-/// A shorter pepper could be guessed by trying.
+/// An attacker could guess a shorter pepper.
 pub const MIN_PEPPER_BYTES: usize = 16;
 
-/// What decode made of one raw batch.
-#[derive(Debug)]
-pub struct DecodedBatch {
-    pub partition: PartitionId,
-    pub first_offset: i64,
-    pub last_offset: i64,
-    pub events: Vec<(RecordPosition, AccessEvent)>,
-    pub rejections: Vec<Rejection>,
-    /// Optional fields that were there but unusable, and were left out of their events.
-    pub fields_left_out: u64,
+/// The names of the formats that can be read, without those that a configuration describes.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    std::iter::once(format::OWN).chain(presets::ALL.iter().map(|preset| preset.name))
 }
 
-/// A record, or a part of one, that is not a usable event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    pub position: RecordPosition,
-    /// Stable, lower case, for grouping: `invalid_json`, `missing_time`, `bad_status`, ...
-    pub reason: &'static str,
-    /// A sentence for a person: which field, what was found, what is expected.
-    pub detail: String,
-    /// The start of the payload with secrets masked.
-    pub masked_payload: String,
+/// A line for each preset: its name, and what it reads.
+pub fn presets() -> impl Iterator<Item = (&'static str, String)> {
+    presets::ALL.iter().map(|preset| (preset.name, preset.about()))
+}
+
+/// The mapping of a preset as it is written; `None` for an unknown name.
+pub fn preset(name: &str) -> Option<&'static str> {
+    presets::ALL.iter().find(|preset| preset.name == name).map(|preset| preset.text)
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the format \"{format}\" is not known; use one of: {}", FORMATS.join(", "))]
+    #[error(
+        "the format \"{format}\" is unknown; use one of: {}, custom, auto",
+        formats().collect::<Vec<_>>().join(", ")
+    )]
     UnknownFormat { format: String },
+    #[error(
+        "the format \"auto\" is for files that are replayed, since a restart could choose another \
+         one; name the format"
+    )]
+    NotNamed,
+    #[error("the format \"custom\" needs a mapping: write it in [decode.mapping]")]
+    NoMapping,
+    #[error("{0}")]
+    Mapping(#[from] MappingError),
     #[error("the pepper has {bytes} bytes; use at least {MIN_PEPPER_BYTES} random ones")]
     ShortPepper { bytes: usize },
 }
 
 impl DecodeError {
-    /// The configuration key at fault.
+    /// Returns the configuration key that causes the error.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::UnknownFormat { .. } => "decode.format",
+            Self::UnknownFormat { .. } | Self::NotNamed => "decode.format",
+            Self::NoMapping | Self::Mapping(_) => "decode.mapping",
             Self::ShortPepper { .. } => "decode.pepper",
         }
     }
 }
 
+/// Refuses the choice by content, which depends on the records that come first.
+///
+/// # Errors
+/// The configuration does not name a format.
+pub fn require_named(config: &DecodeConfig) -> Result<(), DecodeError> {
+    if config.format == AUTO { Err(DecodeError::NotNamed) } else { Ok(()) }
+}
+
 /// Reads records of the configured format.
 pub struct Decoder {
+    /// One format, or all of them when each log has the one that fits it.
+    formats: Vec<Format>,
+    chosen: Chosen,
     pseudonyms: Pseudonyms,
     has_pepper: bool,
     max_record_bytes: usize,
@@ -82,14 +112,13 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(config: &DecodeConfig) -> Result<Self, DecodeError> {
-        if !FORMATS.contains(&config.format.as_str()) {
-            return Err(DecodeError::UnknownFormat { format: config.format.clone() });
-        }
         let pepper = config.pepper.reveal();
         if !pepper.is_empty() && pepper.len() < MIN_PEPPER_BYTES {
             return Err(DecodeError::ShortPepper { bytes: pepper.len() });
         }
         Ok(Self {
+            formats: configured(config)?,
+            chosen: Chosen::default(),
             pseudonyms: Pseudonyms::new(pepper),
             has_pepper: !pepper.is_empty(),
             max_record_bytes: config.max_record_bytes,
@@ -98,128 +127,117 @@ impl Decoder {
         })
     }
 
-    /// The same for records that [`Self::rekey`] made.
+    /// Returns the decoder for records that [`Self::rekey`] wrote.
     pub fn of_repartitioned(self) -> Self {
-        Self { takes_rejections: true, ..self }
+        Self { takes_rejections: true, formats: vec![Format::own()], ..self }
     }
 
-    fn context(&self, latest: EventTime) -> Context<'_> {
-        Context { pseudonyms: &self.pseudonyms, has_pepper: self.has_pepper, latest }
+    /// The formats that were chosen by content, in the order of the logs.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.chosen.all()
     }
 
-    /// Every record becomes events, rejections, or both (an array with bad elements), in
-    /// order. `now` bounds event times from above and does nothing else. An empty batch has
-    /// the offsets 0 and -1.
+    fn context<'a>(&'a self, format: &'a Format, latest: EventTime) -> Context<'a> {
+        Context {
+            format,
+            pseudonyms: &self.pseudonyms,
+            has_pepper: self.has_pepper,
+            is_repartitioned: self.takes_rejections,
+            latest,
+        }
+    }
+
+    /// Decodes every record into events, rejections, or both (an array with bad elements), in
+    /// order. `now` only sets the upper limit of event times.
     pub fn decode(&self, batch: &RawBatch, now: EventTime) -> DecodedBatch {
-        let (first_offset, last_offset) = batch.offsets().unwrap_or((0, -1));
-        let context = self.context(now.plus_seconds(self.max_future_seconds as f64));
-        let mut decoded = DecodedBatch {
-            partition: batch.partition.clone(),
-            first_offset,
-            last_offset,
-            events: Vec::with_capacity(batch.len()),
-            rejections: Vec::new(),
-            fields_left_out: 0,
-        };
+        let latest = now.plus_seconds(self.max_future_seconds as f64);
+        let format = &self.formats[self.choose(batch)];
+        let context = self.context(format, latest);
+        let mut decoded = DecodedBatch::new(batch);
         for (offset, payload) in batch.records() {
-            match self.text(payload) {
-                Ok(text) => match self.passed_on(offset, text) {
+            match self.text(payload, format) {
+                Ok(text) => match self.passed_on(offset, &text.text) {
                     Some(rejection) => decoded.rejections.push(rejection),
-                    None => decoded.add_record(&context, offset, text),
+                    None => self.add(&mut decoded, &context, offset, &text),
                 },
-                Err(refusal) => decoded.reject(offset, 0, payload, Trust::Unparsed, refusal),
+                Err(refusal) => {
+                    decoded.reject(offset, 0, payload, Trust::Unparsed, format, refusal);
+                }
             }
         }
         decoded
+    }
+
+    /// Adds a record. In a log of mixed formats, a record that the log's format cannot read is read
+    /// by the one that fits it.
+    fn add(&self, batch: &mut DecodedBatch, context: &Context<'_>, offset: i64, text: &Text<'_>) {
+        let before = batch.mark();
+        batch.add_record(context, offset, &text.text, text.is_lossy);
+        if self.formats.len() > 1 && !batch.has_events_since(&before) {
+            let better = auto::better(&self.formats, context.format, &text.text);
+            if let Some(format) = better {
+                batch.reset_to(before);
+                let context = self.context(format, context.latest);
+                batch.add_record(&context, offset, &text.text, text.is_lossy);
+            }
+        }
     }
 
     fn passed_on(&self, offset: i64, text: &str) -> Option<Rejection> {
         if self.takes_rejections { rekey::rejection(offset, text) } else { None }
     }
 
-    /// The record as text, without byte order mark (RFC 8259 section 8.1).
-    fn text<'a>(&self, payload: &'a [u8]) -> Result<&'a str, Refusal> {
+    /// Returns the record as text without a byte order mark (RFC 8259 section 8.1).
+    fn text<'a>(&self, payload: &'a [u8], format: &Format) -> Result<Text<'a>, Refusal> {
         if payload.len() > self.max_record_bytes {
             let detail = format!(
                 "the record has {} bytes, expected at most {} (decode.max_record_bytes)",
                 payload.len(),
                 self.max_record_bytes
             );
-            return Err(Refusal::new("too_large", detail));
+            return Err(Refusal::new(RejectReason::TooLarge, detail));
         }
-        let text = std::str::from_utf8(payload).map_err(|error| {
-            let detail = format!("byte {} is not UTF-8, expected JSON", error.valid_up_to());
-            Refusal::new("invalid_utf8", detail)
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+        let text = String::from_utf8_lossy(payload);
+        let is_lossy = matches!(text, Cow::Owned(_));
+        let text = trimmed(text);
         if text.is_empty() {
-            return Err(Refusal::new("empty_record", "the record is empty, expected JSON"));
+            let expected = if format.is_json() { "JSON" } else { "a line" };
+            let detail = format!("the record is empty, expected {expected}");
+            return Err(Refusal::new(RejectReason::EmptyRecord, detail));
         }
-        Ok(text)
+        Ok(Text { text, is_lossy })
     }
 }
 
-impl DecodedBatch {
-    fn add_record(&mut self, context: &Context<'_>, offset: i64, text: &str) {
-        if !text.starts_with('[') {
-            return self.add_object(context, RecordPosition { offset, index: 0 }, text);
-        }
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(elements) => {
-                for (index, element) in (0..).zip(elements) {
-                    self.add_object(context, RecordPosition { offset, index }, element.get());
-                }
-            }
-            Err(error) => {
-                self.reject(offset, 0, text.as_bytes(), Trust::Unparsed, unreadable(&error));
-            }
-        }
-    }
+/// A record as text.
+struct Text<'a> {
+    text: Cow<'a, str>,
+    /// Bytes that are not UTF-8 were replaced.
+    is_lossy: bool,
+}
 
-    fn add_object(&mut self, context: &Context<'_>, position: RecordPosition, text: &str) {
-        let mut raw = RawEvent::default();
-        let outcome = match raw.read_keywatch(text) {
-            Ok(()) => {
-                let events = &mut self.events;
-                context
-                    .assemble(&raw, |event| events.push((position, event)))
-                    .map_err(|refusal| (Trust::Parsed, refusal))
-            }
-            Err(error) => Err((Trust::Unparsed, unreadable(&error))),
-        };
-        match outcome {
-            Ok(left_out) => self.fields_left_out += left_out,
-            Err((trust, refusal)) => {
-                self.reject(position.offset, position.index, text.as_bytes(), trust, refusal);
-            }
-        }
-    }
-
-    fn reject(&mut self, offset: i64, index: u32, payload: &[u8], trust: Trust, refusal: Refusal) {
-        self.rejections.push(Rejection {
-            position: RecordPosition { offset, index },
-            reason: refusal.reason,
-            detail: refusal.detail,
-            masked_payload: mask::payload(payload, trust),
-        });
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    let trim = |text: &str| -> std::ops::Range<usize> {
+        let inner = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+        let start = inner.as_ptr() as usize - text.as_ptr() as usize;
+        start..start + inner.len()
+    };
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[trim(text)]),
+        Cow::Owned(text) => Cow::Owned(text[trim(&text)].to_owned()),
     }
 }
 
-/// Messages about the wrong type would quote the value; those about syntax do not.
-fn unreadable(error: &serde_json::Error) -> Refusal {
-    match error.classify() {
-        Category::Data => Refusal::new(
-            "not_an_object",
-            "the record is no JSON object, expected one with the event's fields or an array of \
-             such objects",
-        ),
-        Category::Eof => Refusal::new(
-            "truncated_json",
-            format!("the record ends at column {} in the middle of its JSON", error.column()),
-        ),
-        Category::Syntax | Category::Io => {
-            Refusal::new("invalid_json", format!("the record is not JSON: {error}"))
-        }
+fn configured(config: &DecodeConfig) -> Result<Vec<Format>, DecodeError> {
+    let custom = config.mapping.as_ref().map(Format::custom).transpose()?;
+    match config.format.as_str() {
+        format::OWN => Ok(vec![Format::own()]),
+        CUSTOM => Ok(vec![custom.ok_or(DecodeError::NoMapping)?]),
+        AUTO => Ok(custom.into_iter().chain(Format::all()).collect()),
+        name => match Format::preset(name) {
+            Some(format) => Ok(vec![format]),
+            None => Err(DecodeError::UnknownFormat { format: name.to_owned() }),
+        },
     }
 }
 

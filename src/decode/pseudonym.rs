@@ -1,5 +1,4 @@
-//! Keyed hashes that stand in for secrets: key ids for raw keys, fingerprints for nonces
-//! and signatures.
+//! Replaces secrets by keyed hashes: raw keys by key ids, nonces and signatures by fingerprints.
 
 use compact_str::CompactString;
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,10 +11,10 @@ type HmacSha256 = Hmac<Sha256>;
 
 /// Turns secrets into pseudonyms, all derived from one pepper.
 ///
-/// Without a pepper the fingerprints have a publicly known key: still equal for equal
-/// inputs, but whoever reads them can test guesses.
+/// Without a pepper, the fingerprints use a publicly known key. They are still equal for equal
+/// inputs, but anyone who reads them can test guesses.
 pub(super) struct Pseudonyms {
-    /// Keyed once; cloned for each use.
+    /// Keyed once and cloned for each use.
     keyed: HmacSha256,
     nonce: SipHasher24,
     signature: SipHasher24,
@@ -42,11 +41,12 @@ impl Pseudonyms {
         }
     }
 
-    /// Lower-case hex of HMAC-SHA-256(pepper, key): 64 characters.
+    /// Returns HMAC-SHA-256(pepper, key) in lower-case hexadecimal: 64 characters.
     pub fn key_id(&self, api_key: &str) -> KeyId {
         let mut hex = [0; 64];
         let digest = hmac(&self.keyed, &[api_key.as_bytes()]);
-        // Cannot fail: the buffer is twice the digest. An empty id would be rejected.
+        // This cannot fail: the buffer is twice the size of the digest. An empty id would be
+        // rejected.
         let _ = hex::encode_to_slice(digest, &mut hex);
         CompactString::from_utf8_lossy(&hex)
     }
@@ -59,7 +59,7 @@ impl Pseudonyms {
         Fingerprint(self.signature.hash(signature.as_bytes()).as_u128())
     }
 
-    /// For text that is too long to keep but must stay distinct.
+    /// Returns the fingerprint of text that is too long to store but must stay distinct.
     pub fn text(&self, text: &str) -> Fingerprint {
         Fingerprint(self.text.hash(text.as_bytes()).as_u128())
     }

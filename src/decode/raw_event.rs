@@ -1,5 +1,5 @@
-//! The fields of the access-event contract as one log format delivered them, unchecked.
-//! Every format produces this; `assemble` turns it into an event.
+//! Holds the fields of the access-event contract as one log format delivered them, unchecked. Every
+//! format produces this type; `assemble` turns it into an event.
 
 use std::fmt;
 
@@ -28,47 +28,27 @@ pub(super) struct RawEvent<'a> {
     pub nonce: Scalar<'a>,
     pub client_time: Scalar<'a>,
     pub signature: Scalar<'a>,
-    /// A field that came twice: which value counts is anyone's guess (RFC 8259 section 4).
-    pub duplicate: Option<&'static str>,
+    pub authenticated: Scalar<'a>,
+    pub validity_ms: Scalar<'a>,
+    pub client_fingerprint: Scalar<'a>,
+    pub auth_method: Scalar<'a>,
+    /// Set by this program on a repartitioned event whose log contained the raw key.
+    pub keywatch_has_secret: Scalar<'a>,
+    /// A field that occurs twice. It is undefined which value counts (RFC 8259 section 4).
+    pub duplicate: Option<Field>,
+    /// Bytes or escapes of the record could not be decoded and were replaced by U+FFFD.
+    pub is_lossy: bool,
 }
 
 impl<'a> RawEvent<'a> {
     /// Reads the format `keywatch`: one JSON object with the contract's own field names.
-    /// Unknown fields are skipped without being looked at.
+    /// Unknown fields are skipped unread.
     pub fn read_keywatch(&mut self, json: &'a str) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        // In place: moving an event of this size costs as much as reading a field.
+        // The event is filled in place: moving an event of this size costs as much as reading a
+        // field.
         deserializer.deserialize_map(ObjectVisitor { event: self })?;
         deserializer.end()
-    }
-}
-
-/// The fields of the contract as they are written, in order. Others are left out.
-pub(super) fn fields_as_written(
-    json: &str,
-) -> Result<Vec<(&'static str, &RawValue)>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let fields = deserializer.deserialize_map(FieldsVisitor)?;
-    deserializer.end()?;
-    Ok(fields)
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Vec<(&'static str, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::with_capacity(FIELD_NAMES.len());
-        while let Some(name) = entries.next_key::<Name>()? {
-            let value = entries.next_value::<&RawValue>()?;
-            fields.extend(name.0.map(|field| (field.name(), value)));
-        }
-        Ok(fields)
     }
 }
 
@@ -97,7 +77,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_, 'de> {
             if slot.is_absent() {
                 *slot = value;
             } else {
-                self.event.duplicate = Some(field.name());
+                self.event.duplicate = Some(field);
             }
         }
         Ok(())
@@ -106,30 +86,35 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_, 'de> {
 
 macro_rules! fields {
     ($($variant:ident $name:ident),* $(,)?) => {
-        #[derive(Clone, Copy)]
-        enum Field { $($variant),* }
+        /// A field of the contract.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(super) enum Field { $($variant),* }
 
         impl Field {
-            fn named(name: &str) -> Option<Self> {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $(stringify!($name) => Some(Self::$variant),)*
                     _ => None,
                 }
             }
 
-            const fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($name)),* }
             }
         }
 
         impl<'a> RawEvent<'a> {
-            fn slot(&mut self, field: Field) -> &mut Scalar<'a> {
+            pub fn slot(&mut self, field: Field) -> &mut Scalar<'a> {
                 match field { $(Field::$variant => &mut self.$name),* }
+            }
+
+            pub fn value(&self, field: Field) -> &Scalar<'a> {
+                match field { $(Field::$variant => &self.$name),* }
             }
         }
 
-        /// The contract's field names.
-        pub(super) const FIELD_NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
@@ -152,9 +137,14 @@ fields! {
     Nonce nonce,
     ClientTime client_time,
     Signature signature,
+    Authenticated authenticated,
+    ValidityMs validity_ms,
+    ClientFingerprint client_fingerprint,
+    AuthMethod auth_method,
+    HasSecret keywatch_has_secret,
 }
 
-/// A field name, recognized without being copied.
+/// A field name, recognised without a copy.
 struct Name(Option<Field>);
 
 impl<'de> Deserialize<'de> for Name {

@@ -1,43 +1,30 @@
-//! Records on their way to a topic that is partitioned by key: one an event, the raw key replaced
-//! by its id, and nothing in it but the fields of the contract. What has no key that could be
-//! read goes along as a rejection, secrets masked.
+//! Rewrites records for a topic that is partitioned by key. Each event becomes one record of the
+//! format `keywatch`, whatever the format of the log, and the key's id replaces the raw key. A
+//! record without a readable key is passed on as a rejection with its secrets masked.
+
+use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::assemble::{Context, Refusal};
+use super::batch::MAX_REJECTIONS;
+use super::format::Format;
+use super::left_out::LeftOut;
 use super::mask::{self, Trust};
-use super::raw_event::{RawEvent, fields_as_written};
-use super::{Decoder, Rejection, unreadable};
+use super::raw_event::{Field, RawEvent};
+use super::requests::{Request, each_request};
+use super::scalar::Scalar;
+use super::{Decoder, RejectReason, Rejection, text};
 use crate::event::{EventTime, RecordPosition};
-use crate::source::KeyedRecord;
+use crate::record::KeyedRecord;
 
-/// Kafka's brokers take 1 MiB with all that belongs to a record, librdkafka a million bytes.
+/// Kafka's brokers accept 1 MiB including the record's overhead, and librdkafka accepts a million
+/// bytes.
 const MAX_PAYLOAD_BYTES: usize = 900_000;
 
-/// With which a rejection that is passed on begins. No event can: fields of other names are
-/// left out of those.
+/// The beginning of a rejection that is passed on. No event can begin with it, because fields with
+/// other names are removed from events.
 const MARK: &str = "{\"keywatch_rejection\":";
-
-/// Reasons why a record that has no key is refused.
-const REASONS: [&str; 14] = [
-    "too_large",
-    "invalid_utf8",
-    "empty_record",
-    "not_an_object",
-    "truncated_json",
-    "invalid_json",
-    "duplicate_field",
-    "missing_time",
-    "bad_time",
-    "time_out_of_range",
-    "missing_key_id",
-    "bad_key_id",
-    "bad_api_key",
-    "missing_pepper",
-];
-/// Of another version.
-const OTHER_REASON: &str = "rejected";
 
 #[derive(Serialize, Deserialize)]
 struct Envelope {
@@ -49,55 +36,71 @@ struct PassedOn {
     reason: String,
     detail: String,
     masked_payload: String,
+    #[serde(default = "one")]
+    parts: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl Decoder {
-    /// What is to be written of one record, in order. `place` is the key of what has none, so
-    /// that such records spread over the partitions.
+    /// Returns the records to write for one source record, in order. `place` is the Kafka key of
+    /// records without an API key, so that they spread over the partitions.
     pub fn rekey(&self, place: &str, payload: &[u8]) -> Vec<KeyedRecord> {
-        let context = self.context(EventTime::from_micros(i64::MAX));
-        let text = match self.text(payload) {
+        let latest = EventTime::from_micros(i64::MAX);
+        let format = &self.formats[0];
+        let text = match self.text(payload, format) {
             Ok(text) => text,
-            Err(refusal) => return vec![passed_on(place, payload, Trust::Unparsed, refusal)],
-        };
-        if !text.starts_with('[') {
-            return vec![rekey_object(&context, place, text)];
-        }
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(elements) => {
-                let elements = elements.into_iter();
-                elements.map(|element| rekey_object(&context, place, element.get())).collect()
+            Err(refusal) => {
+                return vec![passed_on(place, payload, Trust::Unparsed, format, refusal)];
             }
-            Err(error) => vec![passed_on(place, payload, Trust::Unparsed, unreadable(&error))],
-        }
+        };
+        let context = self.context(format, latest);
+        let mut records = Vec::new();
+        let mut rejections = 0;
+        let mut rest: Option<Rejection> = None;
+        each_request(format, &text.text, text.is_lossy, &mut |index, text, request| {
+            let refused = match request {
+                Request::Event(event) => rekeyed(&context, event).map_err(|it| (Trust::Parsed, it)),
+                Request::Skipped { .. } => return,
+                Request::Refused(trust, refusal) => Err((trust, refusal)),
+            };
+            match refused {
+                Ok(record) => records.push(record),
+                Err((trust, refusal)) if rejections < MAX_REJECTIONS => {
+                    rejections += 1;
+                    records.push(passed_on(place, text.as_bytes(), trust, format, refusal));
+                }
+                Err((_, refusal)) => match &mut rest {
+                    Some(rest) => rest.count_one_more(),
+                    None => {
+                        let position = RecordPosition { offset: 0, index };
+                        rest = Some(Rejection::of_the_rest(position, refusal.reason));
+                    }
+                },
+            }
+        });
+        records.extend(rest.map(|rest| envelope(place, rest)));
+        records
     }
 }
 
-fn rekey_object(context: &Context<'_>, place: &str, text: &str) -> KeyedRecord {
-    let refuse = |trust, refusal| passed_on(place, text.as_bytes(), trust, refusal);
-    let mut raw = RawEvent::default();
-    let fields = match raw.read_keywatch(text).and_then(|()| fields_as_written(text)) {
-        Ok(fields) => fields,
-        Err(error) => return refuse(Trust::Unparsed, unreadable(&error)),
-    };
-    if let Some(field) = raw.duplicate {
-        let detail = format!("field `{field}` occurs twice; write it once");
-        return refuse(Trust::Parsed, Refusal::new("duplicate_field", detail));
+/// Returns the event as a record of the format `keywatch`.
+fn rekeyed(context: &Context<'_>, event: &RawEvent<'_>) -> Result<KeyedRecord, Refusal> {
+    if let Some(field) = event.duplicate {
+        return Err(context.duplicate(field));
     }
-    match context.key_id(&raw) {
-        Ok(key) => {
-            let payload = with_key_id(&key, &fields);
-            if payload.len() > MAX_PAYLOAD_BYTES {
-                return refuse(Trust::Parsed, too_large(payload.len()));
-            }
-            KeyedRecord { key: key.into(), payload }
-        }
-        // Named as without this way round: by the first field that is wrong.
-        Err(refusal) => {
-            let first = context.assemble(&raw, drop).err();
-            refuse(Trust::Parsed, first.unwrap_or(refusal))
-        }
+    let key = context.key_id(event).map_err(|refusal| {
+        // The reason names the first wrong field, as decoding without repartitioning does.
+        let first = context.assemble(event, &mut LeftOut::default(), drop).err();
+        first.unwrap_or(refusal)
+    })?;
+    let payload = with_key_id(&key, event);
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(too_large(payload.len()));
     }
+    Ok(KeyedRecord { key: key.into(), payload })
 }
 
 fn too_large(bytes: usize) -> Refusal {
@@ -105,40 +108,89 @@ fn too_large(bytes: usize) -> Refusal {
         "the event has {bytes} bytes, expected at most {MAX_PAYLOAD_BYTES} \
          (source.kafka.repartition_topic)"
     );
-    Refusal::new("too_large", detail)
+    Refusal::new(RejectReason::TooLarge, detail)
 }
 
-fn with_key_id(key_id: &str, fields: &[(&str, &RawValue)]) -> Vec<u8> {
+/// Fields that this program sets. Values from the log are not passed on.
+const WRITTEN_ANEW: [Field; 3] = [Field::KeyId, Field::ApiKey, Field::HasSecret];
+/// Fields in which every character counts: replaced ones could make two values equal.
+const EXACT: [Field; 3] = [Field::Nonce, Field::Signature, Field::RequestId];
+
+fn with_key_id(key_id: &str, event: &RawEvent<'_>) -> Vec<u8> {
     let mut payload = format!("{{\"key_id\":{}", serde_json::Value::from(key_id));
-    for (name, value) in fields.iter().filter(|(name, _)| !matches!(*name, "key_id" | "api_key")) {
-        payload.push_str(",\"");
-        payload.push_str(name);
-        payload.push_str("\":");
-        payload.push_str(value.get());
+    if event.key_id.is_absent() {
+        payload.push_str(",\"keywatch_has_secret\":true");
+    }
+    for field in Field::ALL.iter().filter(|field| !WRITTEN_ANEW.contains(field)) {
+        let value = event.value(*field);
+        let is_uncertain = event.is_lossy && EXACT.contains(field);
+        let is_replaced = || value.text().is_some_and(|text| text.contains('\u{fffd}'));
+        let json = if let (Field::Path, Scalar::Text(path)) = (field, value) {
+            // The query may hold a raw key.
+            Some(text::path(path).as_str().into())
+        } else if is_uncertain && is_replaced() {
+            Some(serde_json::Value::Array(Vec::new()))
+        } else {
+            json(value)
+        };
+        if let Some(json) = json {
+            // Writing to a string does not fail.
+            let _ = write!(payload, ",\"{}\":{json}", field.name());
+        }
     }
     payload.push('}');
     payload.into_bytes()
 }
 
-fn passed_on(place: &str, payload: &[u8], trust: Trust, refusal: Refusal) -> KeyedRecord {
+/// Writes a value so that it is read again as the same; `None` for one that is absent. A value that
+/// no field can use stays one.
+fn json(value: &Scalar<'_>) -> Option<serde_json::Value> {
+    use serde_json::Value;
+    Some(match value {
+        Scalar::Absent => return None,
+        Scalar::Empty => Value::from(""),
+        Scalar::Text(text) => Value::from(&**text),
+        Scalar::Unsigned(number) => Value::from(*number),
+        Scalar::Negative(number) => Value::from(*number),
+        Scalar::Float(number) => Value::from(*number),
+        Scalar::Boolean(boolean) => Value::from(*boolean),
+        Scalar::Time(time) => Value::from(time.to_string()),
+        Scalar::Other(_) => Value::Array(Vec::new()),
+    })
+}
+
+fn passed_on(
+    place: &str,
+    payload: &[u8],
+    trust: Trust,
+    format: &Format,
+    refusal: Refusal,
+) -> KeyedRecord {
     let Refusal { reason, detail } = refusal;
-    let masked_payload = mask::payload(payload, trust);
-    let passed_on = PassedOn { reason: reason.to_owned(), detail, masked_payload };
-    // Strings always can be written.
+    let masked_payload = mask::payload(payload, trust, format);
+    let position = RecordPosition { offset: 0, index: 0 };
+    envelope(place, Rejection { position, reason, detail, masked_payload, parts: 1 })
+}
+
+fn envelope(place: &str, rejection: Rejection) -> KeyedRecord {
+    let Rejection { reason, detail, masked_payload, parts, .. } = rejection;
+    let reason = reason.as_str().to_owned();
+    let passed_on = PassedOn { reason, detail, masked_payload, parts };
+    // Strings can always be written as JSON.
     let payload = serde_json::to_vec(&Envelope { keywatch_rejection: passed_on });
     KeyedRecord { key: place.to_owned(), payload: payload.unwrap_or_default() }
 }
 
-/// The rejection that a record is, when it is one that was passed on.
+/// Returns the rejection that a record contains, if it was passed on as one.
 pub(super) fn rejection(offset: i64, text: &str) -> Option<Rejection> {
     if !text.starts_with(MARK) {
         return None;
     }
     let Envelope { keywatch_rejection } = serde_json::from_str(text).ok()?;
-    let PassedOn { reason, detail, masked_payload } = keywatch_rejection;
-    let known = REASONS.into_iter().find(|known| *known == reason);
+    let PassedOn { reason, detail, masked_payload, parts } = keywatch_rejection;
+    let reason = reason.parse().unwrap_or(RejectReason::Rejected);
     let position = RecordPosition { offset, index: 0 };
-    Some(Rejection { position, reason: known.unwrap_or(OTHER_REASON), detail, masked_payload })
+    Some(Rejection { position, reason, detail, masked_payload, parts })
 }
 
 #[cfg(test)]
@@ -148,7 +200,7 @@ mod tests {
     use super::*;
     use crate::config::{DecodeConfig, Secret};
     use crate::event::PartitionId;
-    use crate::source::RawBatch;
+    use crate::record::RawBatch;
 
     fn decoder() -> Decoder {
         let pepper = Secret::new("sixteen bytes or more");
@@ -161,7 +213,7 @@ mod tests {
         batch
     }
 
-    /// Decoded at once, and decoded after it was written to the other topic.
+    /// The event decoded directly, and decoded after repartitioning.
     fn both_ways(payload: &str) -> [super::super::DecodedBatch; 2] {
         let now = EventTime::from_seconds(1_800_000_000);
         let direct = decoder().decode(&batch(&[payload.into()]), now);
@@ -198,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn what_kafka_would_not_take_is_passed_on_as_a_rejection() {
-        let long = EVENT.replace("/v1", &"/v1".repeat(300_000));
+    fn a_record_too_large_for_kafka_is_passed_on_as_a_rejection() {
+        let long = EVENT.replace("\"s\"", &format!("\"{}\"", "s".repeat(900_000)));
         let records = decoder().rekey("0-0", long.as_bytes());
         assert!(records[0].payload.len() < 10_000, "{}", records[0].payload.len());
         let payloads: Vec<_> = records.into_iter().map(|record| record.payload).collect();
         let decoder = decoder().of_repartitioned();
         let decoded = decoder.decode(&batch(&payloads), EventTime::from_seconds(1_800_000_000));
-        assert_eq!(decoded.rejections[0].reason, "too_large");
+        assert_eq!(decoded.rejections[0].reason, RejectReason::TooLarge);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One field of a log record, before anyone asks what it means.
+//! Reads one value of a log record without interpreting it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,36 +6,59 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON value that borrows from the record. `null` and the empty string count as absent,
-/// because loggers write both for "there was none".
+use crate::event::EventTime;
+
+/// A JSON value that borrows from the record. `null` and the empty string count as absent, because
+/// loggers write both for a missing value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Scalar<'a> {
     #[default]
     Absent,
+    /// The empty string. It counts as absent, except as a path, where it means `/`.
+    Empty,
     Text(Cow<'a, str>),
     Unsigned(u64),
     Negative(i64),
     Float(f64),
-    /// A boolean, an array or an object: what it is, in words.
+    Boolean(bool),
+    /// A time that a mapping read by its own rule.
+    Time(EventTime),
+    /// An array or an object, described in words.
     Other(&'static str),
 }
 
 impl<'a> Scalar<'a> {
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
+        matches!(self, Self::Absent | Self::Empty)
     }
 
-    /// The text of a string, or the digits of an integer: producers write ids as both.
+    /// Returns the text of a string or the digits of an integer, because producers write ids as
+    /// both.
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(text)),
             Self::Unsigned(number) => Some(Cow::Owned(number.to_string())),
             Self::Negative(number) => Some(Cow::Owned(number.to_string())),
-            Self::Absent | Self::Float(_) | Self::Other(_) => None,
+            _ => None,
         }
     }
 
-    /// A whole number of at least zero, also when written as `"200"` or `200.0`.
+    /// Returns the value without a borrow from the record.
+    pub fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Self::Absent => Scalar::Absent,
+            Self::Empty => Scalar::Empty,
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Unsigned(number) => Scalar::Unsigned(number),
+            Self::Negative(number) => Scalar::Negative(number),
+            Self::Float(number) => Scalar::Float(number),
+            Self::Boolean(boolean) => Scalar::Boolean(boolean),
+            Self::Time(time) => Scalar::Time(time),
+            Self::Other(kind) => Scalar::Other(kind),
+        }
+    }
+
+    /// Returns a whole number of at least zero, also when written as `"200"` or `200.0`.
     pub fn unsigned(&self) -> Option<u64> {
         match self {
             Self::Unsigned(number) => Some(*number),
@@ -47,14 +70,26 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// A finite number, also when written as `"12.5"`.
+    /// Returns a boolean, also when written as `"true"` or as 1.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(boolean) => Some(*boolean),
+            Self::Unsigned(0) => Some(false),
+            Self::Unsigned(1) => Some(true),
+            Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Returns a finite number, also when written as `"12.5"`.
     pub fn float(&self) -> Option<f64> {
         let float = match self {
             Self::Unsigned(number) => *number as f64,
             Self::Negative(number) => *number as f64,
             Self::Float(float) => *float,
             Self::Text(text) => text.trim().parse().ok()?,
-            Self::Absent | Self::Other(_) => return None,
+            _ => return None,
         };
         float.is_finite().then_some(float)
     }
@@ -76,7 +111,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     }
 }
 
-struct ScalarVisitor;
+pub(super) struct ScalarVisitor;
 
 impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Scalar<'de>;
@@ -86,11 +121,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(if text.is_empty() { Scalar::Absent } else { Scalar::Text(Cow::Borrowed(text)) })
+        Ok(if text.is_empty() { Scalar::Empty } else { Scalar::Text(Cow::Borrowed(text)) })
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(if text.is_empty() { Scalar::Absent } else { Scalar::Text(Cow::Owned(text.into())) })
+        Ok(if text.is_empty() { Scalar::Empty } else { Scalar::Text(Cow::Owned(text.into())) })
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
@@ -109,8 +144,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Absent)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other("a boolean"))
+    fn visit_bool<E: Error>(self, boolean: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Boolean(boolean))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {

@@ -1,6 +1,6 @@
-//! Decode as a whole: every fixture as a snapshot, and what holds for all input.
+//! Tests the decoder as a whole: every fixture as a snapshot, and properties for all input.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Secret;
+use crate::event::{PartitionId, RecordPosition};
 
 const NOW: EventTime = EventTime::from_seconds(1_772_366_400);
 
@@ -32,7 +33,7 @@ fn decode_one(payload: &[u8]) -> DecodedBatch {
     decoder().decode(&batch([payload]), NOW)
 }
 
-fn reason(payload: &str) -> &'static str {
+fn reason(payload: &str) -> RejectReason {
     let decoded = decode_one(payload.as_bytes());
     assert!(decoded.events.is_empty(), "{payload} is an event");
     decoded.rejections[0].reason
@@ -57,12 +58,13 @@ fn fixtures() {
 fn in_order(decoded: &DecodedBatch) -> String {
     let events = decoded.events.iter().map(|(at, event)| (at, format!("{event:?}")));
     let rejections = decoded.rejections.iter().map(|rejection| {
-        let Rejection { position, reason, detail, masked_payload } = rejection;
+        let Rejection { position, reason, detail, masked_payload, .. } = rejection;
         (position, format!("rejected as {reason}: {detail}\n    {masked_payload}"))
     });
     let mut lines: Vec<_> = events.chain(rejections).collect();
     lines.sort();
-    let mut text = format!("fields left out: {}\n", decoded.fields_left_out);
+    let left_out: Vec<_> = decoded.fields_left_out.iter().collect();
+    let mut text = format!("fields left out: {left_out:?}\n");
     for (RecordPosition { offset, index }, line) in lines {
         writeln!(text, "{offset}.{index}: {line}").unwrap();
     }
@@ -86,28 +88,83 @@ fn raw_keys_need_a_pepper() {
     let record = json!({"time": 1_772_366_400, "api_key": "sk_live_1", "client_ip": "::1",
         "method": "GET", "path": "/", "status": 200});
     let decoded = decoder.decode(&batch([record.to_string().as_bytes()]), NOW);
-    assert_eq!(decoded.rejections[0].reason, "missing_pepper");
+    assert_eq!(decoded.rejections[0].reason, RejectReason::MissingPepper);
     assert!(!format!("{decoded:?}").contains("sk_live_1"));
 }
 
 #[test]
 fn large_records_are_rejected_unread() {
     let huge = format!(r#"{{"api_key":"{}"}}"#, "sk_".repeat(3_500_000));
-    assert_eq!(reason(&huge), "too_large");
+    assert_eq!(reason(&huge), RejectReason::TooLarge);
 }
 
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
     for open in ["[", r#"{"time":"#, r#"{"nonce":["#] {
         let deep = open.repeat(100_000);
-        assert_eq!(reason(&deep), "truncated_json", "{open}");
+        assert_eq!(reason(&deep), RejectReason::TruncatedJson, "{open}");
+    }
+}
+
+#[test]
+fn what_docker_wraps_is_read() {
+    let line = json!({"time": 1_772_366_400, "client_ip": "192.0.2.1", "method": "GET",
+        "path": "/", "status": 200, "key_id": "k"});
+    let wrapped = json!({"log": format!("{line}\n"), "stream": "stdout", "time": "x"});
+    assert_eq!(decode_one(wrapped.to_string().as_bytes()).events[0].1.key_id, "k");
+}
+
+#[test]
+fn broken_json_is_named_by_the_field_that_breaks_it() {
+    for (json, name) in [
+        (r#"{"key_id":"k","time":-}"#, "time"),
+        (r#"{"key_id":"k","upstream": 192.0.2.1:80,"a":1}"#, "upstream"),
+        (r#"{"key_id":"k","status":NaN}"#, "status"),
+    ] {
+        let detail = decode_one(json.as_bytes()).rejections[0].detail.clone();
+        assert!(detail.ends_with(&format!(", in the value of `{name}`")), "{detail}");
+    }
+    let secret = decode_one(br#"{"sk_live_1234":-}"#).rejections[0].detail.clone();
+    assert!(!secret.contains("sk_live"), "{secret}");
+}
+
+#[test]
+fn rejections_of_one_record_are_bounded_and_counted() {
+    let decoded = decode_one(format!("[{}{{}}]", "{},".repeat(99_999)).as_bytes());
+    assert_eq!(decoded.rejections.len(), 11);
+    assert_eq!(decoded.rejected(), 100_000);
+    let rest = &decoded.rejections[10];
+    assert_eq!(rest.detail, "99990 more parts of this record were rejected");
+    assert_eq!(rest.position, RecordPosition { offset: 1, index: 10 });
+}
+
+#[test]
+fn bad_bytes_count_only_where_every_character_does() {
+    let event = |name: &str, value: &[u8]| {
+        let record = json!({"time": 1_772_366_400, "client_ip": "192.0.2.1", "method": "GET",
+            "path": "/", "status": 200, "key_id": "k", "user_agent": "a", "nonce": "n"});
+        let mut record = record;
+        record[name] = "@".into();
+        let text = record.to_string().into_bytes();
+        let at = text.iter().position(|byte| *byte == b'@').unwrap();
+        [&text[..at], value, &text[at + 1..]].concat()
+    };
+    for bad in [&b"a\xffb"[..], br"a\ud800b", br"a\xE9b"] {
+        let agent = decode_one(&event("user_agent", bad));
+        assert_eq!(agent.events[0].1.user_agent.as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(decode_one(&event("path", bad)).events[0].1.path, "a\u{fffd}b");
+        assert_eq!(decode_one(&event("unknown", bad)).events.len(), 1);
+        let nonce = decode_one(&event("nonce", bad));
+        assert_eq!(nonce.events[0].1.nonce, None);
+        assert_eq!(nonce.fields_left_out.iter().collect::<Vec<_>>(), [("nonce", 1)]);
+        let key = decode_one(&event("key_id", bad));
+        assert_eq!(key.rejections[0].reason, RejectReason::BadKeyId);
     }
 }
 
 #[test]
 fn an_empty_batch_decodes_to_nothing() {
     let decoded = decoder().decode(&batch([]), NOW);
-    assert_eq!((decoded.first_offset, decoded.last_offset), (0, -1));
     assert!(decoded.events.is_empty() && decoded.rejections.is_empty());
 }
 

@@ -1,22 +1,26 @@
-//! Timestamps as log writers spell them. What cannot be read is an error, never "now".
+//! Parses timestamps in the spellings that log writers use. An unreadable timestamp is an error and
+//! never becomes the current time.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
 
 use super::scalar::Scalar;
 use crate::event::EventTime;
 
 const MICROS: i64 = 1_000_000;
 
-/// Reads an RFC 3339 string, or epoch seconds, milliseconds, microseconds or nanoseconds as
-/// a number or numeric string. Digits beyond the microsecond are cut off.
+/// Reads an RFC 3339 string, the date of the Common Log Format, or epoch seconds, milliseconds,
+/// microseconds or nanoseconds as a number or numeric string. Digits beyond the microsecond are cut
+/// off.
 pub(super) fn parse(scalar: &Scalar<'_>) -> Option<EventTime> {
     match scalar {
         Scalar::Text(text) => parse_text(text.trim()),
         Scalar::Unsigned(number) => epoch_integer(i128::from(*number)),
         Scalar::Negative(number) => epoch_integer(i128::from(*number)),
         Scalar::Float(number) => epoch_float(*number),
-        Scalar::Absent | Scalar::Other(_) => None,
+        Scalar::Time(time) => Some(*time),
+        Scalar::Absent | Scalar::Empty | Scalar::Boolean(_) | Scalar::Other(_) => None,
     }
 }
 
@@ -30,13 +34,16 @@ fn parse_text(text: &str) -> Option<EventTime> {
         }
         return epoch_float(text.parse().ok()?);
     }
-    // Leap seconds, compact offsets and other forms that are rare enough for the general parser.
-    let timestamp: Timestamp = text.parse().ok()?;
-    Some(EventTime::from_micros(timestamp.as_microsecond()))
+    if let Some(time) = common_log(text) {
+        return Some(time);
+    }
+    // Leap seconds, compact offsets and other forms are rare enough for the general parser.
+    text.parse().ok().map(from_timestamp)
 }
 
-/// Numbers below these are seconds, milliseconds and microseconds; larger ones nanoseconds.
-/// Each unit's numbers for the years 1973 to 5138 lie between its bound and the one before.
+/// Numbers below these bounds are seconds, milliseconds and microseconds; larger ones are
+/// nanoseconds. For the years 1973 to 5138, the numbers of each unit lie between its bound and the
+/// one before.
 const SECONDS_BELOW: u128 = 100_000_000_000;
 const MILLISECONDS_BELOW: u128 = SECONDS_BELOW * 1_000;
 const MICROSECONDS_BELOW: u128 = MILLISECONDS_BELOW * 1_000;
@@ -62,7 +69,7 @@ fn epoch_float(number: f64) -> Option<EventTime> {
     fits.then(|| EventTime::from_micros(micros.round() as i64))
 }
 
-/// The RFC 3339 grammar (section 5.6) but for leap seconds: `T`, `t` or a space between date
+/// Parses the RFC 3339 grammar (section 5.6) except leap seconds: `T`, `t` or a space between date
 /// and time, `Z`, `z` or a numeric offset, any number of fraction digits.
 fn rfc3339(text: &[u8]) -> Option<EventTime> {
     let (clock, rest) = text.split_at_checked(19)?;
@@ -84,13 +91,62 @@ fn rfc3339(text: &[u8]) -> Option<EventTime> {
     Some(EventTime::from_micros(seconds * MICROS + fraction))
 }
 
+/// Parses the date of the Common Log Format: `10/Oct/2000:13:55:36 -0700`, also in brackets.
+fn common_log(text: &str) -> Option<EventTime> {
+    let text = text.strip_prefix('[').map_or(text, |text| text.strip_suffix(']').unwrap_or(text));
+    if text.as_bytes().get(2) != Some(&b'/') {
+        return None;
+    }
+    strptime("%d/%b/%Y:%H:%M:%S%.f %z", text, None)
+}
+
+/// Reads a time by a pattern of `strptime`. `zone` applies where the text has no offset; without
+/// both, the time is unknown.
+pub(super) fn strptime(pattern: &str, text: &str, zone: Option<Offset>) -> Option<EventTime> {
+    let parsed = jiff::fmt::strtime::parse(pattern, text).ok()?;
+    if parsed.offset().is_some() || parsed.timestamp().is_some() {
+        return parsed.to_timestamp().ok().map(from_timestamp);
+    }
+    let civil = parsed.to_datetime().ok()?;
+    zone?.to_timestamp(civil).ok().map(from_timestamp)
+}
+
+/// Reads a date and time that has no offset (`2019-03-18 22:48:32.999`) as local time of `zone`.
+pub(super) fn in_zone(text: &str, zone: Offset) -> Option<EventTime> {
+    let text = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let civil: DateTime = text.parse().ok()?;
+    zone.to_timestamp(civil).ok().map(from_timestamp)
+}
+
+fn from_timestamp(timestamp: Timestamp) -> EventTime {
+    EventTime::from_micros(timestamp.as_microsecond())
+}
+
+/// Reads a number as epoch time of a unit, given in microseconds.
+pub(super) fn epoch(scalar: &Scalar<'_>, unit_micros: f64) -> Option<EventTime> {
+    let whole = match scalar {
+        Scalar::Unsigned(number) => Some(i128::from(*number)),
+        Scalar::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let micros = match whole {
+        Some(number) if unit_micros >= 1.0 => number.checked_mul(unit_micros as i128)?,
+        Some(number) => number / 1_000,
+        None => {
+            let micros = scalar.float()? * unit_micros;
+            (micros.abs() < i64::MAX as f64).then_some(micros.round() as i128)?
+        }
+    };
+    i64::try_from(micros).ok().map(EventTime::from_micros)
+}
+
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |number, byte| {
         byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
     })
 }
 
-/// `.123456789Z` to 123,456 and `Z`.
+/// Converts `.123456789Z` to 123,456 and `Z`.
 fn fraction_micros(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some(text) = text.strip_prefix(b".") else { return Some((0, text)) };
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -112,7 +168,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar; `None` for days that do not exist.
+/// Returns the days from 1970-01-01 in the Gregorian calendar; `None` for days that do not exist.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
     let date = Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?);
     const EPOCH: Date = jiff::civil::date(1970, 1, 1);
@@ -145,6 +201,8 @@ mod tests {
             "2026-01-01T00:00:00.0000001234567890123Z",
             " 2026-01-01T00:00:00Z ",
             "2026-01-01T00:00:00-00:00",
+            "01/Jan/2026:01:00:00 +0100",
+            "[01/Jan/2026:00:00:00 +0000]",
         ] {
             assert_eq!(micros(&format!("{text:?}")), Some(NEW_YEAR), "{text}");
         }
@@ -182,7 +240,7 @@ mod tests {
             r#""2026-02-30T00:00:00Z""#,
             r#""2026-01-01T24:00:00Z""#,
             r#""2026-01-01T00:00:00.Z""#,
-            r#""01/Jan/2026:00:00:00 +0000""#,
+            r#""01/Jan/2026:00:00:00""#,
             r#""NaN""#,
             r#""inf""#,
             r#""-""#,
@@ -205,7 +263,7 @@ mod tests {
         ) {
             let expected = seconds * MICROS + fraction;
             let instant = Timestamp::from_microsecond(expected).unwrap();
-            let offset = jiff::tz::Offset::from_seconds(offset_minutes as i32 * 60).unwrap();
+            let offset = Offset::from_seconds(offset_minutes as i32 * 60).unwrap();
             let spelled = instant.display_with_offset(offset).to_string();
             prop_assert_eq!(rfc3339(spelled.as_bytes()), Some(EventTime::from_micros(expected)));
         }

@@ -1,4 +1,4 @@
-//! One channel's worker: queue, schedule, retries, record.
+//! A lane is the worker of one channel: it queues, schedules, retries and records deliveries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +13,19 @@ use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
 use super::{Allowance, Channel, DeliveryError, delivery_id};
 use crate::alert::Alert;
-use crate::delivery::{DeliveryOutcome, DeliveryRow};
+use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
-/// Alerts held for retry. Beyond it they wait in the queue, then in the store.
+/// Alerts held for retry. Further ones wait in the queue, then in the store.
 const MOST_PENDING: usize = 10_000;
-/// Final outcomes remembered, so that no alert is delivered twice because the store
-/// and the queue both brought it.
+/// Final outcomes remembered, so that no alert is delivered twice when both the store and the queue
+/// bring it.
 const MOST_SETTLED: usize = 20_000;
 /// Alerts bundled into one delivery.
 const MOST_BUNDLED: usize = 500;
-/// A store that does not answer within this must not hold up deliveries.
+/// Time limit for the store: a store that does not answer must not hold up deliveries.
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
-/// A receiver may ask for a pause, but not silence us for longer than this.
+/// The longest pause that a receiver may ask for, so that it cannot silence the channel.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Lane<C, L> {
@@ -36,11 +36,11 @@ pub(super) struct Lane<C, L> {
     behind: Arc<AtomicBool>,
     pending: Pending,
     settled: Recent<AlertKey, DeliveryRow>,
-    /// No attempt before this: the receiver asked for a pause, or nothing can pass.
+    /// No attempt starts before this: the receiver asked for a pause, or the channel is blocked.
     paused_until: Instant,
-    /// No attempt before this: the channel's own pace.
+    /// No attempt starts before this, because of the channel's own rate limit.
     paced_until: Instant,
-    /// The receiver asked never to be called again.
+    /// The receiver answered that it must never be called again.
     gone: bool,
 }
 
@@ -66,8 +66,8 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    /// Runs until the queue is closed, then flushes. Ends with the number of alerts
-    /// that remain undelivered.
+    /// Runs until the queue is closed, then flushes. Returns the number of alerts that remain
+    /// undelivered.
     pub(super) async fn run(mut self) -> usize {
         let mut sweep = interval(self.settings.sweep_every);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +107,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         self.pending.push(Instant::now(), Waiting { alert, attempts: 0, backoff });
     }
 
-    /// Reads alerts back from the store when some may have been left there.
+    /// Reads undelivered alerts back from the store, if it may hold some.
     async fn sweep(&mut self) {
         if self.pending.len() >= MOST_PENDING || !self.behind.swap(false, Ordering::AcqRel) {
             return;
@@ -130,7 +130,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     }
 
     async fn take_back(&mut self, alert: Alert) {
-        // Known to be settled, so its record was lost on the way to the store.
+        // This alert has its final outcome, so only the record of it failed to reach the store.
         if let Some(row) = self.settled.get(&key(&alert)).cloned() {
             self.record(&row).await;
         } else if self.pending.len() < MOST_PENDING {
@@ -140,7 +140,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    /// Attempts what is due. When `draining`, the channel's own pace does not count.
+    /// Attempts the deliveries that are due. While `draining`, the channel's rate limit is ignored.
     async fn attempt(&mut self, draining: bool) {
         let now = Instant::now();
         let limit = match self.channel.allowance(now) {
@@ -188,7 +188,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 tracing::error!(
                     channel,
                     reason,
-                    "channel is blocked; alerts are kept until it is mended"
+                    "channel is blocked; alerts are kept until the fault is repaired"
                 );
             }
             Err(DeliveryError::Gone { reason }) => {
@@ -277,15 +277,14 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     async fn record(&self, row: &DeliveryRow) {
         let result = timeout(STORE_PATIENCE, self.log.record_delivery(row)).await;
         if !matches!(result, Ok(Ok(()))) {
-            // The next sweep meets the alert again and repeats the record.
+            // The next sweep reads the alert again and repeats the record.
             self.behind.store(true, Ordering::Release);
             let (channel, error) = (self.channel.name(), failure_text(result));
             tracing::warn!(channel, error, id = row.alert_id, "cannot record a delivery");
         }
     }
 
-    /// Attempts once what the queue still holds and what is due, unless the receiver
-    /// is known not to take it.
+    /// Attempts once each alert that is queued or due, unless the channel is blocked or gone.
     async fn flush(&mut self) {
         while let Ok(alert) = self.queue.try_recv() {
             self.hold(alert);

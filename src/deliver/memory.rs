@@ -1,12 +1,13 @@
-//! A delivery log in memory, for tests and for running without a store.
+//! A delivery log in memory serves tests and runs without a store.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::DeliveryLog;
 use crate::alert::Alert;
-use crate::delivery::{DeliveryOutcome, DeliveryRow};
+use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
 #[derive(Default)]
@@ -21,7 +22,7 @@ struct Contents {
 }
 
 impl MemoryLog {
-    /// Makes `alert` known, as writing it to the store does.
+    /// Adds `alert`, as the service does by writing it to the store.
     pub fn store(&self, alert: &Alert) {
         self.lock().alerts.insert((alert.id.clone(), alert.revision), alert.clone());
     }
@@ -32,7 +33,7 @@ impl MemoryLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock()
     }
 }
 

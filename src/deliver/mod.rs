@@ -1,4 +1,4 @@
-//! Alerts to people and machines: e-mail, signed webhook, Kafka topic.
+//! Delivers alerts to people and machines: by e-mail, signed webhook and Kafka topic.
 //!
 //! ```text
 //! enqueue -> lane (one a channel: bounded queue, schedule) -> channel -> receiver
@@ -6,17 +6,19 @@
 //!                        +----------- delivery log <----------+
 //! ```
 //!
-//! An alert is durable in the store before it comes here, so that nothing here
-//! has to be: what a lane cannot hold, or still holds at shutdown, is read back.
+//! The store holds every alert before the outbox gets it, so the outbox keeps nothing durable. The
+//! lane reads back from the store each alert that its queue could not hold or that was undelivered
+//! at shutdown.
 
+mod check;
 pub mod email;
-pub mod kafka;
 mod lane;
 pub mod memory;
 mod ocsf;
 pub mod outbox;
 mod pending;
 mod recent;
+pub mod record;
 mod signature;
 pub mod topic;
 pub mod webhook;
@@ -29,17 +31,19 @@ use tokio::time::Instant;
 use crate::alert::Alert;
 use crate::config::Config;
 
+pub use self::check::{check_email, check_webhook};
 pub use self::email::EmailChannel;
 pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings};
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
 
-/// One way out of the house.
+/// A way to deliver alerts to a receiver.
 pub trait Channel: Send + Sync + 'static {
-    /// Stable: metrics and stored deliveries carry it.
+    /// A stable name: metrics and stored deliveries carry it.
     fn name(&self) -> &'static str;
 
-    /// Why `alert` is not for this channel; `None` when it is. Asked before each attempt.
+    /// Why this channel does not deliver `alert`; `None` when it does. The lane asks before each
+    /// attempt.
     fn declines(&self, alert: &Alert) -> Option<&'static str>;
 
     /// How many alerts may leave in one delivery at `now`.
@@ -47,8 +51,8 @@ pub trait Channel: Send + Sync + 'static {
         Allowance::One
     }
 
-    /// Delivers `alerts` as one message; more than one only where [`Channel::allowance`]
-    /// said so. The answer is what the receiver said, for the record.
+    /// Delivers `alerts` as one message. There is more than one alert only if
+    /// [`Channel::allowance`] permitted it. Returns the receiver's reply, for the record.
     fn deliver(
         &mut self,
         alerts: &[Arc<Alert>],
@@ -58,26 +62,27 @@ pub trait Channel: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
     One,
-    /// Everything that waits, bundled.
+    /// All waiting alerts, in one delivery.
     All,
-    /// Nothing before this instant.
+    /// No delivery before this instant.
     NotBefore(Instant),
 }
 
-/// Why a delivery failed. The kinds differ in what becomes of the alert and of the channel.
+/// Why a delivery failed. The kind decides how the lane treats the alert and the channel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// It may work later. With `retry_after` the receiver asked the whole channel to wait.
+    /// A later attempt may succeed. With `retry_after`, the receiver asked the whole channel to
+    /// wait.
     #[error("{reason}")]
     Retryable { reason: String, retry_after: Option<Duration> },
     /// The receiver will never take this alert.
     #[error("{reason}")]
     Permanent { reason: String },
-    /// No alert can pass until a person mends something, such as a wrong password.
-    /// Alerts are kept and the channel is tried again now and then.
+    /// No alert can be delivered until an operator repairs something, such as a wrong password. The
+    /// lane keeps the alerts and tries the channel again at intervals.
     #[error("{reason}")]
     Blocked { reason: String },
-    /// The receiver asked never to be called again. Alerts stay in the store.
+    /// The receiver answered that it must never be called again. Alerts stay in the store.
     #[error("{reason}")]
     Gone { reason: String },
 }
@@ -114,8 +119,9 @@ pub fn start<L: DeliveryLog>(config: &Config, log: &Arc<L>) -> Result<Outbox, Ch
     Ok(outbox)
 }
 
-/// The same for every attempt at the same revision, so that receivers can tell a
-/// repetition. Letters, digits, `_` and `-` only: Standard Webhooks forbids the full stop.
+/// The id of a delivery. Every attempt at one revision has the same id, so that receivers can
+/// recognise a repetition. It holds letters, digits, `_` and `-` only: Standard Webhooks forbids
+/// the full stop.
 pub fn delivery_id(alert: &Alert) -> String {
     let id = alert.id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
     format!("{}-{}", id.collect::<String>(), alert.revision)
@@ -127,7 +133,7 @@ pub(crate) mod fixtures {
 
     use crate::alert::Alert;
 
-    /// An alert of `tests/fixtures/alerts/`.
+    /// Reads an alert of `tests/fixtures/alerts/`.
     pub(crate) fn alert(name: &str) -> Alert {
         let path = format!("{}/tests/fixtures/alerts/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("a fixture");
@@ -141,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Receivers, stored alerts and the topic all rely on this form.
+    /// Receivers, stored alerts and the topic all rely on this JSON form.
     #[test]
     fn alerts_keep_their_form_as_json_and_come_back_whole() {
         for name in ["impossible_travel", "revocation_requested", "hostile", "source_resolved"] {

@@ -1,4 +1,4 @@
-//! Alerts as OCSF Detection Findings (class 2004).
+//! Converts alerts to OCSF Detection Findings (class 2004).
 //! <https://schema.ocsf.io/1.4.0/classes/detection_finding>
 
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::alert::{Alert, AlertType, DetectorId, Evidence, Severity};
 use crate::event::EventTime;
 
-/// The first version with `is_alert`; later ones accept it unchanged.
+/// The first schema version with `is_alert`; later ones accept it unchanged.
 const SCHEMA_VERSION: &str = "1.4.0";
 const FINDINGS: u32 = 2;
 const DETECTION_FINDING: u32 = 2004;
 const STATISTICAL: u32 = 3;
 
 impl Alert {
-    /// What has no place in the schema is kept under `unmapped`.
+    /// The alert as an OCSF object. Fields without a place in the schema stand under `unmapped`.
     pub fn to_ocsf(&self) -> Value {
         let activity = activity_id(self.alert_type);
         json!({

@@ -1,4 +1,4 @@
-//! Alerts that a lane holds, by the time their next attempt is due.
+//! Holds a lane's alerts, ordered by the time of their next attempt.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub(super) fn key(alert: &Alert) -> AlertKey {
 
 pub(super) struct Waiting {
     pub(super) alert: Arc<Alert>,
-    /// Attempts made so far.
+    /// The number of attempts made.
     pub(super) attempts: u32,
     pub(super) backoff: ExponentialBackoff,
 }
 
 #[derive(Default)]
 pub(super) struct Pending {
-    /// The number keeps alerts of one instant in the order they came.
+    /// The number keeps alerts that are due at one instant in order of arrival.
     by_due: BTreeMap<(Instant, u64), Waiting>,
     /// Keys of all alerts in `by_due`.
     keys: HashSet<AlertKey>,
@@ -50,7 +50,7 @@ impl Pending {
         self.by_due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// At most `limit` alerts that are due at `now`, the longest due first.
+    /// Takes at most `limit` alerts that are due at `now`, the longest due first.
     pub(super) fn take_due(&mut self, now: Instant, limit: usize) -> Vec<Waiting> {
         let mut taken = Vec::new();
         while taken.len() < limit && self.next_due().is_some_and(|due| due <= now) {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Holds at most `capacity` entries; a further one displaces the oldest.
+/// A map that holds at most `capacity` entries; a further one displaces the oldest.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     entries: HashMap<K, V>,
@@ -21,7 +21,7 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.entries.get(key)
     }
 
-    /// Replaces the value of a known key without making the key any younger.
+    /// Replaces the value of a known key. The age of the key does not change.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.entries.insert(key.clone(), value).is_some() {
             return;

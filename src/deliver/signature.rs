@@ -1,4 +1,4 @@
-//! Standard Webhooks signatures, symmetric scheme `v1`.
+//! Signs webhooks by the symmetric scheme `v1` of Standard Webhooks.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use base64::Engine;
@@ -8,14 +8,14 @@ use sha2::Sha256;
 
 use crate::config::Secret;
 
-/// Signs with one endpoint's secret.
+/// Signs with the secret of one endpoint.
 pub(super) struct Signer {
     key: Hmac<Sha256>,
 }
 
 impl Signer {
-    /// Reads `whsec_` and base64 of 24 to 64 bytes. The error says what is wrong,
-    /// never what was given.
+    /// Reads `whsec_` and base64 of 24 to 64 bytes. The error names the fault and never quotes the
+    /// secret.
     pub(super) fn new(secret: &Secret) -> Result<Self, String> {
         const HOW: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
         let text = secret.reveal().trim();

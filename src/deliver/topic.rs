@@ -1,14 +1,14 @@
-//! The alerts topic: one Kafka message an alert revision, keyed by key id, or by
-//! incident when there is none.
+//! Writes alerts to a Kafka topic. Each revision of an alert is one message, keyed by key id, or by
+//! incident if the alert has no key.
 
 use std::sync::Arc;
 
 use serde_json::to_vec;
 
-use super::kafka::{TopicError, TopicProducer};
 use super::{Channel, ChannelError, DeliveryError, delivery_id};
 use crate::alert::Alert;
 use crate::config::{AlertFormat, AlertsTopicConfig, KafkaConfig};
+use crate::kafka::producer::{TopicError, TopicProducer};
 
 pub struct TopicChannel {
     producer: TopicProducer,
@@ -50,7 +50,7 @@ impl Channel for TopicChannel {
             let payload = self.payload(alert)?;
             let id = delivery_id(alert);
             let headers = [("type", alert.alert_type.as_str()), ("webhook-id", id.as_str())];
-            // Revisions of an incident stay in order, also of one that is not about a key.
+            // One message key per incident keeps its revisions in order, also without an API key.
             let key = alert.key_id.as_deref().unwrap_or(&alert.id);
             self.producer.send(Some(key), &payload, &headers).await.map_err(judge)?;
         }

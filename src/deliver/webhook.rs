@@ -1,4 +1,4 @@
-//! The webhook: one signed POST an alert, as Standard Webhooks says.
+//! Sends each alert as one signed POST, as Standard Webhooks specifies.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl WebhookChannel {
             reason: format!("the alert cannot be written as JSON: {error}"),
         })?;
         let id = delivery_id(alert);
-        // The time of the attempt, not of the alert: receivers refuse old timestamps.
+        // Receivers refuse old timestamps, so this is the time of the attempt and not of the alert.
         let timestamp = Timestamp::now().as_second();
         let signature = self.signer.sign(&id, timestamp, &body);
         let request = self
@@ -89,7 +89,7 @@ impl Channel for WebhookChannel {
         for alert in alerts {
             let response = self.post(alert).await?;
             judge(&response, SystemTime::now())?;
-            // What the body says is the receiver's business and may be anything.
+            // The body is left out: the receiver chooses it, and it may hold anything.
             let (status, length) = (response.status(), response.content_length());
             tracing::debug!(%status, length, "webhook answered");
         }
@@ -106,7 +106,7 @@ fn parse_url(text: &str) -> Result<Url, String> {
 }
 
 fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
-    // Fails when the process has one already, which is as good.
+    // Fails when the process has installed a provider already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .timeout(timeout)
@@ -115,7 +115,7 @@ fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// What the status says about this alert and about the channel.
+/// Decides from the status what happens to this alert and to the channel.
 fn judge(response: &Response, now: SystemTime) -> Result<(), DeliveryError> {
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -153,7 +153,7 @@ fn retryable(status: StatusCode, retry_after: Option<&str>, now: SystemTime) -> 
     }
 }
 
-/// Names the new host only: the rest of the location may carry a token.
+/// Names only the new host: the rest of the location may carry a token.
 fn redirected(status: StatusCode, location: Option<&str>) -> String {
     let target = location.and_then(|location| Url::parse(location).ok());
     let host = target.as_ref().and_then(Url::host_str).unwrap_or("another path of the same host");
@@ -172,7 +172,7 @@ fn pause(value: &str, now: SystemTime) -> Option<Duration> {
     SystemTime::from(date.timestamp()).duration_since(now).ok()
 }
 
-/// The error with its causes: the outer one alone often says only "error sending request".
+/// The error with its causes: the outer one alone often reads only "error sending request".
 fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Where the demo's data and mails are, for as long as they are wanted.
+//! Manages the directory of the demo's data and mails.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub(super) enum Directory {
 }
 
 impl Directory {
-    /// `kept` is made when it is not there; without it the directory is a temporary one.
+    /// Creates `kept` if it does not exist; without it the directory is a temporary one.
     pub(super) fn new(kept: Option<&Path>) -> Result<Self, DemoError> {
         let unusable = |path: &Path, reason| DemoError::Directory { path: path.to_owned(), reason };
         let Some(path) = kept else {
@@ -32,15 +32,15 @@ impl Directory {
         }
     }
 
-    /// How to look further.
+    /// Prints how to look at the data that stays.
     pub(super) fn say_what_stays(&self, screen: &Screen) {
         screen.say(&match self {
             Self::Temporary(_) => {
-                "\nNothing stays behind. To look further afterwards: keywatch demo --keep DIR"
+                "\nNo data is kept. To keep it for later: keywatch demo --keep DIR"
                     .into()
             }
             Self::Kept(path) => format!(
-                "\nMails are in {0}/mails. To ask more: keywatch clickhouse --path {0}/clickhouse",
+                "\nMails are in {0}/mails. To query the data: keywatch clickhouse --path {0}/clickhouse",
                 path.display()
             ),
         });

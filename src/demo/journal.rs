@@ -1,7 +1,9 @@
-//! What was seen when, held against what was really going on.
+//! Records the alerts that the demo saw and compares them with its planned attacks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::screen::seconds_after;
 use super::source::LiveSince;
@@ -9,14 +11,14 @@ use crate::alert::{Alert, AlertType};
 use crate::backtest::labels::Label;
 use crate::event::EventTime;
 
-/// An alert as it came out, and the wall clock at that moment.
+/// An alert and the wall-clock time at which it appeared.
 #[derive(Clone, Debug)]
 pub(super) struct Sighting {
     pub(super) alert: Arc<Alert>,
     pub(super) at: EventTime,
 }
 
-/// Sightings so far, and the attacks. Clones share them.
+/// The alerts seen so far, and the attacks. Clones share them.
 #[derive(Clone)]
 pub(super) struct Journal(Arc<Contents>);
 
@@ -28,17 +30,18 @@ struct Contents {
     sightings: Mutex<Vec<Sighting>>,
 }
 
-/// What became of the attacks of one kind.
+/// How many attacks of one kind were found, and how fast.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     pub(super) attacks: usize,
-    /// Seconds from an attack's first request to the alert, ascending; one for each found.
+    /// Seconds from an attack's first request to the alert, ascending; one entry for each attack
+    /// found.
     pub(super) seconds: Vec<f64>,
     pub(super) detectors: BTreeSet<&'static str>,
 }
 
 impl Journal {
-    /// `planned` are attacks as if the live part began at `present`.
+    /// `planned` holds the attacks as if the live part began at `present`.
     pub(super) fn new(planned: &[Label], present: EventTime, live_since: &LiveSince) -> Self {
         Self(Arc::new(Contents {
             planned: planned.to_vec(),
@@ -59,14 +62,14 @@ impl Journal {
         self.labels().iter().find(|label| label.covers(alert))
     }
 
-    /// All news so far; that an incident is over is none.
+    /// All alerts so far that brought news. The end of an incident is not news.
     pub(super) fn sightings(&self) -> Vec<Sighting> {
         let is_news = |sighting: &&Sighting| sighting.alert.alert_type != AlertType::Resolved;
         self.lock().iter().filter(is_news).cloned().collect()
     }
 
-    /// By kind of attack, those that had begun at `now`. An attack is found by any alert on
-    /// its key while it lasts: which sign gave it away is told, and does not matter here.
+    /// Counts the attacks that had begun at `now`, by kind. An attack is found by any alert on its
+    /// key while it lasts, whichever detector raised the alert.
     pub(super) fn found(&self, now: EventTime) -> BTreeMap<&str, Found> {
         let sightings = self.sightings();
         let mut kinds: BTreeMap<&str, Found> = BTreeMap::new();
@@ -83,14 +86,14 @@ impl Journal {
         kinds
     }
 
-    /// Incidents on keys that nobody attacked.
+    /// Counts the incidents on keys that nobody attacked.
     pub(super) fn false_incidents(&self) -> usize {
         let sightings = self.sightings();
         let unattacked = sightings.iter().filter(|s| self.attack_behind(&s.alert).is_none());
         unattacked.map(|sighting| &sighting.alert.id).collect::<BTreeSet<_>>().len()
     }
 
-    /// The attacks at the times at which they really happen.
+    /// The attacks, at their real times.
     fn labels(&self) -> &[Label] {
         let Some(since) = self.0.live_since.get() else { return &[] };
         self.0.labels.get_or_init(|| {
@@ -105,7 +108,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Sighting>> {
-        self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sightings.lock()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Learning alone must not mail anybody: what a channel of the demo is not told.
+//! Withholds alerts about the learning phase from the demo's channels, so that learning mails
+//! nobody.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A real SMTP server with a mailbox on disk: `tools/node/mailbox.mjs` under Node.js.
+//! Starts a real SMTP server with a mailbox on disk: `tools/node/mailbox.mjs` under Node.js.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::alert::Severity;
-use crate::config::{EmailConfig, Secret, SmtpTls};
+use crate::config::EmailConfig;
 
-/// Part of the binary, so that the demo runs from any directory.
+/// The script is compiled into the binary, so that the demo runs from any directory.
 const SCRIPT: &str = include_str!("../../tools/node/mailbox.mjs");
 
 pub(super) struct Mailbox {
-    /// Killed when dropped; its standard input, which is only held, ends with this process.
+    /// Killed when dropped. The mailbox also ends when its standard input closes, that is, with
+    /// this process.
     _process: Child,
     mails: PathBuf,
     port: u16,
 }
 
-/// Why there is no mailbox. The demo goes on without one.
+/// Why the mailbox could not start. The demo goes on without one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MailboxError {
-    #[error("Node.js is not there (apt-get install nodejs npm, then `make setup`)")]
+    #[error("Node.js is not installed (apt-get install nodejs npm, then `make setup`)")]
     NodeMissing,
     #[error("{0}; run `make setup`")]
     Ended(String),
@@ -37,7 +37,7 @@ struct Ready {
 }
 
 impl Mailbox {
-    /// Starts it with its mails below `directory`, on a free port of loopback.
+    /// Starts the mailbox on a free port of loopback, with its mails below `directory`.
     pub(super) async fn start(directory: &Path) -> Result<Self, MailboxError> {
         let script = directory.join("mailbox.mjs");
         std::fs::write(&script, SCRIPT)?;
@@ -51,7 +51,7 @@ impl Mailbox {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            // Ctrl-C on the terminal is for the demo, which has mails to send yet.
+            // Ctrl-C on the terminal must reach only the demo, which still has mails to send.
             .process_group(0)
             .spawn()
             .map_err(|error| match error.kind() {
@@ -63,20 +63,7 @@ impl Mailbox {
     }
 
     pub(super) fn config(&self) -> EmailConfig {
-        EmailConfig {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            tls: SmtpTls::None,
-            ca_file: None,
-            username: None,
-            password: Secret::default(),
-            password_file: None,
-            from: "Keywatch <keywatch@example.com>".into(),
-            to: vec!["security@example.com".into()],
-            min_severity: Severity::Medium,
-            max_per_minute: 10,
-            send_resolved: false,
-        }
+        EmailConfig::local(self.port, &["security@example.com"])
     }
 
     /// Mails received so far.
@@ -87,7 +74,7 @@ impl Mailbox {
     }
 }
 
-/// The port in the line that the mailbox prints when it is ready.
+/// Reads the port from the line that the mailbox prints when it is ready.
 async fn wait_until_ready(process: &mut Child) -> Result<u16, MailboxError> {
     let mut line = String::new();
     if let Some(output) = process.stdout.take() {

@@ -1,11 +1,11 @@
-//! `keywatch demo`: the service as it is, between a simulated fleet and receivers of its own.
+//! `keywatch demo` runs the real service between a simulated fleet and receivers of its own.
 //!
 //! ```text
 //! Traffic -> DemoSource -> app::run_from -> embedded ClickHouse
 //!                                        -> mailbox, webhook receiver, terminal
 //! ```
 //!
-//! Everything started here ends with it, and leaves nothing behind unless asked to.
+//! Every process ends with the demo. No data stays unless the user asked to keep it.
 
 mod directory;
 mod journal;
@@ -41,22 +41,24 @@ use self::traffic::Traffic;
 use crate::app::{self, AppError};
 use crate::cache;
 use crate::config::{Config, EnrichConfig};
+use crate::console::{self, Console};
 use crate::deliver::{ChannelError, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::event::EventTime;
+use crate::http::listener::ListenError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Health, TelemetryError};
 
-/// What the person asked for.
+/// The options that the user chose.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Events a second of the live part, attacks apart.
+    /// Events a second of the live part, without the attacks.
     pub rate: f64,
     /// Length of the live part.
     pub seconds: f64,
-    /// Of `/metrics`, `/healthz` and `/readyz`; any free one when `None`.
+    /// Port of `/metrics`, `/healthz` and `/readyz`; any free one when `None`.
     pub port: Option<u16>,
-    /// Where data and mails are kept; nowhere when `None`.
+    /// Directory in which data and mails are kept; `None` keeps nothing.
     pub keep: Option<PathBuf>,
 }
 
@@ -71,6 +73,8 @@ pub enum DemoError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
     App(#[from] AppError),
@@ -80,10 +84,10 @@ pub enum DemoError {
     Interrupted,
 }
 
-/// Runs the demo to its end, or to a signal. A second signal ends it at once.
+/// Runs the demo to its end or to the first signal. A second signal ends it at once.
 ///
 /// # Errors
-/// [`DemoError`]. Nothing is left running or on disk then either.
+/// [`DemoError`]. No process and no data stays after an error either.
 pub async fn run(options: &Options) -> Result<(), DemoError> {
     let screen = Screen::new();
     let shutdown = CancellationToken::new();
@@ -96,8 +100,8 @@ pub async fn run(options: &Options) -> Result<(), DemoError> {
     outcome
 }
 
-/// The parts around the service. Fields are dropped in order: the processes end before
-/// their directory goes.
+/// The parts around the service. Fields are dropped in order: the processes end before their
+/// directory is removed.
 struct Parts {
     clickhouse: Embedded,
     mailbox: Option<Mailbox>,
@@ -128,8 +132,11 @@ async fn show(
 ) -> Result<(), DemoError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
     let listener = telemetry::ops::bind(address).await?;
+    let pages = console::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let pages_at = pages.local_addr().unwrap_or(address);
     screen.say(&format!(
-        "Keywatch demo: {} API keys, {:.0} requests/s for {:.0} s, and attacks on some of the keys.\n\
+        "Console: http://{pages_at}/\n\n\
+         Keywatch demo: {} API keys, {:.0} requests/s for {:.0} s, and attacks on some of the keys.\n\
          Starting ClickHouse, a mailbox and a webhook receiver on this machine ...",
         traffic::KEYS, options.rate, options.seconds
     ));
@@ -154,8 +161,10 @@ async fn show(
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
     let endpoints = telemetry::ops::serve(listener, metrics, health.clone(), stopped);
-    let _stop = stop.drop_guard();
     tokio::spawn(endpoints);
+    let console = Console::new(&config, health.clone());
+    tokio::spawn(console::serve(pages, console, stop.clone()));
+    let _stop = stop.drop_guard();
     screen.learning();
     app::run_from(source, &config, &health, shutdown, outbox).await?;
     screen.clear();
@@ -167,7 +176,7 @@ async fn show(
     Ok(())
 }
 
-/// The ordinary configuration, pointed at the demo's parts.
+/// The ordinary configuration, with the addresses of the demo's parts.
 fn configure(screen: &Screen, parts: &Parts) -> Config {
     let mut config = Config::default();
     config.clickhouse = parts.clickhouse.config();
@@ -175,13 +184,14 @@ fn configure(screen: &Screen, parts: &Parts) -> Config {
     config.webhook = Some(parts.receiver.config());
     match cache::root().and_then(|cache| address_databases(&cache)) {
         Some(databases) => config.enrich = databases,
-        None => screen
-            .say("Without places and networks: no address databases are there; run `make setup`"),
+        None => screen.say(
+            "Places and networks are unknown: no address databases are installed; run `make setup`",
+        ),
     }
     config
 }
 
-/// Those of the set-up, if they are there.
+/// The address databases that the set-up downloaded, if they exist.
 fn address_databases(cache: &Path) -> Option<EnrichConfig> {
     let packages = cache.join("node/node_modules/@ip-location-db");
     let files = |names: [&str; 2]| names.map(|name| packages.join(name)).to_vec();
@@ -192,7 +202,7 @@ fn address_databases(cache: &Path) -> Option<EnrichConfig> {
     are_there.then(|| EnrichConfig { city_databases, asn_databases, ..EnrichConfig::default() })
 }
 
-/// The service's channels and the terminal, all for the live part only.
+/// Starts the service's channels and the terminal, all for the live part only.
 fn start_outbox(
     config: &Config,
     store: &Arc<Store>,

@@ -1,7 +1,7 @@
-//! A webhook receiver as a user of Keywatch would write one: it checks each signature
-//! by the Standard Webhooks specification and trusts nothing of the sender's code.
+//! Receives webhooks as a user of Keywatch would: it checks each signature by the Standard Webhooks
+//! specification and shares no code with the sender.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use crate::event::EventTime;
 /// Older or newer timestamps are refused, as the specification asks.
 const TOLERANCE_SECONDS: f64 = 300.0;
 
-/// Webhooks so far.
+/// The number of webhooks received.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     pub(super) received: AtomicU64,
@@ -47,8 +47,7 @@ struct Shared {
 impl Receiver {
     /// Listens on a free port of loopback, with a secret made for this run.
     pub(super) async fn start() -> io::Result<Self> {
-        let mut secret = [0; 32];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
+        let secret: [u8; 32] = rand::random();
         let key = Hmac::new_from_slice(&secret).map_err(io::Error::other)?;
         let count = Arc::new(Count::default());
         let shared = Shared { key, count: Arc::clone(&count) };
@@ -56,7 +55,8 @@ impl Receiver {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}/hook", listener.local_addr()?);
         let server = tokio::spawn(async move {
-            // Fails when the listener does; then the sender says so.
+            // Serving fails only if the listener fails; the sender then reports that it cannot
+            // connect.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { url, secret, count, server })
@@ -92,7 +92,8 @@ async fn receive(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) 
     StatusCode::NO_CONTENT
 }
 
-/// `None` when anything is missing, too old, or not signed with `key`.
+/// `None` if a header is missing, the timestamp is too old or too new, or the signature was not
+/// made with `key`.
 fn verify(key: &Hmac<Sha256>, headers: &HeaderMap, body: &[u8], now: EventTime) -> Option<()> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?);

@@ -1,4 +1,4 @@
-//! What the person sees: lines on standard output and, on a terminal, a progress bar.
+//! Shows progress to the user: lines on standard output and, on a terminal, a progress bar.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::event::EventTime;
 
-/// Steps of the bar.
+/// The number of steps of the bar.
 const STEPS: u64 = 1_000;
 
-/// Clones share the bar and the counts.
+/// The user's screen. Clones share the bar and the counts.
 #[derive(Clone)]
 pub(super) struct Screen {
     bar: ProgressBar,
@@ -34,7 +34,7 @@ impl Screen {
         Self { bar, begun: Instant::now(), counts: Arc::default() }
     }
 
-    /// Since the demo was started.
+    /// Seconds since the start of the demo.
     pub(super) fn seconds(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()
     }
@@ -45,18 +45,18 @@ impl Screen {
     }
 
     pub(super) fn learning(&self) {
-        self.say("Learning two days of history, so that there is a usual to compare with ...");
+        self.say("Learning two days of history as a baseline ...");
         self.style("  {bar:40} {percent:>3}%  {msg}");
     }
 
-    /// `share` of the history is read; in all `events` more.
+    /// Advances the bar: `share` of the history is read, with `events` more events.
     pub(super) fn learned(&self, events: usize, share: f64) {
         let count = add(&self.counts.history, events);
         self.bar.set_position((share * STEPS as f64) as u64);
         self.bar.set_message(format!("{} events", HumanCount(count)));
     }
 
-    /// The live part begins.
+    /// Switches the bar to the live part.
     pub(super) fn live(&self) {
         let events = HumanCount(self.history_events());
         self.say(&format!(
@@ -66,7 +66,7 @@ impl Screen {
         self.style("  live {bar:30} {msg}");
     }
 
-    /// `share` of the live part is over; in all `events` more.
+    /// Advances the bar: `share` of the live part is over, with `events` more events.
     pub(super) fn streamed(&self, events: usize, share: f64, seconds_left: f64) {
         let count = add(&self.counts.live, events);
         self.bar.set_position((share * STEPS as f64) as u64);
@@ -75,7 +75,7 @@ impl Screen {
             .set_message(format!("{} events, {left:.0} s left (Ctrl-C ends)", HumanCount(count)));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -97,12 +97,13 @@ impl Screen {
     }
 }
 
-/// Seconds and a sign, as alerts carry them: `+12.3 s`.
+/// Formats seconds with a sign, as alerts carry them: `+12.3 s`.
 pub(super) fn moment(seconds: f64) -> String {
     format!("{:>8}", format!("+{seconds:.1} s"))
 }
 
-/// How long after `earlier`, never negative: clocks of records and machine differ a little.
+/// Seconds from `earlier` to `later`, at least 0: the clocks of records and machine differ a
+/// little.
 pub(super) fn seconds_after(later: EventTime, earlier: EventTime) -> f64 {
     later.seconds_since(earlier).max(0.0)
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin: the first ends the demo with its summary, the second at once.
+//! Handles Ctrl-C and SIGTERM: the first ends the demo with its summary, the second at once.
 
 use std::io;
 
@@ -25,8 +25,9 @@ impl Signals {
     /// Cancels `shutdown` at the first signal and returns at the second.
     pub(super) async fn insist(&mut self, screen: &Screen, shutdown: &CancellationToken) {
         self.next().await;
-        screen
-            .say("\nEnding: storing and delivering what is under way (Ctrl-C again ends at once)");
+        screen.say(
+            "\nShutting down: storing and delivering what is in flight (Ctrl-C again ends at once)",
+        );
         shutdown.cancel();
         self.next().await;
     }

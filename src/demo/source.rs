@@ -1,4 +1,4 @@
-//! The demo's log: the past as fast as it can be read, then the present as it happens.
+//! Reads the demo's traffic as a log: the past as fast as possible, then the present in real time.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,13 +8,14 @@ use tokio::time::{Instant, sleep_until};
 use super::screen::Screen;
 use super::traffic::Traffic;
 use crate::event::{EventTime, PartitionId};
-use crate::source::{RawBatch, Source, SourceError};
+use crate::record::RawBatch;
+use crate::source::{Source, SourceError};
 
 const HISTORY_BATCH: usize = 10_000;
-/// Live events are handed out this often, as a poll of a log does.
+/// Interval between two reads of live events, like the poll of a log.
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// Set when the live part begins; the moment it does.
+/// The time at which the live part began; unset before.
 pub(super) type LiveSince = Arc<OnceLock<EventTime>>;
 
 pub(super) struct DemoSource {
@@ -34,7 +35,8 @@ impl DemoSource {
         live_since: &LiveSince,
         screen: Screen,
     ) -> Self {
-        // A name of its own, so that a kept database takes another run for another log.
+        // Each run names its log differently, so that a kept database does not take this run for an
+        // earlier one.
         let topic = format!("demo-{}", EventTime::now().as_micros() / 1_000_000);
         Self {
             traffic,
@@ -53,8 +55,8 @@ impl DemoSource {
         batch
     }
 
-    /// Events that arrive before `end`, `delay` seconds later than planned, and how far
-    /// in the plan that is.
+    /// Takes the events that arrive before `end`, each `delay` seconds later than planned. Also
+    /// returns how far in the plan they reach.
     fn take(&mut self, end: EventTime, limit: usize, delay: f64) -> (RawBatch, EventTime) {
         let mut batch = RawBatch::new(self.partition.clone());
         let mut reached = end;
@@ -65,7 +67,7 @@ impl DemoSource {
             let mut record = event.record;
             record.time = record.time.plus_seconds(delay);
             record.client_time = record.client_time.map(|time| time.plus_seconds(delay));
-            // Numbers and strings: writing them cannot fail.
+            // The record holds numbers and strings only, so serialization cannot fail.
             let payload = serde_json::to_vec(&record).unwrap_or_default();
             batch.push(self.next_offset, &payload);
             self.next_offset += 1;
@@ -73,7 +75,7 @@ impl DemoSource {
         (batch, reached)
     }
 
-    /// Live events that are due.
+    /// The live events that are due.
     fn due(&mut self, now: EventTime, delay: f64) -> RawBatch {
         let (batch, _) = self.take(now.plus_seconds(-delay), usize::MAX, delay);
         let over = now.seconds_since(self.traffic.present) - delay;
@@ -81,7 +83,7 @@ impl DemoSource {
         batch
     }
 
-    /// The moment at which the live part began, which is now when it did not yet.
+    /// The time at which the live part began. The first call sets it to now.
     fn live_since(&self) -> EventTime {
         *self.live_since.get_or_init(|| {
             self.screen.live();
@@ -98,7 +100,8 @@ impl Source for DemoSource {
                 return Ok(Some(batch));
             }
         }
-        // What learning took is a short silence of all keys: the live part begins now.
+        // The time spent on learning appears as a short silence of all keys: the live part begins
+        // now.
         let delay = self.live_since().seconds_since(self.traffic.present);
         loop {
             sleep_until(self.next_poll).await;

@@ -1,4 +1,4 @@
-//! What it came to: figures, attacks, and three questions of analysts.
+//! Prints the results of the demo: figures, attacks, and three questions of analysts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,10 +16,10 @@ use crate::store::{Store, StoreError, analyst_query};
 
 const QUESTIONS: [&str; 3] = ["open_alerts", "top_keys", "shared_addresses"];
 const ROWS: &str = "6";
-/// Columns of the answers that a terminal has no room for.
+/// Columns that are left out of the answers, because a terminal has no room for them.
 const LEFT_OUT: [&str; 2] = ["id", "last_event_time"];
 
-/// Everything the summary is made of.
+/// The data that the summary is made from.
 pub(super) struct Results<'a> {
     pub(super) screen: &'a Screen,
     pub(super) journal: &'a Journal,
@@ -34,7 +34,7 @@ impl Results<'_> {
         let now = EventTime::now();
         let stored = count(store, "SELECT count() FROM access_events").await?;
         let sightings = self.journal.sightings();
-        self.say(&heading("What went through"));
+        self.say(&heading("Volume"));
         let volume = self.volume(now, &stored);
         self.say(&facts(volume.into_iter().chain(self.deliveries(&sightings))));
         self.print_attacks(now);
@@ -82,7 +82,7 @@ impl Results<'_> {
             self.journal.false_incidents()
         )));
         if attacks > 0 {
-            let header = ["attack", "given away by", "made", "found", "median s", "worst s"];
+            let header = ["attack", "detected by", "made", "found", "median s", "worst s"];
             self.say(&columns(&header, found.iter().map(attack_row).collect(), 2));
         }
     }
@@ -97,7 +97,7 @@ impl Results<'_> {
             *counts.entry(detector.as_str()).or_default() += 1;
         }
         if !counts.is_empty() {
-            self.say(&heading("Detectors, and the incidents that each had a part in"));
+            self.say(&heading("Detectors, and the number of incidents that each contributed to"));
             let row = |(name, count): (&&str, &usize)| vec![(*name).to_owned(), count.to_string()];
             self.say(&columns(&["detector", "incidents"], counts.iter().map(row).collect(), 1));
         }
@@ -113,7 +113,7 @@ impl Results<'_> {
     }
 }
 
-/// The one number that `sql` asks for.
+/// Runs `sql`, which returns a single number.
 async fn count(store: &Store, sql: &str) -> Result<String, StoreError> {
     let table = store.query_table(sql, &[]).await?;
     let value = table.rows.into_iter().flatten().next().unwrap_or_default();
@@ -133,7 +133,7 @@ fn attack_row((kind, found): (&&str, &Found)) -> Vec<String> {
     ]
 }
 
-/// From the request that tripped an alert to the alert on the terminal.
+/// The latency from the request that caused an alert to the alert on the terminal.
 fn latency(sightings: &[Sighting]) -> String {
     let mut seconds: Vec<f64> =
         sightings.iter().map(|s| seconds_after(s.at, s.alert.detected_event_time)).collect();

@@ -1,4 +1,4 @@
-//! Tables for the terminal.
+//! Formats tables for the terminal.
 
 use std::io::{self, IsTerminal};
 
@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as TextTable, presets
 
 use crate::store::Table;
 
-/// Beyond this, lines are hard to follow; without a terminal there is no other bound.
+/// Wider lines are hard to follow; without a terminal there is no other limit.
 const WIDEST: u16 = 160;
 
 /// A heading, bold on a terminal.
@@ -16,14 +16,14 @@ pub(super) fn heading(text: &str) -> String {
     format!("\n{bold}{text}{bold:#}")
 }
 
-/// Two columns without a header.
+/// A table of two columns without a header.
 pub(super) fn facts(rows: impl Iterator<Item = (&'static str, String)>) -> String {
     let mut table = plain();
     table.add_rows(rows.map(|(name, value)| vec![name.to_owned(), value]));
     indented(&table)
 }
 
-/// Columns after the first `text` ones hold numbers.
+/// A table in which all columns after the first `text` ones hold numbers.
 pub(super) fn columns(header: &[&str], rows: Vec<Vec<String>>, text: usize) -> String {
     let mut table = plain();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.to_vec()).add_rows(rows);

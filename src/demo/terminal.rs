@@ -1,4 +1,4 @@
-//! The terminal as a channel: each alert as it opens, and when it becomes worse.
+//! Prints each alert on the terminal when it opens and when it becomes worse.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::screen::{Screen, moment, seconds_after};
 use crate::alert::{Action, Alert, AlertType, Severity};
 use crate::deliver::{Allowance, Channel, DeliveryError};
 
-/// Columns before the second line of an alert: moment and severity.
+/// Width of the columns before the second line of an alert: time and severity.
 const INDENT: usize = 20;
 
 pub(super) struct Terminal {
@@ -36,7 +36,7 @@ impl Terminal {
         }
     }
 
-    /// What the generator knows and the detectors do not.
+    /// The planned attack behind the alert, which the generator knows and the detectors do not.
     fn truth(&self, alert: &Alert) -> String {
         match self.journal.attack_behind(alert) {
             Some(attack) => {
@@ -74,8 +74,8 @@ fn lines(alert: &Alert, seconds: f64, is_worse: bool, truth: &str) -> String {
     let (colour, bold, dim) = (style(alert.severity), Style::new().bold(), Style::new().dimmed());
     let severity = alert.severity.as_str().to_uppercase();
     let worse = if is_worse { "now worse: " } else { "" };
-    // What it is about stands above the rest; a key is told from others by its id alone. The
-    // blank ends the name, since IPv6 addresses hold colons.
+    // The subject of the title is printed with the alert's first line. Keys are told apart by their
+    // ids alone. The separator includes the space, since IPv6 addresses hold colons.
     let (about, headline) = alert.title.split_once(": ").unwrap_or(("", &*alert.title));
     let about = alert.key_id.as_deref().unwrap_or(about);
     let detectors: Vec<_> = alert.detectors.iter().map(|detector| detector.as_str()).collect();

@@ -1,14 +1,17 @@
-//! What the demo's keys do: two days that are over, then the present with attacks in it.
+//! Plans the traffic of the demo: two days of history, then live traffic with attacks.
 //!
-//! Two fleets are merged. The settled keys have two days of history at a low rate, so
-//! that the models know them; all attacks are on them. The busy keys make up the rate
-//! that is asked for and are minutes old, since days of it could not be played in seconds.
+//! The traffic merges two fleets. The settled keys have two days of history at a low rate, so that
+//! the models know them; all attacks are on them. The busy keys produce the rest of the requested
+//! rate. They have only minutes of history, since days at their rate could not be replayed in
+//! seconds.
 
 use std::iter::Peekable;
 
 use crate::backtest::labels::Label;
 use crate::event::EventTime;
-use crate::generate::{AttackKind, ConfuserKind, GeneratedEvent, Generator, Kind, Plan, Selection};
+use crate::generate::{
+    AttackKind, Character, ConfuserKind, GeneratedEvent, Generator, Kind, Plan, Selection,
+};
 
 const SETTLED_KEYS: u32 = 200;
 const SETTLED_PER_SECOND: f64 = 1.5;
@@ -16,20 +19,21 @@ const HISTORY_SECONDS: f64 = 2.0 * 86_400.0;
 
 const BUSY_KEYS: u32 = 100;
 pub(super) const KEYS: u32 = SETTLED_KEYS + BUSY_KEYS;
-/// The busy keys' history: as little as does not hold up the demo, and at least so much
-/// that they do not all look like a rush when it goes live.
+/// The length of the busy keys' history: short enough not to delay the demo, and long enough that
+/// the live part does not look like a burst of all keys.
 const BUSY_HISTORY_SECONDS: (f64, f64) = (120.0, 300.0);
 const BUSY_HISTORY_EVENTS: f64 = 60_000.0;
 
-/// The live part's first attack comes after this long ...
+/// Time between the start of the live part and its first attack ...
 const CALM_SECONDS: f64 = 3.0;
-/// ... and attacks take at most this share of it, so that many can be seen from the start.
+/// ... and the largest share of the live part that an attack lasts, so that many attacks are
+/// visible from their start.
 const LONGEST_ATTACK_SHARE: f64 = 0.6;
 
 const SETTLED_SEED: u64 = 7;
 const BUSY_SEED: u64 = 8;
 
-/// Attacks that show within seconds and that a detector exists for.
+/// Attacks that show within seconds and that have a detector.
 const ATTACKS: [AttackKind; 11] = [
     AttackKind::RateSpike,
     AttackKind::ThrottledBurst,
@@ -44,25 +48,32 @@ const ATTACKS: [AttackKind; 11] = [
     AttackKind::Takeover,
 ];
 
-/// What is ordinary and looks like an attack. An outage of the whole API is left out:
-/// it would fill the demo's two days with errors.
+/// Benign patterns that look like attacks. An outage of the whole API is left out, as it would fill
+/// the demo's two days with errors, and so are gaps in the log.
 fn confusers() -> Selection<ConfuserKind> {
-    let left_out = [ConfuserKind::Outage, ConfuserKind::MarketingDay, ConfuserKind::LateEvents];
+    let left_out = [
+        ConfuserKind::Outage,
+        ConfuserKind::MarketingDay,
+        ConfuserKind::LateEvents,
+        ConfuserKind::LogOutage,
+        ConfuserKind::LateBatch,
+        ConfuserKind::RepeatedFile,
+    ];
     let kept = ConfuserKind::ALL.iter().filter(|kind| !left_out.contains(kind));
     Selection(kept.copied().collect())
 }
 
-/// The events of both fleets in order of arrival.
+/// The events of both fleets, in order of arrival.
 pub(super) struct Traffic {
     settled: Peekable<Generator>,
     busy: Option<Peekable<Generator>>,
     labels: Vec<Label>,
-    /// Where the past ends and the live part begins.
+    /// The time at which the history ends and the live part begins.
     pub(super) present: EventTime,
 }
 
 impl Traffic {
-    /// `rate` is in events a second over the live part, attacks apart.
+    /// `rate` is in events a second over the live part, without the attacks.
     pub(super) fn new(present: EventTime, seconds: f64, rate: f64) -> Self {
         let settled = Generator::new(&settled_plan(present, seconds));
         let labels = settled.labels().iter().map(|label| judged(label)).collect();
@@ -70,12 +81,12 @@ impl Traffic {
         Self { settled: settled.peekable(), busy, labels, present }
     }
 
-    /// The attacks, in order of their beginning.
+    /// The attacks, in order of their start.
     pub(super) fn labels(&self) -> &[Label] {
         &self.labels
     }
 
-    /// How much of the history is over at `time`, from 0 to 1.
+    /// The share of the history that is over at `time`, from 0 to 1.
     pub(super) fn history_share(&self, time: EventTime) -> f64 {
         (1.0 - self.present.seconds_since(time) / HISTORY_SECONDS).clamp(0.0, 1.0)
     }
@@ -97,6 +108,7 @@ impl Traffic {
 fn settled_plan(present: EventTime, seconds: f64) -> Plan {
     let mut plan = Plan::new(SETTLED_KEYS, HISTORY_SECONDS + seconds, SETTLED_SEED);
     plan.start = present.plus_seconds(-HISTORY_SECONDS);
+    plan.characters = Character::settled();
     plan.attacks = Selection(ATTACKS.to_vec());
     plan.confusers = confusers();
     plan.clean_seconds = HISTORY_SECONDS + CALM_SECONDS.min(seconds / 4.0);
@@ -105,7 +117,7 @@ fn settled_plan(present: EventTime, seconds: f64) -> Plan {
     plan
 }
 
-/// `None` when the settled keys alone make the rate.
+/// The plan of the busy keys; `None` if the settled keys alone reach the rate.
 fn busy_plan(present: EventTime, seconds: f64, rate: f64) -> Option<Plan> {
     let wanted = rate - SETTLED_PER_SECOND;
     if wanted < 1.0 {
@@ -115,10 +127,12 @@ fn busy_plan(present: EventTime, seconds: f64, rate: f64) -> Option<Plan> {
     let history = (BUSY_HISTORY_EVENTS / rate).clamp(shortest, longest);
     let mut plan = Plan::new(BUSY_KEYS, history + seconds, BUSY_SEED);
     plan.start = present.plus_seconds(-history);
+    plan.characters = Character::settled();
     plan.attacks = Selection::none();
     plan.confusers = Selection::none();
     plan.requests_per_second = Some(wanted);
-    // The rate is a mean over a week; this is some hour of it.
+    // The requested rate is a mean over a week, but the live part is one hour of it, so the plan is
+    // measured first.
     let made = Generator::new(&plan).filter(|event| event.arrival >= present).count();
     let correction = (wanted * seconds / made.max(1) as f64).clamp(0.2, 5.0);
     plan.requests_per_second = Some(wanted * correction);
@@ -127,7 +141,7 @@ fn busy_plan(present: EventTime, seconds: f64, rate: f64) -> Option<Plan> {
 
 fn judged(label: &crate::generate::Label) -> Label {
     Label {
-        key_id: Some(label.key_id.clone()),
+        key_id: label.key_id.clone(),
         kind: label.kind.to_string(),
         start: label.start,
         end: label.end,

@@ -1,23 +1,23 @@
-//! `rate.error_burst`, `auth.failure_burst`, `limit.throttled_burst`: a share of failing
-//! requests far above the key's own.
+//! Finds a minute in which far more of a key's requests fail than usual: `rate.error_burst`,
+//! `auth.failure_burst`, `limit.throttled_burst`.
 
 use serde_json::json;
 
 use super::Signal;
-use super::statistics::negative_binomial_tail;
+
 use crate::alert::DetectorId;
 use crate::profile::outcome::{Failure, OutcomeProfile, WINDOW_SECONDS};
-use crate::profile::rate::Forecast;
+use crate::rate::{Forecast, negative_binomial_tail};
 
-/// A baseline rests on at least this many requests.
+/// A baseline needs at least this many requests.
 const MIN_LEARNED: u32 = 50;
-/// Fewer failures than this in a minute are nobody's burst.
+/// Fewer failures than this in a minute are not a burst.
 const MIN_FAILURES: u32 = 15;
 /// A burst is at least this share of the minute's requests ...
 const MIN_SHARE: f64 = 0.2;
 /// ... and this many times the usual share.
 const MIN_RATIO: f64 = 4.0;
-/// Failures come in clumps: the size of the negative binomial for their count.
+/// Failures come in clumps: size parameter of the negative binomial distribution of their count.
 const CLUMPING: f64 = 1.0;
 
 /// A burst of one kind of failure.
@@ -30,15 +30,15 @@ pub struct Burst {
     usual_share: f64,
 }
 
-/// The burst of this failure in the current minute, if there is one. `elsewhere` is the
-/// share of the other keys' requests that fail now: an outage is the API's, not the key's.
+/// Finds a burst of this failure in the current minute. `elsewhere` is the share of the other keys'
+/// requests that fail now: an outage of the API is not a burst of the key.
 pub fn find_burst(outcomes: &OutcomeProfile, failure: Failure, elsewhere: f64) -> Option<Burst> {
     let (requests, failed) = outcomes.current(failure);
     let learned = outcomes.learned();
     if failed < MIN_FAILURES || learned < MIN_LEARNED {
         return None;
     }
-    // Half a failure more than was seen: a share is never quite zero.
+    // Half a failure is added: a share is never exactly zero.
     let usual = outcomes.usual_share(failure) + 0.5 / (f64::from(learned) + 1.0);
     let usual_share = usual.max(elsewhere);
     let share = f64::from(failed) / f64::from(requests);
@@ -90,6 +90,7 @@ impl Burst {
                 "share": f64::from(failed) / f64::from(requests),
                 "usual_share": usual,
             }),
+            ceiling: None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a trained model tells a new installation of its fleet: nothing about any one key.
+//! Holds the priors of a trained model: what a new installation knows of its fleet, and nothing of
+//! any single key.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +11,9 @@ use crate::profile::{Population, PopulationPrior};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Priors {
-    /// Where keys are used from, and at what hours.
+    /// The places that keys are used from, and the hours.
     pub population: PopulationPrior,
-    /// How high the detectors' scores are.
+    /// The distribution of the detectors' scores.
     pub calibration: CalibrationPrior,
 }
 

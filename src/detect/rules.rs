@@ -1,88 +1,75 @@
-//! What the key registry forbids: `policy.*`, `lifecycle.*`, and scopes that were not granted.
+//! Finds violations of the key registry: `policy.*`, `lifecycle.*`, and scopes that were not
+//! granted.
 
 use compact_str::CompactString;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Signal;
 use crate::alert::DetectorId;
+use crate::answer::Answer;
 use crate::event::{AccessEvent, EventTime};
 use crate::registry::{KeyStatus, RegisteredKey};
 
-/// Chance that a rule is broken innocently (a stale registry, a forgotten machine) when the
-/// API let the request pass, ...
+/// Probability that a rule is broken innocently (a stale registry, a forgotten machine) when the
+/// API accepted the request, ...
 const BROKEN_INNOCENTLY: f64 = 1e-7;
-/// ... and when it refused it: the rule is enforced, and someone only tried.
+/// ... and when the API refused it: the API enforces the rule, and somebody only tried.
 const TRIED_INNOCENTLY: f64 = 1e-2;
 
 /// Revocations and expirations reach all gateways within this time.
 const PROPAGATION_SECONDS: f64 = 60.0;
 
-/// The rules that this event breaks.
-pub fn broken_rules(key: &RegisteredKey, event: &AccessEvent) -> Vec<Signal> {
+/// A rule that an event breaks.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokenRule<'a> {
+    pub p_value: f64,
+    rule: Rule<'a>,
+}
+
+/// A kind of rule, with the value that breaks it.
+#[derive(Clone, Copy, Debug)]
+enum Rule<'a> {
+    Network,
+    /// The environment that the key was used in.
+    Environment(&'a CompactString),
+    Revoked,
+    Expired,
+    Retired,
+    /// The scope that the request needs.
+    Scope(&'a CompactString),
+}
+
+/// All rules that this event breaks. Each is a finding of its own.
+pub fn find_broken_rules<'a>(key: &RegisteredKey, event: &'a AccessEvent) -> Vec<BrokenRule<'a>> {
+    let is_refused = event.answer() == Answer::Refused;
+    let p_value = if is_refused { TRIED_INNOCENTLY } else { BROKEN_INNOCENTLY };
     [
-        ip_not_allowed(key, event),
-        environment_mismatch(key, event),
-        revoked_key_use(key, event),
-        expired_key_use(key, event),
-        retired_key_use(key, event),
-        scope_not_granted(key, event),
+        is_outside_networks(key, event).then_some(Rule::Network),
+        foreign_environment(key, event).map(Rule::Environment),
+        is_past(key.revoked_at, key, KeyStatus::Revoked, event).then_some(Rule::Revoked),
+        key.expires_at.is_some_and(|moment| has_passed(moment, event)).then_some(Rule::Expired),
+        is_past(key.grace_ends_at, key, KeyStatus::Retired, event).then_some(Rule::Retired),
+        missing_scope(key, event).map(Rule::Scope),
     ]
     .into_iter()
     .flatten()
+    .map(|rule| BrokenRule { p_value, rule })
     .collect()
 }
 
-fn signal(
-    detector: DetectorId,
-    event: &AccessEvent,
-    headline: String,
-    sentence: String,
-    fields: serde_json::Value,
-) -> Signal {
-    let refused = matches!(event.status, 401 | 403);
-    Signal {
-        detector,
-        p_value: if refused { TRIED_INNOCENTLY } else { BROKEN_INNOCENTLY },
-        observed: None,
-        expected: None,
-        headline,
-        sentence: format!("{sentence} The answer was {}.", event.status),
-        fields,
-    }
-}
-
-fn ip_not_allowed(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
+fn is_outside_networks(key: &RegisteredKey, event: &AccessEvent) -> bool {
     let allowed = &key.allowed_cidrs;
-    if allowed.is_empty() || allowed.iter().any(|net| net.contains(&event.client_ip)) {
-        return None;
-    }
-    let networks: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-    Some(signal(
-        DetectorId::IpNotAllowed,
-        event,
-        format!("used from {}, outside its allowed networks", event.client_ip),
-        format!(
-            "{} is not in the key's allowed networks {}.",
-            event.client_ip,
-            networks.join(", ")
-        ),
-        json!({ "ip": event.client_ip, "allowlist": networks }),
-    ))
+    !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&event.client_ip))
 }
 
-fn environment_mismatch(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
+fn foreign_environment<'a>(
+    key: &RegisteredKey,
+    event: &'a AccessEvent,
+) -> Option<&'a CompactString> {
     let used = event.environment.as_ref()?;
     let registered = &key.environment;
-    if registered.is_empty() || is_production(used) == is_production(registered) {
-        return None;
-    }
-    Some(signal(
-        DetectorId::EnvironmentMismatch,
-        event,
-        format!("a {registered} key was used in {used}"),
-        format!("The key is registered for {registered} and was used in {used}."),
-        json!({ "registered_environment": registered, "used_environment": used }),
-    ))
+    let differs = !registered.is_empty() && is_production(used) != is_production(registered);
+    differs.then_some(used)
 }
 
 /// Environments differ when one of them is production and the other is not.
@@ -90,68 +77,112 @@ fn is_production(environment: &CompactString) -> bool {
     ["production", "prod", "live"].iter().any(|name| environment.eq_ignore_ascii_case(name))
 }
 
+/// Whether the moment has passed, or, if no moment is registered, whether the key has this status.
+fn is_past(
+    moment: Option<EventTime>,
+    key: &RegisteredKey,
+    status: KeyStatus,
+    event: &AccessEvent,
+) -> bool {
+    match moment {
+        Some(moment) => has_passed(moment, event),
+        None => key.status == status,
+    }
+}
+
 fn has_passed(moment: EventTime, event: &AccessEvent) -> bool {
     event.time.seconds_since(moment) > PROPAGATION_SECONDS
 }
 
-fn revoked_key_use(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
-    let is_revoked = match key.revoked_at {
-        Some(moment) => has_passed(moment, event),
-        None => key.status == KeyStatus::Revoked,
-    };
-    is_revoked.then(|| {
-        signal(
-            DetectorId::RevokedKeyUse,
-            event,
-            "a revoked key was used".into(),
-            format!("The key was revoked{}.", at(key.revoked_at)),
-            json!({ "revoked_at": key.revoked_at, "status": event.status }),
-        )
-    })
-}
-
-fn expired_key_use(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
-    let moment = key.expires_at.filter(|moment| has_passed(*moment, event))?;
-    Some(signal(
-        DetectorId::ExpiredKeyUse,
-        event,
-        "an expired key was used".into(),
-        format!("The key expired{}.", at(Some(moment))),
-        json!({ "expires_at": moment, "status": event.status }),
-    ))
-}
-
-fn retired_key_use(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
-    let is_retired = match key.grace_ends_at {
-        Some(moment) => has_passed(moment, event),
-        None => key.status == KeyStatus::Retired,
-    };
-    is_retired.then(|| {
-        signal(
-            DetectorId::RetiredKeyUse,
-            event,
-            "a key was used after its rotation".into(),
-            format!(
-                "The key was replaced, and the time in which both were valid ended{}.",
-                at(key.grace_ends_at)
-            ),
-            json!({ "rotated_to": key.rotated_to, "grace_ends_at": key.grace_ends_at }),
-        )
-    })
-}
-
-fn scope_not_granted(key: &RegisteredKey, event: &AccessEvent) -> Option<Signal> {
+fn missing_scope<'a>(key: &RegisteredKey, event: &'a AccessEvent) -> Option<&'a CompactString> {
     let scope = event.scope.as_ref()?;
-    if key.scopes.is_empty() || key.scopes.contains(scope) {
-        return None;
+    (!key.scopes.is_empty() && !key.scopes.contains(scope)).then_some(scope)
+}
+
+impl BrokenRule<'_> {
+    pub const fn detector(&self) -> DetectorId {
+        match self.rule {
+            Rule::Network => DetectorId::IpNotAllowed,
+            Rule::Environment(_) => DetectorId::EnvironmentMismatch,
+            Rule::Revoked => DetectorId::RevokedKeyUse,
+            Rule::Expired => DetectorId::ExpiredKeyUse,
+            Rule::Retired => DetectorId::RetiredKeyUse,
+            Rule::Scope(_) => DetectorId::UnexpectedEndpoint,
+        }
     }
-    Some(signal(
-        DetectorId::UnexpectedEndpoint,
-        event,
-        format!("used {scope}, which it was not granted"),
-        format!("{} {} needs the scope {scope}.", event.method, event.path),
-        json!({ "route": event.path, "scope": scope, "granted_scopes": key.scopes }),
-    ))
+
+    pub fn into_signal(self, key: &RegisteredKey, event: &AccessEvent) -> Signal {
+        let (headline, sentence) = self.words(key, event);
+        Signal {
+            detector: self.detector(),
+            p_value: self.p_value,
+            observed: None,
+            expected: None,
+            headline,
+            sentence: format!("{sentence} The answer was {}.", event.status),
+            fields: self.fields(key, event),
+            ceiling: None,
+        }
+    }
+
+    /// A clause for the title and a sentence.
+    fn words(&self, key: &RegisteredKey, event: &AccessEvent) -> (String, String) {
+        let AccessEvent { client_ip, method, path, .. } = event;
+        let registered = &key.environment;
+        match self.rule {
+            Rule::Network => (
+                format!("used from {client_ip}, outside its allowed networks"),
+                format!(
+                    "{client_ip} is not in the key's allowed networks {}.",
+                    networks(key).join(", ")
+                ),
+            ),
+            Rule::Environment(used) => (
+                format!("a {registered} key was used in {used}"),
+                format!("The key is registered for {registered} and was used in {used}."),
+            ),
+            Rule::Revoked => (
+                "a revoked key was used".into(),
+                format!("The key was revoked{}.", at(key.revoked_at)),
+            ),
+            Rule::Expired => (
+                "an expired key was used".into(),
+                format!("The key expired{}.", at(key.expires_at)),
+            ),
+            Rule::Retired => (
+                "a key was used after its rotation".into(),
+                format!(
+                    "The key was replaced, and the time in which both were valid ended{}.",
+                    at(key.grace_ends_at)
+                ),
+            ),
+            Rule::Scope(scope) => (
+                format!("used {scope}, which it was not granted"),
+                format!("{method} {path} needs the scope {scope}."),
+            ),
+        }
+    }
+
+    fn fields(&self, key: &RegisteredKey, event: &AccessEvent) -> Value {
+        match self.rule {
+            Rule::Network => json!({ "ip": event.client_ip, "allowlist": networks(key) }),
+            Rule::Environment(used) => {
+                json!({ "registered_environment": key.environment, "used_environment": used })
+            }
+            Rule::Revoked => json!({ "revoked_at": key.revoked_at, "status": event.status }),
+            Rule::Expired => json!({ "expires_at": key.expires_at, "status": event.status }),
+            Rule::Retired => {
+                json!({ "rotated_to": key.rotated_to, "grace_ends_at": key.grace_ends_at })
+            }
+            Rule::Scope(scope) => json!({
+                "route": event.path, "scope": scope, "granted_scopes": key.scopes,
+            }),
+        }
+    }
+}
+
+fn networks(key: &RegisteredKey) -> Vec<String> {
+    key.allowed_cidrs.iter().map(ToString::to_string).collect()
 }
 
 fn at(moment: Option<EventTime>) -> String {

@@ -1,30 +1,31 @@
-//! `auth.credential_stuffing`: one source tries many keys, mostly failing.
+//! Finds a source that tries many keys and is mostly refused: `auth.credential_stuffing`.
 
 use ipnet::IpNet;
 use serde_json::json;
 
 use super::Signal;
-use super::geo::duration;
-use super::statistics::negative_binomial_tail;
-use crate::alert::DetectorId;
+use crate::alert::{Action, DetectorId, Restraint};
 use crate::event::EventTime;
-use crate::profile::rate::Forecast;
-use crate::profile::source::{Attempt, SourceProfile};
+use crate::profile::stuffing::{Scope, SourceAttempt, SourceProfile};
+use crate::rate::{Forecast, negative_binomial_tail};
+use crate::text::duration;
 
-/// Of the keys that an honest source uses, this share is refused: mistyped, expired, for
+/// Share of an honest source's keys that is refused, because they are mistyped, expired or for
 /// another environment ...
 const USUAL_SHARE: f64 = 0.02;
-/// ... and so many more a window, whatever the number of its keys.
+/// ... and number of refused keys a window that is added, however many keys the source uses.
 const USUAL_KEYS: f64 = 0.1;
-/// A network has many tenants, each with their mistakes.
+/// The same number for a network: it has many tenants, and each makes mistakes.
 const USUAL_KEYS_OF_NETWORK: f64 = 0.5;
-/// Fewer refused keys than this are nobody's list.
+/// Fewer refused keys than this are not a list.
 pub const MIN_REFUSED: u64 = 6;
-/// Refused keys come in clumps: the size of the negative binomial for their count.
+/// Refused keys come in clumps: size parameter of the negative binomial distribution of their
+/// count.
 const CLUMPING: f64 = 1.0;
-/// However many keys fail, that alone is an attempt and no theft.
+/// Smallest p-value of a source without an accepted key: however many keys fail, that alone is not
+/// a theft.
 const ATTEMPT: f64 = 1e-8;
-/// Chance that the holder of a key uses it from the very address that is trying keys.
+/// Probability that the holder of a key uses it from the very address that tries keys.
 const INNOCENT_USE: f64 = 1e-8;
 
 /// A source that tries keys.
@@ -41,16 +42,23 @@ pub struct Stuffing {
     since: EventTime,
 }
 
-/// Whether the source tries keys. Keys that are refused where they are at home do not count:
+/// Finds out whether the source tries keys. A refusal does not count where the key is established:
 /// a ban or an outage is the API's doing.
-pub fn find_stuffing(source: IpNet, profile: &SourceProfile, threshold: f64) -> Option<Stuffing> {
+pub fn find_stuffing(
+    source: IpNet,
+    scope: Scope,
+    profile: &SourceProfile,
+    threshold: f64,
+) -> Option<Stuffing> {
     let refused = profile.keys_refused();
     if refused.round() < MIN_REFUSED as f64 {
         return None;
     }
     let tried = profile.keys_tried();
-    let is_machine = !matches!(source.prefix_len(), 24 | 48);
-    let few = if is_machine { USUAL_KEYS } else { USUAL_KEYS_OF_NETWORK };
+    let few = match scope {
+        Scope::Machine => USUAL_KEYS,
+        Scope::Network => USUAL_KEYS_OF_NETWORK,
+    };
     let expected = few + tried * USUAL_SHARE.max(f64::from(profile.usual_share));
     let forecast = Forecast { mean: expected, size: CLUMPING };
     let p_value = negative_binomial_tail(refused.round() as u64, forecast);
@@ -73,28 +81,28 @@ impl Stuffing {
         self.source
     }
 
-    /// The first refusal that counts.
+    /// Time of the first refusal that counts.
     pub const fn since(&self) -> EventTime {
         self.since
     }
 
-    /// For the source's incident.
-    pub fn into_signal(self, last: &Attempt) -> Signal {
+    /// The signal for the source's incident.
+    pub fn into_signal(self, last: &SourceAttempt) -> Signal {
         let Self { tried, refused, answered, .. } = self;
         let leaked = match answered {
             0 => String::new(),
-            1 => ", 1 of an existing key with success".to_owned(),
-            keys => format!(", {keys} of existing keys with success"),
+            1 => "; 1 existing key was accepted".to_owned(),
+            keys => format!("; {keys} existing keys were accepted"),
         };
         Signal {
             detector: DetectorId::CredentialStuffing,
             p_value: self.p_value,
             observed: Some(refused.round()),
             expected: Some(self.expected),
-            headline: format!("tried {tried:.0} keys and was refused with {refused:.0}{leaked}"),
+            headline: format!("tried {tried:.0} keys, of which {refused:.0} were refused{leaked}"),
             sentence: format!(
-                "{} tried {tried:.0} different keys within {}, {:.0}% of them refused (401 or \
-                 403){leaked}; {:.1} refused keys would be usual.",
+                "{} tried {tried:.0} different keys within {}, and {:.0}% of them were refused (401 \
+                 or 403){leaked}. Usually {:.1} keys are refused.",
                 self.name(),
                 duration(last.time.seconds_since(self.since).max(1.0)),
                 100.0 * refused / tried,
@@ -111,22 +119,23 @@ impl Stuffing {
                 "refusals": self.refusals,
                 "since": self.since,
             }),
+            ceiling: None,
         }
     }
 
-    /// For the incident of a key that was answered there. `last` is the attempt by which that
-    /// came to light.
-    pub fn leak_signal(&self, last: &Attempt) -> Signal {
+    /// The signal for the incident of a key that was accepted from this source. `last` is the
+    /// attempt that revealed it.
+    pub fn leak_signal(&self, last: &SourceAttempt) -> Signal {
         let Self { tried, refused, .. } = self;
-        Signal {
+        let signal = Signal {
             detector: DetectorId::CredentialStuffing,
             p_value: INNOCENT_USE,
             observed: None,
             expected: None,
-            headline: format!("accepted from {}, which tries one key after another", self.name()),
+            headline: format!("accepted from {}, which tries many keys", self.name()),
             sentence: format!(
-                "The key was accepted from {}, which tried {tried:.0} keys within {} and was \
-                 refused with {refused:.0}: it is on somebody's list.",
+                "The key was accepted from {}, which tried {tried:.0} keys within {}, of which \
+                 {refused:.0} were refused: the key may be on a list of stolen keys.",
                 self.name(),
                 duration(last.time.seconds_since(self.since).max(1.0)),
             ),
@@ -138,7 +147,11 @@ impl Stuffing {
                 "failure_share": refused / tried,
                 "since": self.since,
             }),
-        }
+            ceiling: None,
+        };
+        // Another user of the same exit address may be the one who tries keys: those attempts prove
+        // nothing about this key.
+        signal.at_most(Action::Notify, Restraint::AttemptsOnly)
     }
 
     fn name(&self) -> String {

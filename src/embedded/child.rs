@@ -1,4 +1,4 @@
-//! The parent's side: a ClickHouse that lives as long as its handle.
+//! Starts ClickHouse as a child process that lives as long as its handle.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,35 +16,36 @@ use crate::store::Store;
 /// A running embedded ClickHouse. Dropping it ends the process; the data stays.
 #[derive(Debug)]
 pub struct Embedded {
-    /// Its standard input is the lifeline: it is never written to, only held.
+    /// The child ends when its standard input closes. The parent never writes to it and only keeps
+    /// it open.
     child: Child,
     port: u16,
 }
 
-/// A start takes about a second; a loaded machine with a cold disk many.
+/// A start takes about a second, and much longer on a loaded machine with a cold disk.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 impl Embedded {
     /// Starts ClickHouse with its data in `path`, on `port` of loopback or a free one, and waits
-    /// until it answers. The program started is the running one.
+    /// until it answers. The child runs the current executable.
     ///
     /// # Errors
-    /// [`EmbeddedError`], which says what to do.
+    /// [`EmbeddedError`], which names the remedy.
     pub async fn start(path: &Path, port: Option<u16>) -> Result<Self, EmbeddedError> {
         let program = env::current_exe().map_err(EmbeddedError::Spawn)?;
         Self::start_with(&program, path, port).await
     }
 
-    /// As [`Self::start`], with the `keywatch` binary to start.
+    /// Like [`Self::start`], with the path of the `keywatch` binary to run.
     ///
     /// # Errors
-    /// [`EmbeddedError`], which says what to do.
+    /// [`EmbeddedError`], which names the remedy.
     pub async fn start_with(
         program: &Path,
         path: &Path,
         port: Option<u16>,
     ) -> Result<Self, EmbeddedError> {
-        // The child checks the same; from here the errors keep their type.
+        // The child checks this too, but an error found here keeps its type.
         library::find()?;
         let path = prepare_directory(path)?;
         let port = match port {
@@ -58,7 +59,7 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// How to connect to it.
+    /// The configuration with which a client connects to it.
     pub fn config(&self) -> ClickHouseConfig {
         ClickHouseConfig {
             url: format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port),
@@ -89,7 +90,7 @@ impl Embedded {
 }
 
 impl Drop for Embedded {
-    /// Kills and reaps the child. What ClickHouse acknowledged is on disk already.
+    /// Kills and reaps the child. Acknowledged data is on disk already.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -106,13 +107,13 @@ fn spawn(program: &Path, path: &Path, port: u16, log: &Path) -> io::Result<Child
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
         .stderr(output)
-        // Ctrl-C on the terminal is for the parent, which may still have rows to write.
+        // Ctrl-C on the terminal must reach only the parent, which may still have rows to write.
         .process_group(0)
         .spawn()
 }
 
-/// Whether the server at `store` is the one with its data in `path`, and not another that
-/// listens on the same port.
+/// Whether the server at `store` has its data in `path`, and is not another server on the same
+/// port.
 async fn serves(store: &Store, path: &Path) -> bool {
     let sql = "SELECT value FROM system.server_settings WHERE name = 'path'";
     store.ask_server(sql).await.is_ok_and(|served| Path::new(&served) == path)

@@ -1,9 +1,8 @@
-//! The real ClickHouse engine on this machine, from `libchdb.so`, in a child process.
+//! Runs the real ClickHouse engine on this machine, from `libchdb.so`, in a child process.
 //!
-//! The child is this program again (`keywatch clickhouse`). It listens on loopback only and
-//! ends when its standard input closes, which the kernel does whenever the parent is gone,
-//! however it went. (A parent-death signal would follow the thread that started the child,
-//! not the process.)
+//! The child is this program again (`keywatch clickhouse`). It listens on loopback only. It ends
+//! when its standard input closes; the kernel closes it when the parent ends, even after a crash.
+//! (A parent-death signal would follow the thread that started the child, not the process.)
 
 mod child;
 mod library;
@@ -15,17 +14,17 @@ use std::path::PathBuf;
 pub use self::child::Embedded;
 pub use self::server::{ServeOptions, serve};
 
-/// Why there is no embedded ClickHouse.
+/// Why embedded ClickHouse is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     #[error(
-        "{path}: the ClickHouse library is not there. Run `make setup`, or set KEYWATCH_LIBCHDB to a libchdb.so of version 26.7 or later"
+        "{path}: the ClickHouse library is not installed. Run `make setup`, or set KEYWATCH_LIBCHDB to a libchdb.so of version 26.7 or later"
     )]
     LibraryMissing { path: PathBuf },
     #[error("{path}: this is not a usable ClickHouse library. Run `make setup` again")]
     LibraryUnusable { path: PathBuf, source: libloading::Error },
     #[error(
-        "no place to look for libchdb.so: set KEYWATCH_LIBCHDB to its path, or HOME to find it in the cache"
+        "cannot look for libchdb.so: set KEYWATCH_LIBCHDB to its path, or HOME to search the cache"
     )]
     NoCacheDirectory,
     #[error("{path}: cannot be used as a data directory: {reason}")]

@@ -1,4 +1,4 @@
-//! The child's side: ClickHouse inside this process, until it is told to stop.
+//! Runs ClickHouse inside the child process until a signal or the parent stops it.
 
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
@@ -15,26 +15,26 @@ use tokio::sync::oneshot;
 
 use super::{EmbeddedError, library};
 
-/// What `keywatch clickhouse` is asked for.
+/// The options of `keywatch clickhouse`.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
     pub path: PathBuf,
     pub port: u16,
-    /// Stop when standard input ends, which is how a parent holds its child.
+    /// Stop when standard input ends. The parent ends its child this way.
     pub until_stdin_closes: bool,
 }
 
-/// ClickHouse expects the stack of a main thread.
+/// ClickHouse expects a stack as large as that of a main thread.
 const STACK_BYTES: usize = 16 << 20;
 
-/// How long tables may take to close. Nothing is lost beyond: what was acknowledged is on disk.
+/// Time limit for closing tables. A later end loses nothing: acknowledged data is on disk.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves ClickHouse over HTTP on loopback until SIGTERM, SIGINT or, if so asked, the end of
-/// standard input. `on_start` is called once the engine runs; connections are accepted soon after.
+/// Serves ClickHouse over HTTP on loopback until SIGTERM, SIGINT or, if the options say so, the end
+/// of standard input. `on_start` is called once the engine runs; it accepts connections soon after.
 ///
 /// # Errors
-/// [`EmbeddedError`] when it cannot start or ends unasked.
+/// [`EmbeddedError`] if it cannot start, or ends without a request to stop.
 pub async fn serve(options: &ServeOptions, on_start: impl FnOnce()) -> Result<(), EmbeddedError> {
     let library = library::find()?;
     let path = prepare_directory(&options.path)?;
@@ -48,7 +48,7 @@ pub async fn serve(options: &ServeOptions, on_start: impl FnOnce()) -> Result<()
         outcome = &mut ended => return unasked_end(outcome),
         reason = stop_asked(options.until_stdin_closes) => reason.map_err(EmbeddedError::Spawn)?,
     }
-    // The query that keeps ClickHouse alive reads the pipe, and ends with it.
+    // The query that keeps ClickHouse running reads this pipe and ends when the pipe closes.
     drop(hold);
     let _ = tokio::time::timeout(CLOSE_WITHIN, ended).await;
     drop(lifeline);
@@ -64,7 +64,7 @@ fn unasked_end(outcome: Outcome) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Runs ClickHouse in a thread of its own, whose outcome is received when it ends.
+/// Runs ClickHouse in its own thread. The receiver gets the outcome when it ends.
 fn run_in_thread(
     library: PathBuf,
     arguments: Vec<CString>,
@@ -78,8 +78,8 @@ fn run_in_thread(
     Ok(ended)
 }
 
-/// Arguments of `clickhouse local`. The last query is a read of the lifeline, which returns
-/// when the other end of the pipe is closed and lets ClickHouse close its tables.
+/// Arguments of `clickhouse local`. The last query reads the lifeline. It returns when the other
+/// end of the pipe is closed, and ClickHouse then closes its tables.
 fn arguments(path: &Path, port: u16, lifeline: &PipeReader) -> Vec<CString> {
     let pipe = format!("/proc/self/fd/{}", lifeline.as_raw_fd());
     let query = format!(
@@ -93,7 +93,7 @@ fn arguments(path: &Path, port: u16, lifeline: &PipeReader) -> Vec<CString> {
         format!("--listen_host={}", Ipv4Addr::LOCALHOST),
         format!("--query={query}"),
     ];
-    // A path cannot hold a NUL byte, and nothing else here does.
+    // No argument holds a NUL byte: a path cannot, and the other arguments are constant.
     arguments.into_iter().filter_map(|argument| CString::new(argument).ok()).collect()
 }
 
@@ -102,7 +102,7 @@ pub(super) fn prepare_directory(path: &Path) -> Result<PathBuf, EmbeddedError> {
     let unusable = |reason| EmbeddedError::Directory { path: path.to_owned(), reason };
     fs::create_dir_all(path).map_err(unusable)?;
     let path = path.canonicalize().map_err(unusable)?;
-    // ClickHouse holds a lock on `status` for as long as it runs.
+    // ClickHouse holds a lock on `status` while it runs.
     match File::open(path.join("status")).map(|status| status.try_lock()) {
         Ok(Err(TryLockError::WouldBlock)) => Err(EmbeddedError::DirectoryInUse { path }),
         Ok(_) | Err(_) => Ok(path),

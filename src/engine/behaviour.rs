@@ -1,4 +1,4 @@
-//! The end of a key's window of behaviour: judged, then learned.
+//! Judges and learns a key's window of behaviour when the window ends.
 
 use crate::alert::DetectorId;
 use crate::decide::{Decider, Subject};
@@ -13,7 +13,7 @@ use crate::profile::scores::WorstScores;
 
 use super::fleet::Fleet;
 
-/// What judging a window needs of the shard.
+/// The parts of the shard that judge a window.
 pub(super) struct Bench<'a> {
     pub model: &'a Model,
     pub calibration: &'a Calibration,
@@ -23,24 +23,26 @@ pub(super) struct Bench<'a> {
     pub drift: &'a mut Drift,
 }
 
-/// What a window that is over showed.
+/// The result for a window that has ended.
 #[derive(Default)]
-pub(super) struct Verdict {
-    /// It is below the threshold, told already or not.
+pub(super) struct WindowJudgement {
+    /// Its p-value is below the threshold, whether or not the incident already holds it.
     pub is_unusual: bool,
     pub signal: Option<Signal>,
 }
 
 impl Bench<'_> {
-    /// Judges and learns the window that ended before the event, if one did. To be called
-    /// before the hour of the scores ends, which is the same.
-    pub fn end_window(mut self, event: &AccessEvent, profile: &mut Profile) -> Verdict {
+    /// Judges and learns the window that ended before the event, if one did.
+    ///
+    /// The caller must do this before it ends the hour of the scores. The window and that hour are
+    /// the same, and the window's score belongs to it.
+    pub fn end_window(mut self, event: &AccessEvent, profile: &mut Profile) -> WindowJudgement {
         let Some(ended) = profile.behaviour.end_before(event.time) else {
-            return Verdict::default();
+            return WindowJudgement::default();
         };
         if self.fleet.was_disturbed(ended.statistics.index) {
             profile.behaviour.pass(&ended.statistics);
-            return Verdict::default();
+            return WindowJudgement::default();
         }
         let verdict = self.judge(event, &ended, profile);
         if verdict.is_unusual {
@@ -54,12 +56,17 @@ impl Bench<'_> {
         verdict
     }
 
-    fn judge(&mut self, event: &AccessEvent, ended: &Ended, profile: &mut Profile) -> Verdict {
+    fn judge(
+        &mut self,
+        event: &AccessEvent,
+        ended: &Ended,
+        profile: &mut Profile,
+    ) -> WindowJudgement {
         let behaviour = &mut profile.behaviour;
         let (model, statistics) = (self.model, &ended.statistics);
         let judged = outlier::judge(model, behaviour.baseline(), behaviour.run, statistics);
         let Some(mut judgement) = judged else {
-            return Verdict::default();
+            return WindowJudgement::default();
         };
         self.drift.note(model, judgement.own_features(), statistics);
         if judgement.against == Against::Itself {
@@ -70,13 +77,13 @@ impl Bench<'_> {
         profile.scores.add(scores);
         judgement.p_value = self.calibration.p_value(Family::Behaviour, judgement.p_value);
         if judgement.p_value >= self.thresholds.behaviour {
-            return Verdict::default();
+            return WindowJudgement::default();
         }
         let subject = Subject::Key(event.key_id.clone());
-        let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier);
+        let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, None);
         let is_news = judgement.p_value <= news_below;
         let baseline = profile.behaviour.baseline();
         let signal = is_news.then(|| judgement.into_signal(model, baseline, statistics));
-        Verdict { is_unusual: true, signal }
+        WindowJudgement { is_unusual: true, signal }
     }
 }

@@ -1,4 +1,7 @@
-//! When a log said nothing at all, so that its silence is not taken for the keys'.
+//! Remembers when a whole log was silent.
+//!
+//! The dormancy detector subtracts these blackouts, so that it does not take the silence of the log
+//! for the silence of a key.
 
 use std::collections::VecDeque;
 
@@ -6,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 
-/// A shorter pause of the whole log is none.
+/// A shorter pause of the whole log is not a blackout.
 const MIN_SECONDS: f64 = 3_600.0;
-/// Blackouts remembered; older ones give way.
+/// Number of blackouts remembered. A new one replaces the oldest.
 const CAPACITY: usize = 16;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Blackouts {
     latest: Option<EventTime>,
-    /// Ends and begins of the latest, oldest first.
+    /// Start and end of each blackout, oldest first.
     spans: VecDeque<(EventTime, EventTime)>,
 }
 
 impl Blackouts {
-    /// Takes note of an event of any key.
+    /// Notes the time of an event of any key.
     pub fn note(&mut self, time: EventTime) {
         let latest = *self.latest.get_or_insert(time);
         if time <= latest {
@@ -35,7 +38,7 @@ impl Blackouts {
         self.spans.push_back((latest, time));
     }
 
-    /// Seconds from `from` to `to` in which the log spoke.
+    /// Seconds between `from` and `to` without those that lie in a blackout.
     pub fn spoken_seconds(&self, from: EventTime, to: EventTime) -> f64 {
         let silent = |(start, end): &(EventTime, EventTime)| {
             (*end).min(to).seconds_since((*start).max(from)).max(0.0)

@@ -1,15 +1,16 @@
-//! How the fleet's requests failed in these minutes.
+//! Counts which share of all requests of a partition failed in the last two minutes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 use crate::profile::outcome::{FAILURES, Failure, OutcomeProfile, minute_of};
 
-/// Pseudo-requests: a handful of other requests says nothing about the fleet.
+/// Successful pseudo-requests that are added: a few requests of other keys do not show the state of
+/// the fleet.
 const PRIOR_REQUESTS: f64 = 25.0;
 
-/// The present minute and the one before, since records come a little late, and a minute that
-/// has just begun says little.
+/// The current minute and the one before it. Records arrive a little late, and a minute that has
+/// just begun holds too few requests to judge by.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Failures {
     minutes: [Minute; 2],
@@ -38,7 +39,8 @@ impl Failures {
         }
     }
 
-    /// The share of the other keys' requests that fail in this way now, or did a minute ago.
+    /// The share of the other keys' requests that fail in this way: the larger of the current
+    /// minute's and of the minute before. Between 0 and 1.
     pub fn share_elsewhere(&self, own: &OutcomeProfile, failure: Failure) -> f64 {
         let share = |minute: &Minute| {
             let own_counts = own.current(failure);
@@ -72,21 +74,21 @@ mod tests {
     }
 
     #[test]
-    fn a_late_record_is_held_against_its_own_minute() {
+    fn a_late_record_is_compared_with_its_own_minute() {
         let mut failures = outage(10..11);
         failures.count(EventTime::from_seconds(11 * 60), 200);
         assert!(failures.share_elsewhere(&own(10 * 60 + 59), Failure::Error) > 0.9);
     }
 
     #[test]
-    fn a_minute_that_has_begun_says_less_than_the_one_before() {
+    fn a_full_minute_outweighs_one_that_has_just_begun() {
         let mut failures = outage(10..11);
         (0..20).for_each(|_| failures.count(EventTime::from_seconds(11 * 60), 503));
         assert!(failures.share_elsewhere(&own(11 * 60), Failure::Error) > 0.9);
     }
 
     #[test]
-    fn what_a_key_does_itself_is_not_elsewhere() {
+    fn a_key_s_own_failures_do_not_count_as_elsewhere() {
         let mut failures = Failures::default();
         (0..20).for_each(|_| failures.count(EventTime::from_seconds(600), 503));
         assert_eq!(failures.share_elsewhere(&own(600), Failure::Error), 0.0);

@@ -1,42 +1,54 @@
-//! What all keys do together, so that an outage and the rush after it, or a holiday, is
-//! the fleet's and not four hundred stolen keys'.
+//! Counts what all keys of a partition do together.
+//!
+//! Detectors discount what happens to most keys at once. Otherwise an outage, the rush after it, or
+//! a holiday would look like hundreds of stolen keys.
 
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;
+use crate::answer::Answer;
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::behaviour::{FleetWindow, is_disturbed, window_of};
 use crate::profile::outcome::{Failure, OutcomeProfile};
-use crate::profile::rate::season::Shape;
-use crate::profile::rate::{RateProfile, WINDOW_SECONDS};
+use crate::rate::season::Shape;
+use crate::rate::{RateProfile, WINDOW_SECONDS};
 
-/// A key that is new rises from nothing; that is no surge.
+/// A younger key has no usual rate yet, so that it cannot surge.
 const MIN_HISTORY_HOURS: f64 = 0.5;
-/// A key surges when its minute holds this many times what is expected ...
+/// A key surges when its minute holds this many times the expected requests ...
 const SURGE_RATIO: f64 = 3.0;
 /// ... and at least this many requests.
 const SURGE_REQUESTS: f64 = 8.0;
-/// A surge is the fleet's when it has this share of the keys that are active ...
+/// A surge is widespread when this share of the active keys surges ...
 const WIDESPREAD_SHARE: f64 = 0.1;
-/// ... and at least this many: one key, or a thief's three, are not everybody.
+/// ... and at least this many of them: one key, or three stolen ones, are not the fleet.
 const WIDESPREAD_KEYS: u32 = 5;
 /// A key adds at most this many failures a minute.
 const MAX_FAILURES: u32 = 50;
-/// Pseudo-requests: a handful of other requests says nothing about the fleet.
+/// Pseudo-requests that are added to both sides of a ratio: a few requests of other keys do not
+/// show the state of the fleet.
 const PRIOR_REQUESTS: f64 = 25.0;
 
+/// After a surge, one key may have this many times the fleet's ratio: keys do not share a surge
+/// evenly.
+const UNEVEN: f64 = 3.0;
 /// The window in which surging keys are counted.
 const MINUTE: usize = 2;
 
-/// All keys as one.
+/// The keys of one partition, counted together.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Fleet {
     rate: Option<RateProfile>,
+    /// Failures of proven uses.
     failures: Failures,
+    /// Failures of all requests that name a known key.
+    named_failures: Failures,
     minute: i64,
     current: Census,
     previous: Census,
+    /// End of the last minute in which many keys surged, in seconds since the epoch.
+    surged_until: i64,
     /// The last windows of behaviour, the latest first.
     windows: [FleetWindow; 4],
 }
@@ -46,7 +58,7 @@ pub struct Fleet {
 struct Census {
     active: u32,
     surging: u32,
-    /// Refused (401, 403) where they are used from anyhow.
+    /// Keys that were refused (401, 403) at a site where they are established.
     refused_at_home: u32,
 }
 
@@ -62,18 +74,21 @@ impl Census {
 }
 
 impl Fleet {
-    /// Counts an event that was just counted in its key's `profile`.
+    /// Counts an event that its key's `profile` has just counted.
     pub fn count(&mut self, profile: &Profile, event: &AccessEvent) {
         self.rate
             .get_or_insert_with(|| RateProfile::new(event.time))
             .count(event.time, &Shape::FLAT);
         self.take_census(&profile.rate);
         self.count_window(event);
-        let failed = Failure::of_status(event.status)
-            .map_or(0, |failure| profile.outcomes.current(failure).1);
-        if failed <= MAX_FAILURES {
-            self.failures.count(event.time, event.status);
-        }
+        count_failure(&mut self.failures, &profile.outcomes, event);
+        count_failure(&mut self.named_failures, &profile.named, event);
+    }
+
+    /// Counts a request that only names a key, and that the key's `profile` has just counted.
+    pub fn count_attempt(&mut self, profile: &Profile, event: &AccessEvent) {
+        self.count_window(event);
+        count_failure(&mut self.named_failures, &profile.named, event);
     }
 
     fn count_window(&mut self, event: &AccessEvent) {
@@ -84,7 +99,7 @@ impl Fleet {
         }
         if let Some(window) = self.windows.iter_mut().find(|window| window.index == index) {
             window.requests += 1;
-            window.unavailable += u32::from(event.status >= 500);
+            window.unavailable += u32::from(event.answer() == Answer::ServerError);
         }
     }
 
@@ -95,49 +110,72 @@ impl Fleet {
 
     fn take_census(&mut self, own: &RateProfile) {
         let minute = own.window_start(MINUTE);
-        if minute > self.minute {
-            self.previous = self.current;
-            self.current = Census::default();
-            self.minute = minute;
-        }
+        self.turn_to(minute);
         let count = own.current_count(MINUTE);
-        // A key is counted once, by the request with which it becomes active or surges.
+        // Each key counts once: with its first request of the minute, and with the request that
+        // makes it surge.
         self.current.active += u32::from(count == 1);
         if own.history_hours() < MIN_HISTORY_HOURS {
             return;
         }
         let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
         self.current.surging += u32::from(count == surge as u64);
+        if self.current.is_widespread_surge() {
+            self.surged_until = minute + WINDOW_SECONDS[MINUTE];
+        }
     }
 
-    /// Counts a request that was just counted in its key's `profile` and was refused where the
-    /// key is at home.
+    /// Begins a new census if `time` lies in a later minute. Refused requests must call this too:
+    /// while the API refuses everybody, there are no proven uses that would begin one.
+    pub fn turn_to_minute_of(&mut self, time: EventTime) {
+        let length = WINDOW_SECONDS[MINUTE];
+        self.turn_to(time.as_micros().div_euclid(1_000_000 * length) * length);
+    }
+
+    /// `minute` is the second since the epoch at which the minute begins.
+    fn turn_to(&mut self, minute: i64) {
+        if minute <= self.minute {
+            return;
+        }
+        let follows = minute == self.minute + WINDOW_SECONDS[MINUTE];
+        self.previous = if follows { self.current } else { Census::default() };
+        self.current = Census::default();
+        self.minute = minute;
+    }
+
+    /// Counts a refused request from a site where its key is established. The key's `profile` has
+    /// just counted it.
     pub fn count_refused_at_home(&mut self, profile: &Profile) {
-        let (_, refused) = profile.outcomes.current(Failure::Refused);
+        let (_, refused) = profile.named.current(Failure::Refused);
         self.current.refused_at_home += u32::from(refused == 1);
     }
 
-    /// Whether the API refuses most keys where they are at home: an outage of its own, in
-    /// which a refusal says nothing of who asks.
+    /// Whether the API refuses most keys at sites where they are established. This is an outage of
+    /// the API, and a refusal is then not evidence about its sender.
     pub fn is_refusing_most(&self) -> bool {
         self.current.is_refused_mostly() || self.previous.is_refused_mostly()
     }
 
-    /// How many times their expectation the other keys are at in the current window: 1
-    /// unless many of them surge.
+    /// The other keys' requests in the current window, divided by the expected number. At least 1,
+    /// and 1 unless many keys surge, or surged since the window began.
+    ///
+    /// A long window still contains a surge that is over. Keys do not share a surge evenly, so that
+    /// the ratio is then multiplied by `UNEVEN`.
     pub fn surge_elsewhere(&self, own: &RateProfile, which: usize, time: EventTime) -> f64 {
         let widespread = self.current.is_widespread_surge() || self.previous.is_widespread_surge();
-        let Some(fleet) = self.rate.as_ref().filter(|_| widespread) else { return 1.0 };
+        let held = self.surged_until > own.window_start(which) && which > MINUTE;
+        let Some(fleet) = self.rate.as_ref().filter(|_| widespread || held) else { return 1.0 };
         let length = WINDOW_SECONDS[which] as f64;
         let start = EventTime::from_seconds(fleet.window_start(which));
         let elapsed = (time.seconds_since(start) / length).clamp(0.0, 1.0);
         let observed = fleet.current_count(which).saturating_sub(own.current_count(which)) as f64;
         let mean = fleet.forecast(which).mean - own.forecast(which).mean;
         let expected = mean.max(0.0) * elapsed;
-        ((observed + PRIOR_REQUESTS) / (expected + PRIOR_REQUESTS)).max(1.0)
+        let surge = (observed + PRIOR_REQUESTS) / (expected + PRIOR_REQUESTS);
+        if held { UNEVEN * surge.max(1.0) } else { surge.max(1.0) }
     }
 
-    /// How many times their expectation the other keys have been at for hours, at least 1.
+    /// The other keys' requests over the last hours, divided by the expected number. At least 1.
     pub fn rise_elsewhere(&self, own: &RateProfile) -> f64 {
         let Some(fleet) = self.rate.as_ref().map(RateProfile::ramp) else { return 1.0 };
         let without_own = |all: f32, own: f32| f64::from((all - own).max(0.0)) + PRIOR_REQUESTS;
@@ -146,8 +184,21 @@ impl Fleet {
         (observed / expected).max(1.0)
     }
 
-    /// The share of the other keys' requests that fail in this way right now.
-    pub fn failing_share_elsewhere(&self, own: &OutcomeProfile, failure: Failure) -> f64 {
-        self.failures.share_elsewhere(own, failure)
+    /// The share of the other keys' proven uses that fail in this way now.
+    pub fn failing_share_elsewhere(&self, own: &Profile, failure: Failure) -> f64 {
+        self.failures.share_elsewhere(&own.outcomes, failure)
+    }
+
+    /// The share of all requests that name other keys and fail in this way now.
+    pub fn named_failing_share_elsewhere(&self, own: &Profile, failure: Failure) -> f64 {
+        self.named_failures.share_elsewhere(&own.named, failure)
+    }
+}
+
+/// One key must not look like an outage, so that it adds at most `MAX_FAILURES` a minute.
+fn count_failure(failures: &mut Failures, own: &OutcomeProfile, event: &AccessEvent) {
+    let failed = Failure::of_status(event.status).map_or(0, |failure| own.current(failure).1);
+    if failed <= MAX_FAILURES {
+        failures.count(event.time, event.status);
     }
 }

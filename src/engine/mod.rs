@@ -1,25 +1,25 @@
-//! The synchronous fold over a log: `(state, events) -> (state, alerts)`.
+//! Folds a log of events into alerts: `(state, events) -> (state, alerts)`.
 //!
-//! No clock, no I/O: the same events give the same alerts however they are cut into
-//! batches, live, in a backtest and in tests.
+//! The engine is synchronous and uses neither clock nor I/O. The same events give the same alerts
+//! however they are cut into batches: live, in a backtest and in tests.
 
-mod attempt;
+mod attempts;
 mod behaviour;
 mod blackout;
-mod conduct;
+pub mod checkpoint;
 mod failures;
 mod fleet;
+mod history_scorer;
 mod inspection;
-mod log;
-mod memory;
-mod merged;
-mod restore;
-mod save;
+mod outcome;
+mod partition_clock;
+mod request;
+mod request_history;
+mod scorer;
 mod shard;
-pub mod snapshot;
-mod sources;
+mod stuffing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,34 +31,23 @@ use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::{Drift, FeatureDrift};
 use crate::detect::priors::Priors;
 use crate::detect::{Family, Thresholds};
-use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition, ShardId};
-use crate::profile::source::{Attempt, network_of};
+use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
+use crate::profile::stuffing::{SourceAttempt, network_of};
 use crate::registry::Registry;
 
-use self::log::Log;
-pub use self::log::{QuarantineReason, Quarantined};
-pub use self::memory::{Doubt, EarlierUses};
-use self::merged::Session;
-pub use self::merged::{LeakedKey, Verdict};
-pub use self::restore::Restoration;
+pub use self::checkpoint::Restoration;
+use self::checkpoint::{CheckpointError, Chunk, Cut, Extent};
+pub use self::history_scorer::HistoryScorer;
+pub use self::outcome::{BatchOutcome, Disposition};
+use self::partition_clock::PartitionClock;
+pub use self::partition_clock::QuarantineReason;
+pub use self::request_history::{EarlierUses, ReplayLookup};
+pub use self::scorer::{Choice, DecodedBatch, ScoredBatch, Scorer, ScorerError};
 use self::shard::{Shard, Shared};
-use self::snapshot::{Chunk, Cut, Extent, SnapshotError};
+use self::stuffing::Session;
+pub use self::stuffing::{LeakedKey, NetworkVerdict};
 
-/// What happened to the events so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub events: u64,
-    /// Came a second time by Kafka's at-least-once delivery; counted nowhere else.
-    pub redelivered: u64,
-    /// Ahead of the wall clock, or further from the log than a week, one at a time. Not learned.
-    pub set_aside: u64,
-    /// Of keys that are not admitted: unknown and never answered, or beyond `max_keys`.
-    pub unprofiled: u64,
-    /// Uses of nonces and signatures that were forgotten within the horizon, for want of room.
-    pub forgotten: u64,
-}
-
-/// All state between events.
+/// The state of all shards of this process.
 pub struct Engine {
     config: DetectConfig,
     registry: Registry,
@@ -68,10 +57,6 @@ pub struct Engine {
     drift: Drift,
     shards: HashMap<ShardId, Shard>,
     partition_count: usize,
-    counters: Counters,
-    redelivered: Vec<RecordPosition>,
-    quarantined: Vec<Quarantined>,
-    attempts: Vec<Attempt>,
 }
 
 impl Engine {
@@ -85,34 +70,36 @@ impl Engine {
             drift: Drift::default(),
             shards: HashMap::new(),
             partition_count: 1,
-            counters: Counters::default(),
-            redelivered: Vec::new(),
-            quarantined: Vec::new(),
-            attempts: Vec::new(),
         }
     }
 
-    /// Judges behaviour by `model` from now on. Without one, behaviour is not judged.
+    /// See [`Policy::restrain`].
+    pub fn restrain(&mut self, families: BTreeSet<Family>) {
+        self.policy.restrain(families);
+    }
+
+    /// Judges behaviour with `model` from now on. An engine without a model does not judge
+    /// behaviour.
     pub fn set_model(&mut self, model: Arc<Model>) {
         self.model_version = format!("{MODEL_VERSION}+{}", model.version());
         self.model = Some(model);
         self.drift = Drift::default();
     }
 
-    /// Named in alerts.
+    /// The version that alerts carry.
     pub fn model_version(&self) -> &str {
         &self.model_version
     }
 
-    /// How far windows have moved from those that the model was trained with; nothing without
-    /// a model.
+    /// How far windows of behaviour have drifted from the model's training data. Empty without a
+    /// model.
     pub fn feature_drift(&self) -> Vec<FeatureDrift> {
         let model = self.model.as_deref();
         model.map(|model| self.drift.features(model)).unwrap_or_default()
     }
 
-    /// Promised and measured shares of key-hours in the tail of a family's scores, over all
-    /// shards; `None` before the first hour of a key is over.
+    /// The promised and the measured share of key-hours in the tail of a family's scores, over all
+    /// shards. `None` before the first hour of a key has ended.
     pub fn promise(&self, family: Family) -> Option<(f64, f64)> {
         let shards = self.shards.values().map(Shard::calibration);
         let (mut hours, mut promised, mut measured) = (0.0, 0.0, 0.0);
@@ -125,28 +112,21 @@ impl Engine {
         (hours > 0.0).then(|| (promised / hours, measured / hours))
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Of the last batch: records that had come before, in order.
-    pub fn redelivered(&self) -> &[RecordPosition] {
-        &self.redelivered
-    }
-
-    /// Keys that have a profile.
+    /// The number of keys that have a profile.
     pub fn keys(&self) -> usize {
         self.shards.values().map(Shard::keys).sum()
     }
 
-    /// Partitions of the topics that are read, over all processes. Shards take each other to be
-    /// as large, so that the budget of false alerts is that of the whole fleet. Where there are
-    /// several, sources are not judged with the events of one, but by [`Self::judge_network`].
+    /// Sets the number of partitions of the topics, over all processes.
+    ///
+    /// A shard assumes that all others have as many keys as it has, so that the budget of false
+    /// alerts is that of the whole fleet. With several partitions the engine does not judge a
+    /// source by the events of one of them: [`Self::judge_network`] judges it by those of all.
     pub fn set_partition_count(&mut self, count: usize) {
         self.partition_count = count.max(1);
     }
 
-    /// Shards that have state, in order, with the number of events since their last cut.
+    /// Shards that have state, in order, each with the number of events since its last cut.
     pub fn shards(&self) -> Vec<(ShardId, u64)> {
         let shard = |(id, shard): (&ShardId, &Shard)| (*id, shard.unsaved_events());
         let mut shards: Vec<_> = self.shards.iter().map(shard).collect();
@@ -163,121 +143,116 @@ impl Engine {
         self.shards.get(&shard)?.position(partition)
     }
 
-    /// Begins a round of `shard`, giving up one in progress; `None` for a shard without state.
+    /// Begins a round of `shard`, and abandons one in progress. `None` for a shard without state.
     ///
     /// # Errors
-    /// A state that cannot be encoded.
-    pub fn cut(&mut self, shard: ShardId, extent: Extent) -> Result<Option<Cut>, SnapshotError> {
+    /// The state cannot be encoded.
+    pub fn cut(&mut self, shard: ShardId, extent: Extent) -> Result<Option<Cut>, CheckpointError> {
         self.shards.get_mut(&shard).map(|shard| shard.cut(extent)).transpose()
     }
 
-    /// About `count` more profiles of the round in progress; `None` when it has all.
+    /// Takes about `count` more profiles of the round in progress. `None` when the round is
+    /// complete.
     ///
     /// # Errors
-    /// A profile that cannot be encoded: the round must be given up.
+    /// A profile cannot be encoded. The caller must abandon the round.
     pub fn take_slice(
         &mut self,
         shard: ShardId,
         count: usize,
-    ) -> Result<Option<Chunk>, SnapshotError> {
+    ) -> Result<Option<Chunk>, CheckpointError> {
         match self.shards.get_mut(&shard) {
             Some(shard) => shard.take_slice(count),
             None => Ok(None),
         }
     }
 
-    /// Puts a restored state in the place of what `shard` has.
+    /// Replaces the state of `shard` with a restored one.
     ///
     /// # Errors
-    /// A restoration that lacks parts; the shard is as before.
+    /// The restoration lacks parts. The shard keeps its state.
     pub fn install(
         &mut self,
         shard: ShardId,
         restoration: Restoration,
-    ) -> Result<(), SnapshotError> {
-        let restored = restoration.into_shard(&self.config, &mut self.policy)?;
-        if let Some(replaced) = self.shards.insert(shard, restored) {
-            self.policy.forget_revocations(replaced.revocations);
-        }
+    ) -> Result<(), CheckpointError> {
+        let restored = restoration.into_shard(&self.config, &self.policy)?;
+        self.shards.insert(shard, restored);
         Ok(())
     }
 
-    /// Forgets a shard that has left this process.
+    /// Drops the state of a shard that another process has taken over.
     pub fn forget(&mut self, shard: ShardId) {
-        if let Some(shard) = self.shards.remove(&shard) {
-            self.policy.forget_revocations(shard.revocations);
-        }
+        self.shards.remove(&shard);
     }
 
-    /// What the scores of a shard's keys are like, and the thresholds they are held to.
+    /// The calibration of a shard's scores, and the thresholds that its keys are judged by.
     pub fn calibration(&self, shard: ShardId) -> Option<(&Calibration, Thresholds)> {
         let shard = self.shards.get(&shard)?;
         Some((shard.calibration(), Thresholds::new(&self.config, shard.keys())))
     }
 
-    /// What a shard has learned of all its keys together.
+    /// The priors that a shard has learned from all its keys.
     pub fn priors(&self, shard: ShardId) -> Option<Priors> {
         self.shards.get(&shard).map(Shard::priors)
     }
 
-    /// The events that were not judged since this was asked last, in the order they came.
-    pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
-        std::mem::take(&mut self.quarantined)
-    }
-
-    /// What the other partitions should know of the sources of the last batch.
-    pub fn take_attempts(&mut self) -> Vec<Attempt> {
-        std::mem::take(&mut self.attempts)
-    }
-
-    /// Judges a network by what all partitions handed out of it, in the order of the times.
-    pub fn judge_network(&mut self, attempts: &[Attempt], now: Option<EventTime>) -> Verdict {
+    /// Judges a network by the attempts that all partitions handed out. `attempts` is sorted by
+    /// time.
+    pub fn judge_network(
+        &self,
+        attempts: &[SourceAttempt],
+        now: Option<EventTime>,
+    ) -> NetworkVerdict {
         let keys = self.keys() / self.shards.len().max(1) * self.partition_count;
-        let logs = self.shards.values().flat_map(|shard| shard.logs.values());
-        let watermark = logs.filter_map(Log::watermark).max();
+        let logs = self.shards.values().flat_map(|shard| shard.clocks.values());
+        let watermark = logs.filter_map(PartitionClock::watermark).max();
         let session = Session {
             threshold: Thresholds::new(&self.config, keys).source,
             now,
             model_version: &self.model_version,
             watermark: watermark.unwrap_or_default(),
         };
-        merged::judge(attempts, session, &mut self.policy)
+        stuffing::judge(attempts, session, &self.policy)
     }
 
-    /// The partition whose owner tells of the network of this address.
+    /// The partition whose owner judges the network of this address.
     pub fn home_of(&self, address: IpAddr) -> i32 {
-        merged::home_of(network_of(address), self.partition_count)
+        stuffing::home_of(network_of(address), self.partition_count)
     }
 
-    /// Raises a key of this engine that was answered where others are tried, in its own
-    /// incident; nothing when its shard is elsewhere. `is_told`: some process did so before, so
-    /// that it only adds to an incident that is open.
+    /// Adds a leaked key to the key's own incident: a key that was accepted from a source that
+    /// tries keys. Empty if another process holds the key's shard.
+    ///
+    /// `is_told` says that some process has opened an incident for this leak before. The leak is
+    /// then only added to an incident that is still open.
     pub fn raise(&mut self, leak: &LeakedKey, is_told: bool, now: Option<EventTime>) -> Vec<Alert> {
         let id = ShardId::Partition(leak.attempt.partition.partition);
         let Some(shard) = self.shards.get_mut(&id) else { return Vec::new() };
-        shard.raise(leak, is_told, now, &self.model_version, &mut self.policy)
+        shard.raise(leak, is_told, now, &self.model_version, &self.policy)
     }
 
-    /// What the next events repeat that was used long ago: the store can tell when, and
-    /// [`Self::process_knowing`] wants to hear it.
-    pub fn doubts(&self, shard: ShardId, events: &[EnrichedEvent]) -> Vec<Doubt> {
-        self.shards.get(&shard).map(|shard| shard.doubts(events)).unwrap_or_default()
+    /// Nonces and signatures of the next events that were used long ago. The store knows when: look
+    /// them up, and give its answer to [`Self::process_knowing`].
+    pub fn replay_lookups(&self, shard: ShardId, events: &[EnrichedEvent]) -> Vec<ReplayLookup> {
+        self.shards.get(&shard).map(|shard| shard.replay_lookups(events)).unwrap_or_default()
     }
 
-    /// Folds one partition's next events into the shard they belong to. `now` is the wall
-    /// clock, for `detected_at` and for what is ahead of it; without it (in a backtest) alerts
-    /// are detected at their event's time.
+    /// Folds one partition's next events into `shard`.
+    ///
+    /// `now` is the wall clock: it becomes `detected_at`, and it exposes event times in the future.
+    /// Without it (in a backtest), alerts are detected at the time of their event.
     pub fn process(
         &mut self,
         shard: ShardId,
         partition: &PartitionId,
         events: &[EnrichedEvent],
         now: Option<EventTime>,
-    ) -> Vec<Alert> {
+    ) -> BatchOutcome {
         self.process_knowing(None, shard, partition, events, now)
     }
 
-    /// As [`Self::process`], with the store's answer to the doubts about these events.
+    /// As [`Self::process`], with the store's answer to [`Self::replay_lookups`].
     pub fn process_knowing(
         &mut self,
         earlier_uses: Option<&EarlierUses>,
@@ -285,9 +260,8 @@ impl Engine {
         partition: &PartitionId,
         events: &[EnrichedEvent],
         now: Option<EventTime>,
-    ) -> Vec<Alert> {
-        self.redelivered.clear();
-        self.attempts.clear();
+    ) -> BatchOutcome {
+        let mut outcome = BatchOutcome::default();
         let mut shared = Shared {
             keys: self.keys(),
             shards_of_fleet: match shard {
@@ -299,16 +273,14 @@ impl Engine {
             model_version: &self.model_version,
             drift: &mut self.drift,
             registry: &self.registry,
-            policy: &mut self.policy,
-            counters: &mut self.counters,
-            redelivered: &mut self.redelivered,
-            quarantined: &mut self.quarantined,
-            attempts: &mut self.attempts,
+            policy: &self.policy,
+            outcome: &mut outcome,
             earlier_uses,
         };
         let model = self.model.as_deref();
         let shard =
             self.shards.entry(shard).or_insert_with(|| Shard::starting(&self.config, model));
-        shard.process(partition, events, now, &mut shared)
+        shard.process(partition, events, now, &mut shared);
+        outcome
     }
 }

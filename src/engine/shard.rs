@@ -1,8 +1,8 @@
-//! The state of all keys that share a partition, and the fold over their events.
+//! Folds events into the state of all keys that share a partition.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use crate::alert::{Alert, AlertType};
+use crate::alert::Alert;
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
@@ -10,68 +10,57 @@ use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::Drift;
 use crate::detect::priors::Priors;
-use crate::event::{EnrichedEvent, EventTime, PartitionId, RecordPosition};
-use crate::profile::source::Attempt;
-use crate::profile::{PeerRoutes, Population, Profile, Suspicion};
-use crate::registry::Registry;
+use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::profile::stuffing::SourceAttempt;
+use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
+use crate::proof::{Accepted, Standing};
+use crate::registry::{RegisteredKey, Registry};
 
-use super::Counters;
-use super::attempt::Caller;
-use super::behaviour::{Bench, Verdict};
-use super::conduct::Conduct;
-use super::inspection::{Findings, Inspection};
-use super::log::{Log, Quarantined};
-use super::memory::{Doubt, EarlierUses, Memory};
-use super::snapshot::{Changes, Kept, Profiles};
-use super::sources::{Judge, Sources, Told};
+use super::behaviour::{Bench, WindowJudgement};
+use super::checkpoint::{Changes, Kept, Profiles};
+use super::inspection::{Findings, Inspection, teach};
+use super::outcome::{BatchOutcome, Disposition};
+use super::partition_clock::PartitionClock;
+use super::request::RequestView;
+use super::request_history::{EarlierUses, ReplayLookup, RequestHistory};
+use super::stuffing::{Caller, Judge, StuffingOutcome, StuffingTables};
 
-/// What all shards of a process share.
+/// The parts that all shards of a process share.
 pub struct Shared<'a> {
     pub config: &'a DetectConfig,
-    /// Without one, behaviour is neither counted nor judged.
+    /// Without a model, behaviour is neither counted nor judged.
     pub model: Option<&'a Model>,
     pub model_version: &'a str,
     pub drift: &'a mut Drift,
     pub registry: &'a Registry,
-    pub policy: &'a mut Policy,
-    pub counters: &'a mut Counters,
-    /// Records of this batch that had come before.
-    pub redelivered: &'a mut Vec<RecordPosition>,
-    pub quarantined: &'a mut Vec<Quarantined>,
-    /// What other partitions should know of this batch.
-    pub attempts: &'a mut Vec<Attempt>,
-    /// As the store has them, where there is one.
+    pub policy: &'a Policy,
+    pub outcome: &'a mut BatchOutcome,
+    /// First uses as the store has them, where there is a store.
     pub earlier_uses: Option<&'a EarlierUses>,
-    /// Keys that have a profile, over all shards.
+    /// Number of keys that have a profile, over all shards of this process.
     pub keys: usize,
-    /// Shards like this one that the whole fleet has, over all processes.
+    /// Number of shards of the whole fleet, over all processes.
     pub shards_of_fleet: usize,
 }
 
 impl Shared<'_> {
-    fn count_redelivery(&mut self, enriched: &EnrichedEvent) {
-        self.counters.redelivered += 1;
-        self.redelivered.push(enriched.position);
-    }
-
     fn has_room(&self) -> bool {
         self.keys < self.config.max_keys
     }
 }
 
-/// Everything remembered of the keys of one shard. Nothing in it depends on other shards, so
-/// that it can move to another process with its partition.
+/// The state of all keys of one shard. It does not depend on other shards, so that it can move to
+/// another process with its partition.
 pub struct Shard {
     pub(super) profiles: Profiles,
     pub(super) population: Population,
     pub(super) peers: PeerRoutes,
-    pub(super) memory: Memory,
-    pub(super) logs: HashMap<PartitionId, Log>,
+    pub(super) dependence: Dependence,
+    pub(super) history: RequestHistory,
+    pub(super) clocks: HashMap<PartitionId, PartitionClock>,
     pub(super) decider: Decider,
     pub(super) calibration: Calibration,
-    pub(super) sources: Sources,
-    /// Event times of the revocations requested for these keys in the last hour.
-    pub(super) revocations: VecDeque<EventTime>,
+    pub(super) stuffing: StuffingTables,
     pub(super) changes: Changes,
 }
 
@@ -81,18 +70,18 @@ impl Shard {
             profiles: HashMap::default(),
             population: Population::default(),
             peers: PeerRoutes::default(),
-            memory: Memory::new(config),
-            logs: HashMap::new(),
+            dependence: Dependence::default(),
+            history: RequestHistory::new(config),
+            clocks: HashMap::new(),
             decider: Decider::default(),
             calibration: Calibration::default(),
-            sources: Sources::default(),
-            revocations: VecDeque::new(),
+            stuffing: StuffingTables::default(),
             changes: Changes::default(),
         }
     }
 
-    /// A shard without a past: it begins with what `model` knows of its fleet. Another fleet's
-    /// habits, which are those of the model that the program carries, are none to begin with.
+    /// A new shard, which begins with the priors of `model`. The shipped model gives none: its
+    /// priors are another fleet's habits.
     pub fn starting(config: &DetectConfig, model: Option<&Model>) -> Self {
         let Some(model) = model.filter(|model| !model.is_shipped) else { return Self::new(config) };
         Self {
@@ -106,7 +95,7 @@ impl Shard {
         self.profiles.len()
     }
 
-    /// What all keys share, for a shard that is to begin with it.
+    /// What this shard has learned from all its keys, as a start for new shards.
     pub fn priors(&self) -> Priors {
         Priors::of(&self.population, &self.calibration)
     }
@@ -115,9 +104,9 @@ impl Shard {
         &self.calibration
     }
 
-    /// See [`Memory::doubts`].
-    pub fn doubts(&self, events: &[EnrichedEvent]) -> Vec<Doubt> {
-        self.memory.doubts(events)
+    /// See [`RequestHistory::replay_lookups`].
+    pub fn replay_lookups(&self, events: &[EnrichedEvent]) -> Vec<ReplayLookup> {
+        self.history.replay_lookups(events)
     }
 
     /// Folds one partition's next events.
@@ -127,160 +116,168 @@ impl Shard {
         events: &[EnrichedEvent],
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
-    ) -> Vec<Alert> {
-        let mut alerts = Vec::new();
-        let mut log = self.logs.remove(partition).unwrap_or_default();
+    ) {
+        let mut clock = self.clocks.remove(partition).unwrap_or_default();
         for enriched in events {
-            self.step(&mut log, partition, enriched, now, shared, &mut alerts);
+            let disposition = self.step(&mut clock, partition, enriched, now, shared);
+            shared.outcome.dispositions.push(disposition);
         }
-        self.logs.insert(partition.clone(), log);
+        self.clocks.insert(partition.clone(), clock);
         self.changes.events += events.len() as u64;
-        shared.counters.forgotten += self.memory.take_forgotten();
-        self.note_revocations(&alerts);
-        alerts
+        shared.outcome.forgotten += self.history.take_forgotten();
     }
 
     fn step(
         &mut self,
-        log: &mut Log,
+        clock: &mut PartitionClock,
         partition: &PartitionId,
         enriched: &EnrichedEvent,
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
-        alerts: &mut Vec<Alert>,
-    ) {
-        shared.counters.events += 1;
-        if log.is_redelivery(enriched) {
-            shared.count_redelivery(enriched);
-            return;
+    ) -> Disposition {
+        if clock.is_redelivery(enriched) {
+            return Disposition::Redelivered;
         }
-        let watermark = match log.advance(enriched.event.time, now) {
+        let watermark = match clock.advance(enriched.event.time, now) {
             Ok(watermark) => watermark,
-            Err(reason) => {
-                shared.counters.set_aside += 1;
-                shared.quarantined.push(Quarantined { position: enriched.position, reason });
-                return;
-            }
+            Err(reason) => return Disposition::Quarantined(reason),
         };
         let moment = Moment { partition, watermark, now, model_version: shared.model_version };
-        log.blackouts.note(enriched.event.time);
-        alerts.extend(self.decider.close_quiet(moment, shared.policy));
-        if self.memory.is_repeated_request(&enriched.event) {
-            shared.count_redelivery(enriched);
-            return;
+        let closed = self.decider.close_quiet(moment, shared.policy);
+        shared.outcome.alerts.extend(closed);
+        if self.history.is_repeated_request(&enriched.event) {
+            return Disposition::Redelivered;
         }
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
-        if self.admit(enriched, shared) {
-            self.judge_key(log, enriched, moment, thresholds, shared, alerts);
-        } else {
-            shared.counters.unprofiled += 1;
-        }
-        alerts.extend(self.observe_source(log, enriched, moment, thresholds, shared));
+        let standing = Standing::of(enriched, || self.is_known(enriched, shared.registry));
+        let is_judged = match standing {
+            Standing::Accepted(accepted) => {
+                clock.blackouts.note(enriched.event.time);
+                let is_admitted = self.admit(accepted, shared);
+                if is_admitted {
+                    self.judge_use(clock, accepted, moment, thresholds, shared);
+                }
+                is_admitted
+            }
+            Standing::Attempt(attempt) => {
+                self.judge_attempt(clock, attempt, moment, thresholds, shared)
+            }
+        };
+        let of_source = self.observe_source(clock, enriched, &standing, moment, thresholds, shared);
+        shared.outcome.alerts.extend(of_source);
+        if is_judged { Disposition::Judged } else { Disposition::Unprofiled }
     }
 
-    /// Counts, inspects and learns an event of a key that has a profile.
-    fn judge_key(
+    /// Whether the key exists: it is registered, or was proven before.
+    fn is_known(&self, enriched: &EnrichedEvent, registry: &Registry) -> bool {
+        let key_id = &enriched.event.key_id;
+        self.profiles.contains_key(key_id) || registry.get(key_id).is_some()
+    }
+
+    /// Counts, inspects and learns a proven use of a key that has a profile.
+    fn judge_use(
         &mut self,
-        log: &mut Log,
-        enriched: &EnrichedEvent,
+        clock: &mut PartitionClock,
+        accepted: Accepted<'_>,
         moment: Moment<'_>,
         thresholds: Thresholds,
         shared: &mut Shared<'_>,
-        alerts: &mut Vec<Alert>,
     ) {
-        let event = &enriched.event;
+        let (enriched, event) = (accepted.enriched(), accepted.event());
         let stale = self.decider.close_stale_key(&event.key_id, event.time, moment, shared.policy);
-        alerts.extend(stale);
-        let repetition = self.memory.repetition(enriched, shared.earlier_uses);
+        shared.outcome.alerts.extend(stale);
+        let repetition = self.history.repetition(enriched, shared.earlier_uses);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
         self.changes.note(&event.key_id, kept);
         let profile = &mut *kept.profile;
-        let conduct = Conduct::of(event, profile, &log.blackouts);
+        let request = RequestView::of(event, profile, &self.peers, &clock.blackouts);
         let tenant = event.tenant.as_deref();
-        if let Some(hour) = profile.count(event, self.population.shape(tenant)) {
+        if let Some(hour) = profile.count(accepted, self.population.shape(tenant)) {
             self.population.learn_hour(tenant, hour);
         }
         let verdict = shared.model.map(|model| {
-            let (calibration, decider, fleet) = (&self.calibration, &self.decider, &log.fleet);
+            let (calibration, decider, fleet) = (&self.calibration, &self.decider, &clock.fleet);
             let drift = &mut *shared.drift;
             Bench { model, calibration, thresholds: &thresholds, decider, fleet, drift }
                 .end_window(event, profile)
         });
-        let Verdict { is_unusual, signal: outlier } = verdict.unwrap_or_default();
-        if let Some(scores) = profile.scores.end_before(event.time) {
-            self.calibration.record(scores, &thresholds);
-        }
-        conduct.count(event, profile);
-        if shared.model.is_some() {
-            profile.behaviour.count(&conduct.observe(enriched));
-        }
-        log.fleet.count(profile, event);
+        let WindowJudgement { is_unusual, signal: outlier } = verdict.unwrap_or_default();
         let registered = shared.registry.get(&event.key_id);
+        let fleet_wide = (&mut self.calibration, &mut self.dependence);
+        end_hours(event.time, profile, registered, &thresholds, fleet_wide);
+        request.count(event, profile);
+        if shared.model.is_some() {
+            profile.behaviour.count(&request.observe(enriched));
+        }
+        clock.fleet.count(profile, event);
         let inspection = Inspection {
             profile,
             registered,
             population: &self.population,
-            fleet: &log.fleet,
+            fleet: &clock.fleet,
             peers: &self.peers,
-            conduct: &conduct,
+            dependence: &self.dependence,
+            request: &request,
             decider: &self.decider,
             thresholds,
             calibration: &self.calibration,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let Findings { mut signals, suspicion, scores } = inspection.run(repetition.as_ref());
+        let Findings { mut signals, suspicion, told_habits, scores, session, .. } =
+            inspection.run(repetition.as_ref());
         if let Some(outlier) = outlier {
             let place = signals.partition_point(|signal| signal.p_value <= outlier.p_value);
             signals.insert(place, outlier);
         }
-        profile.scores.add(scores);
-        if suspicion != Suspicion::default() {
-            profile.scores.exclude_current();
-            profile.behaviour.suspect_current();
-        }
+        profile.note_judgement(scores, session, suspicion);
         if is_unusual || suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
-            let occurrence = Occurrence::of_key(enriched);
+            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, profile));
             self.decider.keep_open(&subject, occurrence, moment, shared.policy);
         }
-        profile.learn(enriched, repetition.is_some(), suspicion);
-        conduct.learn(event, registered, suspicion, profile, &mut self.peers);
+        profile.nonces.told.add(told_habits);
+        profile.learn(accepted, repetition.map(|repetition| repetition.again), suspicion);
+        request.learn(event, registered, suspicion, profile, &mut self.peers);
         if !signals.is_empty() {
             let subject = Subject::Key(event.key_id.clone());
-            let occurrence = Occurrence::of_key(enriched);
-            let told = self.decider.consider(&subject, occurrence, signals, moment, shared.policy);
-            alerts.extend(told);
+            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, profile));
+            let alert = self.decider.consider(&subject, occurrence, signals, moment, shared.policy);
+            shared.outcome.alerts.extend(alert);
         }
     }
 
-    /// Judges the event's source, or leaves that to whoever knows what other partitions saw.
+    /// Judges the event's source. With several partitions it hands the attempt out instead, because
+    /// the judge needs the attempts of all partitions.
     fn observe_source(
         &mut self,
-        log: &mut Log,
+        clock: &mut PartitionClock,
         enriched: &EnrichedEvent,
+        standing: &Standing<'_>,
         moment: Moment<'_>,
         thresholds: Thresholds,
         shared: &mut Shared<'_>,
     ) -> Vec<Alert> {
         let key_id = &enriched.event.key_id;
         let is_merged = shared.shards_of_fleet > 1;
-        if !is_merged && !self.sources.concern(&enriched.event) {
+        if !is_merged && !self.stuffing.concern(standing, enriched.event.client_ip) {
             return Vec::new();
         }
         let caller = Caller {
             partition: moment.partition,
             enriched,
-            key_hash: self.memory.hash(key_id),
+            standing,
+            key_hash: self.history.hash(key_id),
             profile: self.profiles.get(key_id).map(|kept| &*kept.profile),
             registry: shared.registry,
         };
         let Some(attempt) = caller.attempt() else { return Vec::new() };
+        clock.fleet.turn_to_minute_of(attempt.time);
         if let Some(profile) = caller.profile.filter(|_| attempt.is_refused_at_home()) {
-            log.fleet.count_refused_at_home(profile);
+            clock.fleet.count_refused_at_home(profile);
         }
-        let is_excused = log.fleet.is_refusing_most();
+        let is_excused = clock.fleet.is_refusing_most();
         if is_merged {
             self.hand_out(attempt, is_excused, shared);
             return Vec::new();
@@ -292,45 +289,64 @@ impl Shard {
             threshold: thresholds.source,
             is_merged: false,
         };
-        let Told { mut alerts, leaks } = self.sources.observe(&attempt, is_excused, &mut judge);
+        let StuffingOutcome { mut alerts, leaks } =
+            self.stuffing.observe(&attempt, is_excused, &mut judge);
         for leak in leaks {
             alerts.extend(judge.leaked_key(leak, &attempt));
         }
         alerts
     }
 
-    /// Other partitions need to know what happens away from home, and of networks that are
-    /// refused also what they are granted: a list has few keys that fit.
-    fn hand_out(&mut self, attempt: Attempt, is_excused: bool, shared: &mut Shared<'_>) {
+    /// Hands an attempt out to other partitions. They need attempts away from the key's home. For
+    /// networks that are refused they also need accepted requests: few keys of a stolen list fit.
+    fn hand_out(&mut self, attempt: SourceAttempt, is_excused: bool, shared: &mut Shared<'_>) {
         if is_excused && attempt.is_refused {
             return;
         }
-        let is_watched = self.sources.watch(&attempt);
-        if (attempt.is_away_from_home() || is_watched) && !self.memory.was_handed_out(&attempt) {
-            shared.attempts.push(attempt);
+        let is_watched = self.stuffing.watch(&attempt);
+        if (attempt.is_away_from_home() || is_watched) && !self.history.was_handed_out(&attempt) {
+            shared.outcome.attempts.push(attempt);
         }
     }
 
-    /// Revocations that were asked for count in the budget wherever the shard goes.
-    pub(super) fn note_revocations(&mut self, alerts: &[Alert]) {
-        let requested = |alert: &&Alert| alert.alert_type == AlertType::RevocationRequested;
-        let requested = alerts.iter().filter(requested);
-        self.revocations.extend(requested.map(|alert| alert.detected_event_time));
-    }
-
-    /// Whether the event's key has, or now gets, a profile. Keys that the API itself
-    /// refuses get none: inventing key ids must not cost memory.
-    fn admit(&mut self, enriched: &EnrichedEvent, shared: &mut Shared<'_>) -> bool {
-        let event = &enriched.event;
+    /// Whether the key has, or now gets, a profile. Only proven use admits a key: invented key ids
+    /// must not cost memory.
+    fn admit(&mut self, accepted: Accepted<'_>, shared: &mut Shared<'_>) -> bool {
+        let event = accepted.event();
         if self.profiles.contains_key(&event.key_id) {
             return true;
         }
-        if matches!(event.status, 401 | 403) || !shared.has_room() {
+        if !shared.has_room() {
             return false;
         }
         self.profiles.insert(event.key_id.clone(), Kept::new(Profile::new(event.time)));
-        self.population.admit(event.tenant.as_deref(), &enriched.origin);
+        self.population.admit(event.tenant.as_deref(), &accepted.enriched().origin);
         shared.keys += 1;
         true
     }
+}
+
+/// Teaches the fleet the key's last hour of scores and its last session, if `time` is beyond them.
+fn end_hours(
+    time: EventTime,
+    profile: &mut Profile,
+    registered: Option<&RegisteredKey>,
+    thresholds: &Thresholds,
+    (calibration, dependence): (&mut Calibration, &mut Dependence),
+) {
+    if let Some(scores) = profile.scores.end_before(time) {
+        calibration.record(scores, thresholds);
+    }
+    if let Some(session) = profile.end_session_before(time) {
+        teach(dependence, &session, profile, tenant_of(registered, profile));
+    }
+}
+
+/// The key's tenant: as registered, else that of the key's last proven use.
+pub(super) fn tenant_of<'a>(
+    registered: Option<&'a RegisteredKey>,
+    profile: &'a Profile,
+) -> Option<&'a str> {
+    let registered = registered.map(|key| key.tenant.as_str()).filter(|tenant| !tenant.is_empty());
+    registered.or(profile.facts.tenant.as_deref())
 }

@@ -1,4 +1,4 @@
-//! The network (autonomous system) behind an address.
+//! Finds the network (autonomous system) of an address in a MaxMind DB or CSV file.
 
 use std::fs;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ pub(super) enum AsnDatabase {
     Ranges(RangeTable),
 }
 
-/// The MaxMind GeoLite2-ASN schema, which others use as well.
+/// The schema of MaxMind's GeoLite2-ASN, which other providers use too.
 #[derive(Deserialize)]
 struct Record<'a> {
     autonomous_system_number: Option<Number>,
@@ -31,6 +31,7 @@ struct Record<'a> {
 }
 
 impl AsnDatabase {
+    /// Reads a file whose name ends in `.mmdb` or `.csv`.
     pub fn open(path: &Path) -> Result<Self, EnrichError> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("mmdb") => {
@@ -39,6 +40,10 @@ impl AsnDatabase {
                 Ok(Self::Mmdb(reader))
             }
             Some("csv") => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "read at the start, and when the file is replaced"
+                )]
                 let csv = fs::read(path).map_err(|error| EnrichError::read(path, error))?;
                 RangeTable::read(path, &csv).map(Self::Ranges)
             }

@@ -1,12 +1,13 @@
-//! A bounded cache that forgets what was not used lately.
+//! Caches recently used entries in bounded memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 
-/// Two generations of entries. A full young generation becomes the old one, whose unused
-/// entries are dropped; used ones move back. Never holds more than twice `limit` entries,
-/// and costs one hash look-up for entries in steady use.
+/// A cache of two generations. When the young generation is full, it becomes the old one, and the
+/// former old one is dropped. A used entry of the old generation moves to the young one.
+///
+/// The cache holds at most twice `limit` entries. Frequently used entries need one hash lookup.
 pub(super) struct Cache<K, V> {
     young: HashMap<K, V, foldhash::fast::RandomState>,
     old: HashMap<K, V, foldhash::fast::RandomState>,
@@ -18,6 +19,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Self { young: HashMap::default(), old: HashMap::default(), limit }
     }
 
+    /// The value of `key`. An entry that is found stays in the cache longer.
     pub fn get(&mut self, key: &K) -> Option<V> {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
@@ -46,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_bounded() {
+    fn used_entries_stay_and_the_number_of_entries_is_bounded() {
         let mut cache = Cache::new(10);
         cache.insert(0, "used");
         for key in 1..1_000 {

@@ -1,4 +1,4 @@
-//! The place behind an address.
+//! Finds the location of an address in a city database.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,13 +11,13 @@ use super::EnrichError;
 use super::mmdb::{self, Number};
 use crate::event::Coordinates;
 
-/// Radius in kilometres assumed when the database names none: what a city, a region or a
-/// country typically covers. MaxMind's own radii for such records have the same order.
+// Radii for records without one: the typical size of a city, a region and a country. MaxMind's own
+// radii for such records are of the same order.
 const CITY_RADIUS_KM: f64 = 50.0;
 const REGION_RADIUS_KM: f64 = 200.0;
 const COUNTRY_RADIUS_KM: f64 = 500.0;
 
-/// The radius in kilometres of a place of which no more than these names is known.
+/// Typical radius in kilometres of a place, by the most exact name that is known.
 pub const fn typical_radius_km(city: &str, region: &str) -> f64 {
     match (city.is_empty(), region.is_empty()) {
         (false, _) => CITY_RADIUS_KM,
@@ -28,9 +28,9 @@ pub const fn typical_radius_km(city: &str, region: &str) -> f64 {
 
 #[derive(Clone, Copy)]
 enum Schema {
-    /// GeoIP2 and GeoLite2 City: nested, names by language.
+    /// GeoIP2 and GeoLite2 City: nested records, with names by language.
     MaxMind,
-    /// DB-IP as `@ip-location-db` packs it: flat.
+    /// DB-IP as packaged by `@ip-location-db`: flat records.
     Flat,
 }
 
@@ -47,15 +47,16 @@ pub(super) struct Place {
     pub coordinates: Option<Coordinates>,
 }
 
-/// A record that an address leads to.
+/// The record of an address, not decoded yet.
 pub(super) struct FoundPlace<'a> {
     schema: Schema,
     result: LookupResult<'a, Vec<u8>>,
-    /// Equal for addresses that lead to the same record.
+    /// Offset of the record. It is equal for addresses with the same record.
     pub record: usize,
 }
 
 impl CityDatabase {
+    /// Reads a MaxMind DB file of either schema.
     pub fn open(path: &Path) -> Result<Self, EnrichError> {
         let reader = mmdb::open(path)?;
         let schema = match mmdb::require_field(path, &reader, &["country_code", "country"])? {
@@ -65,15 +66,17 @@ impl CityDatabase {
         Ok(Self { reader, schema })
     }
 
+    /// The record of `address`. `None` if the database has none.
     pub fn find(&self, address: IpAddr) -> Option<FoundPlace<'_>> {
-        // An error means the other address family, or a damaged record: unknown either way.
+        // An error means that the database has no addresses of this family, or that the record is
+        // damaged. The place is unknown in both cases.
         let result = self.reader.lookup(address).ok()?;
         Some(FoundPlace { schema: self.schema, record: result.offset()?, result })
     }
 }
 
 impl FoundPlace<'_> {
-    /// The place, unknown when the record is damaged.
+    /// The place of this record. It is unknown if the record is damaged or names no country.
     pub fn decode(&self) -> Place {
         let place = match self.schema {
             Schema::MaxMind => self.result.decode().ok().flatten().map(MaxMindRecord::place),
@@ -165,7 +168,7 @@ impl Place {
         };
         if let (Some(Number(latitude)), Some(Number(longitude))) = (latitude, longitude) {
             let exists = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
-            // Databases write 0, 0 for "no coordinates"; nobody calls from that buoy.
+            // Databases write 0, 0 for unknown coordinates. That place is in the open sea.
             let is_known = (latitude, longitude) != (0.0, 0.0);
             self.coordinates =
                 (exists && is_known).then_some(Coordinates { latitude, longitude, accuracy_km });

@@ -1,4 +1,4 @@
-//! MaxMind DB files, <https://maxmind.github.io/MaxMind-DB/>.
+//! Reads MaxMind DB files (<https://maxmind.github.io/MaxMind-DB/>).
 
 use std::fmt;
 use std::path::Path;
@@ -8,9 +8,11 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 
 use super::EnrichError;
 
-/// Reads the file into memory instead of mapping it: a mapped file that someone truncates or
-/// copies over kills the process with SIGBUS, and GeoIP updaters do both. It costs the size
-/// of the file (DB-IP City: 135 MB for both address families).
+/// Reads a database into memory.
+///
+/// The file is not memory-mapped: if somebody truncates or overwrites a mapped file, SIGBUS kills
+/// the process, and GeoIP updaters do both. The cost is memory of the size of the file (DB-IP
+/// City: 135 MB for both address families).
 pub(super) fn open(path: &Path) -> Result<Reader<Vec<u8>>, EnrichError> {
     Reader::open_readfile(path).map_err(|error| match error {
         MaxMindDbError::Io(error) => EnrichError::read(path, error),
@@ -18,10 +20,11 @@ pub(super) fn open(path: &Path) -> Result<Reader<Vec<u8>>, EnrichError> {
     })
 }
 
-/// The first of `fields` that records of this database have.
+/// Returns the first of `fields` that the records of this database have.
 ///
 /// # Errors
-/// None of the first records has any: the database is of another kind.
+/// None of the first 1,000 records has any of them, so the database is of another kind; or the
+/// file is damaged.
 pub(super) fn require_field(
     path: &Path,
     reader: &Reader<Vec<u8>>,
@@ -47,8 +50,8 @@ pub(super) fn require_field(
     })
 }
 
-/// A number of whatever width: makers of databases choose differently, and the reader
-/// insists on the exact one.
+/// A number of any type and width. Databases store the same field in different types, and the
+/// reader converts none.
 #[derive(Clone, Copy)]
 pub(super) struct Number(pub f64);
 

@@ -1,17 +1,16 @@
-//! Where an address is and whose network it belongs to. What is not known stays unknown.
+//! Looks up the location and the network of addresses in databases held in memory.
 
 mod asn;
 mod cache;
 mod city;
-mod hosting;
 mod mmdb;
+mod network_kind;
 mod public;
 mod ranges;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod watched;
 
 use std::io;
 use std::net::IpAddr;
@@ -22,30 +21,30 @@ use self::asn::{AsnDatabase, AutonomousSystem};
 use self::cache::Cache;
 pub use self::city::typical_radius_km;
 use self::city::{CityDatabase, FoundPlace};
-pub use self::hosting::is_hosting;
-use self::watched::Watched;
+pub use self::network_kind::network_kind;
 use crate::config::EnrichConfig;
-use crate::event::{AccessEvent, EnrichedEvent, Origin, RecordPosition};
+use crate::event::{AccessEvent, EnrichedEvent, Origin, RecordPosition, tunnelled_ipv4};
+use crate::watched::Watched;
 
-/// Addresses whose origin is remembered, at least; at most twice as many (about 10 MB).
+/// Fewest addresses in a full cache; it holds at most twice as many (about 10 MB).
 const CACHED_ADDRESSES: usize = 1 << 17;
-/// Distinct origins that are shared between addresses, at least.
+/// Fewest origins in a full cache. Addresses with equal origins share them.
 const CACHED_ORIGINS: usize = 1 << 15;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnrichError {
     #[error("cannot read the database {path}: {source}; put the file there or correct [enrich]")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path} is no usable MaxMind DB file: {problem}; fetch it again")]
+    #[error("{path} is not a valid MaxMind DB file: {problem}; download it again")]
     Mmdb { path: PathBuf, problem: String },
     #[error(
-        "{path} is a database of the type \"{found}\", but records with the field `{expected}` \
-         are needed here; list it in the right place of [enrich]"
+        "{path} is a database of the type \"{found}\", but its records need the field \
+         `{expected}` here; list it under the right setting of [enrich]"
     )]
     WrongDatabase { path: PathBuf, found: String, expected: String },
     #[error("{}: {problem}; expected lines of first,last,asn,name", at_line(path, *line))]
     Csv { path: PathBuf, line: u64, problem: String },
-    #[error("{path}: the name must end in .mmdb or .csv, which tells how to read the database")]
+    #[error("{path}: the format of the database is unknown; the name must end in .mmdb or .csv")]
     UnknownKind { path: PathBuf },
 }
 
@@ -55,7 +54,7 @@ impl EnrichError {
     }
 }
 
-/// Line zero is the file as a whole.
+/// Position in a file. Line zero means the whole file.
 fn at_line(path: &Path, line: u64) -> String {
     match line {
         0 => path.display().to_string(),
@@ -63,20 +62,24 @@ fn at_line(path: &Path, line: u64) -> String {
     }
 }
 
-/// Which city record and which network: equal for addresses with equal origins.
+/// Identity of an origin: city database and record, and AS number. It is equal for addresses with
+/// equal origins.
 type OriginId = (Option<(usize, usize)>, Option<u32>);
 
 /// Adds the origin of the client's address to events.
 pub struct Enricher {
-    cities: Vec<Watched<CityDatabase>>,
-    networks: Vec<Watched<AsnDatabase>>,
+    cities: Vec<Watched<CityDatabase, EnrichError>>,
+    networks: Vec<Watched<AsnDatabase, EnrichError>>,
     by_address: Cache<IpAddr, Arc<Origin>>,
     by_id: Cache<OriginId, Arc<Origin>>,
     unknown: Arc<Origin>,
 }
 
 impl Enricher {
-    /// Reads all databases into memory. Without any, every origin is unknown.
+    /// Reads all databases into memory. Without databases, every origin is unknown.
+    ///
+    /// # Errors
+    /// A database cannot be read, is damaged, or is of the wrong kind.
     pub fn open(config: &EnrichConfig) -> Result<Self, EnrichError> {
         let cities = config.city_databases.iter();
         let networks = config.asn_databases.iter();
@@ -93,6 +96,7 @@ impl Enricher {
         })
     }
 
+    /// Adds the origin to each event, in order.
     pub fn enrich(&mut self, events: Vec<(RecordPosition, AccessEvent)>) -> Vec<EnrichedEvent> {
         events
             .into_iter()
@@ -114,6 +118,7 @@ impl Enricher {
     }
 
     fn look_up(&mut self, address: IpAddr) -> Arc<Origin> {
+        let address = tunnelled_ipv4(address).map_or(address, IpAddr::V4);
         if !public::is_public(address) {
             return self.unknown.clone();
         }
@@ -121,8 +126,8 @@ impl Enricher {
             .cities
             .iter()
             .enumerate()
-            .find_map(|(index, city)| city.database.find(address).map(|found| (index, found)));
-        let network = self.networks.iter().find_map(|network| network.database.find(address));
+            .find_map(|(index, city)| city.value.find(address).map(|found| (index, found)));
+        let network = self.networks.iter().find_map(|network| network.value.find(address));
         let id = (
             place.as_ref().map(|(index, found)| (*index, found.record)),
             network.as_ref().map(|network| network.number),
@@ -135,12 +140,15 @@ impl Enricher {
         origin
     }
 
-    /// Reads databases again that were replaced, and says whether there were any. A new file
-    /// that cannot be read is reported once; the old database stays in use.
+    /// Reloads databases whose files were replaced. Returns whether any was reloaded.
+    ///
+    /// # Errors
+    /// A new file cannot be used. Each such file is reported once, and its old database stays in
+    /// use.
     pub fn reload_if_replaced(&mut self) -> Result<bool, EnrichError> {
         let cities = self.cities.iter_mut().map(Watched::reload_if_replaced);
         let networks = self.networks.iter_mut().map(Watched::reload_if_replaced);
-        // All of them, also after one has failed.
+        // Collect first, so that one failure does not keep the others from reloading.
         let outcomes: Vec<_> = cities.chain(networks).collect();
         let replaced = outcomes.iter().any(|outcome| matches!(outcome, Ok(true)));
         if replaced {
@@ -155,12 +163,13 @@ impl Enricher {
 fn origin(place: Option<FoundPlace<'_>>, network: Option<AutonomousSystem>) -> Origin {
     let place = place.map(|found| found.decode()).unwrap_or_default();
     let (asn, as_name) = network.map(|network| (network.number, network.name)).unwrap_or_default();
+    let kind = network_kind(asn, &as_name);
     Origin {
         country: place.country,
         region: place.region,
         city: place.city,
-        coordinates: place.coordinates,
-        is_hosting: is_hosting(asn, &as_name),
+        coordinates: place.coordinates.map(|place| place.at_least_within(kind.least_radius_km())),
+        kind,
         asn,
         as_name,
     }

@@ -1,9 +1,9 @@
-//! Which addresses can have a place and a network at all.
+//! Distinguishes public addresses from special-purpose ones, which have no location and network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// False for addresses that the IANA special-purpose registries (RFC 6890 and its
-/// successors) keep out of the public Internet: whatever a database says of them is a guess.
+/// Whether the address is part of the public Internet. Special-purpose addresses of the IANA
+/// registries (RFC 6890 and its successors) are not, and database records of them are guesses.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

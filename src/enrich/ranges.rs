@@ -1,4 +1,4 @@
-//! Autonomous systems by address range, from CSV files.
+//! Finds autonomous systems by address range, from CSV files.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,9 +8,10 @@ use compact_str::CompactString;
 
 use super::{AutonomousSystem, EnrichError};
 
-/// Sorted ranges; systems are stored once however many ranges they have. 12 bytes an IPv4
-/// range, 36 an IPv6 range. Where two overlap, as happens in published data, the one that
-/// begins later counts.
+/// Sorted address ranges of autonomous systems.
+///
+/// An IPv4 range takes 12 bytes, an IPv6 range 36. Each system is stored only once. Ranges overlap
+/// in published data. An address in two ranges belongs to the range that begins later.
 #[derive(Default)]
 pub(super) struct RangeTable {
     v4: Ranges<u32>,
@@ -18,7 +19,7 @@ pub(super) struct RangeTable {
     systems: Vec<AutonomousSystem>,
 }
 
-/// Columns instead of rows, so that a search touches addresses only.
+/// Ranges as columns instead of rows, so that a search reads only the first addresses.
 #[derive(Default)]
 struct Ranges<N> {
     first: Vec<N>,
@@ -31,7 +32,7 @@ impl RangeTable {
     /// in any order.
     ///
     /// # Errors
-    /// Says which line cannot be read, or that there is none.
+    /// A line cannot be read, which the error names, or the file has no lines.
     pub fn read(path: &Path, csv: &[u8]) -> Result<Self, EnrichError> {
         let fault =
             |line: u64, problem: String| EnrichError::Csv { path: path.into(), line, problem };
@@ -50,6 +51,7 @@ impl RangeTable {
         rows.finish().map_err(|problem| fault(0, problem))
     }
 
+    /// The system whose range contains `address`.
     pub fn find(&self, address: IpAddr) -> Option<&AutonomousSystem> {
         let system = match address {
             IpAddr::V4(address) => self.v4.find(address.to_bits()),
@@ -60,7 +62,7 @@ impl RangeTable {
 }
 
 impl<N: Copy + Ord> Ranges<N> {
-    /// Takes `(first, last, system)`.
+    /// Sorts rows of `(first, last, index of the system)`.
     fn new(mut rows: Vec<(N, N, u32)>) -> Self {
         rows.sort_unstable();
         Self {
@@ -87,9 +89,10 @@ struct Rows {
 impl Rows {
     fn add(&mut self, record: &csv::StringRecord) -> Result<(), String> {
         let column = |index: usize| record.get(index).unwrap_or_default().trim();
-        let address = |text: &str| text.parse().map_err(|_| format!("\"{text}\" is no IP address"));
+        let address =
+            |text: &str| text.parse().map_err(|_| format!("\"{text}\" is not an IP address"));
         let (first, last): (IpAddr, IpAddr) = (address(column(0))?, address(column(1))?);
-        let number = column(2).parse().map_err(|_| format!("\"{}\" is no ASN", column(2)))?;
+        let number = column(2).parse().map_err(|_| format!("\"{}\" is not an ASN", column(2)))?;
         let system = self.intern(AutonomousSystem { number, name: CompactString::new(column(3)) });
         match (first, last) {
             (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
@@ -98,7 +101,7 @@ impl Rows {
             (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
                 self.v6.push((first.to_bits(), last.to_bits(), system));
             }
-            _ => return Err(format!("{first} to {last} is no range")),
+            _ => return Err(format!("{first} to {last} is not a range")),
         }
         Ok(())
     }
@@ -115,7 +118,7 @@ impl Rows {
 
     fn finish(self) -> Result<RangeTable, String> {
         if self.systems.is_empty() {
-            return Err("no ranges, expected lines of first,last,asn,name".into());
+            return Err("the file has no ranges".into());
         }
         Ok(RangeTable { v4: Ranges::new(self.v4), v6: Ranges::new(self.v6), systems: self.systems })
     }
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn of_overlapping_ranges_the_later_beginning_counts() {
+    fn an_address_in_two_ranges_belongs_to_the_one_that_begins_later() {
         let table = read("1.0.0.0,1.0.0.9,1,A\n1.0.0.5,1.0.0.20,2,B\n").unwrap();
         let asn = |ip: &str| table.find(ip.parse().unwrap()).map(|system| system.number);
         assert_eq!([asn("1.0.0.4"), asn("1.0.0.5"), asn("1.0.0.20")], [Some(1), Some(2), Some(2)]);
@@ -163,15 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_line() {
+    fn errors_name_the_line() {
         for (csv, expected) in [
-            ("1.0.0.0,1.0.0.9,1,A\nfirst,last,asn,name\n", "asn.csv:2: \"first\" is no IP address"),
-            ("16777216,16777471,1,A\n", "asn.csv:1: \"16777216\" is no IP address"),
-            ("1.0.0.9,1.0.0.0,1,A\n", "asn.csv:1: 1.0.0.9 to 1.0.0.0 is no range"),
-            ("1.0.0.0,::9,1,A\n", "asn.csv:1: 1.0.0.0 to ::9 is no range"),
-            ("1.0.0.0,1.0.0.9,AS1,A\n", "asn.csv:1: \"AS1\" is no ASN"),
-            ("1.0.0.0\n", "asn.csv:1: \"\" is no IP address"),
-            ("", "asn.csv: no ranges"),
+            (
+                "1.0.0.0,1.0.0.9,1,A\nfirst,last,asn,name\n",
+                "asn.csv:2: \"first\" is not an IP address",
+            ),
+            ("16777216,16777471,1,A\n", "asn.csv:1: \"16777216\" is not an IP address"),
+            ("1.0.0.9,1.0.0.0,1,A\n", "asn.csv:1: 1.0.0.9 to 1.0.0.0 is not a range"),
+            ("1.0.0.0,::9,1,A\n", "asn.csv:1: 1.0.0.0 to ::9 is not a range"),
+            ("1.0.0.0,1.0.0.9,AS1,A\n", "asn.csv:1: \"AS1\" is not an ASN"),
+            ("1.0.0.0\n", "asn.csv:1: \"\" is not an IP address"),
+            ("", "asn.csv: the file has no ranges; expected lines of first,last,asn,name"),
         ] {
             let error = read(csv).err().unwrap();
             assert!(error.contains(expected), "{error}");

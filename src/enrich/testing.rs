@@ -1,4 +1,4 @@
-//! Writes small MaxMind DB files for tests: <https://maxmind.github.io/MaxMind-DB/>.
+//! Writes small MaxMind DB files for tests (<https://maxmind.github.io/MaxMind-DB/>).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const SEPARATOR: [u8; 16] = [0; 16];
 
-/// Where a bit of an address leads.
+/// The target of one bit in a node of the search tree.
 #[derive(Clone, Copy)]
 enum Branch {
     Nowhere,
@@ -18,8 +18,8 @@ enum Branch {
     Data(usize),
 }
 
-/// A database of networks, which must not overlap, and their records. With any IPv6
-/// network it is an IPv6 database, in which IPv4 networks live below `::/96`.
+/// Builds a database of networks with their records. The networks must not overlap. If one of
+/// them is IPv6, the database is of IPv6, with IPv4 networks below `::/96`.
 pub fn mmdb(database_type: &str, networks: &[(&str, Value)]) -> Vec<u8> {
     let networks: Vec<(IpNet, &Value)> =
         networks.iter().map(|(network, record)| (network.parse().unwrap(), record)).collect();
@@ -112,11 +112,11 @@ fn write_value(output: &mut Vec<u8>, value: &Value) {
             write_control(output, 11, items.len());
             items.iter().for_each(|item| write_value(output, item));
         }
-        Value::Null | Value::Bool(_) => panic!("not needed"),
+        Value::Null | Value::Bool(_) => panic!("the tests do not use these types"),
     }
 }
 
-/// Types 5, 6 and 9: unsigned integers of 16, 32 and 64 bits.
+/// Writes an unsigned integer of 16, 32 or 64 bits (types 5, 6 and 9).
 fn write_integer(output: &mut Vec<u8>, integer: u64, kind: u8) {
     let size = match kind {
         5 => 2,
@@ -127,7 +127,7 @@ fn write_integer(output: &mut Vec<u8>, integer: u64, kind: u8) {
     output.extend(&integer.to_be_bytes()[8 - size..]);
 }
 
-/// The control byte: type and size; types above 7 and sizes above 28 take a further byte.
+/// Writes the control byte with type and size. Types above 7 and sizes above 28 need another byte.
 fn write_control(output: &mut Vec<u8>, kind: u8, size: usize) {
     let (high, extended) = if kind > 7 { (0, Some(kind - 7)) } else { (kind << 5, None) };
     let (low, further) = if size < 29 { (size as u8, None) } else { (29, Some(size as u8 - 29)) };

@@ -1,6 +1,6 @@
-//! Enrichment over small databases of both schemas.
+//! Tests enrichment with small databases of both schemas.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn maxmind_city() -> Vec<u8> {
             ("2a01::/16", berlin),
             ("12.0.0.0/8", country_only),
             ("90.0.0.0/8", registered_only),
-            // Databases that cover private addresses exist; they are not believed.
+            // Some databases have records for private addresses, which must be ignored.
             ("10.0.0.0/8", json!({"country": {"iso_code": "ZZ"}})),
         ],
     )
@@ -90,7 +90,10 @@ fn maxmind_records_are_read() {
     assert_eq!(*origin(&mut enricher, "2a01::1"), berlin);
     let country = origin(&mut enricher, "12.1.1.1");
     assert_eq!(country.coordinates.unwrap().accuracy_km, 500.0);
-    assert!(!origin(&mut enricher, "90.1.1.1").is_located(), "where it is registered is no place");
+    assert!(
+        !origin(&mut enricher, "90.1.1.1").is_located(),
+        "the country of registration is not a location"
+    );
 }
 
 #[test]
@@ -108,14 +111,18 @@ fn flat_records_are_read_with_default_radii() {
 }
 
 #[test]
-fn the_first_database_that_knows_wins() {
+fn the_first_database_with_a_record_counts() {
     let folder = TempDir::new().unwrap();
     let flat = write(&folder, "flat.mmdb", &flat_city());
     let maxmind = write(&folder, "maxmind.mmdb", &maxmind_city());
     let mut enricher = open(&[&flat, &maxmind], &[]).unwrap();
     assert_eq!(origin(&mut enricher, "81.2.3.4").city, "Hamburg");
     assert_eq!(origin(&mut enricher, "81.200.3.4").city, "Berlin");
-    assert_eq!(origin(&mut enricher, "2a01::1").city, "Berlin", "an IPv4 database is no obstacle");
+    assert_eq!(
+        origin(&mut enricher, "2a01::1").city,
+        "Berlin",
+        "an IPv4 database before it is skipped"
+    );
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn special_and_unlisted_addresses_are_unknown() {
 }
 
 #[test]
-fn networks_come_from_both_kinds_of_file() {
+fn networks_are_read_from_both_formats() {
     let folder = TempDir::new().unwrap();
     let record = json!({"autonomous_system_number": 64_500,
         "autonomous_system_organization": "A carrier with a name of more than 29 bytes"});
@@ -145,7 +152,7 @@ fn networks_come_from_both_kinds_of_file() {
 }
 
 #[test]
-fn equal_origins_are_one_allocation() {
+fn equal_origins_share_one_allocation() {
     let folder = TempDir::new().unwrap();
     let city = write(&folder, "city.mmdb", &maxmind_city());
     let mut enricher = open(&[&city], &[]).unwrap();
@@ -170,7 +177,7 @@ fn a_replaced_database_is_read_again() {
 }
 
 #[test]
-fn a_broken_replacement_leaves_the_old_database_and_says_so_once() {
+fn a_damaged_replacement_is_reported_once_and_the_old_database_stays_in_use() {
     let folder = TempDir::new().unwrap();
     let city = write(&folder, "city.mmdb", &maxmind_city());
     let mut enricher = open(&[&city], &[]).unwrap();
@@ -178,9 +185,9 @@ fn a_broken_replacement_leaves_the_old_database_and_says_so_once() {
     let half = maxmind_city();
     fs::write(&city, &half[..half.len() / 2]).unwrap();
     let error = enricher.reload_if_replaced().unwrap_err().to_string();
-    assert!(error.contains("city.mmdb is no usable MaxMind DB file"), "{error}");
+    assert!(error.contains("city.mmdb is not a valid MaxMind DB file"), "{error}");
     assert_eq!(origin(&mut enricher, "81.2.3.4").city, "Berlin");
-    assert!(!enricher.reload_if_replaced().unwrap(), "said already");
+    assert!(!enricher.reload_if_replaced().unwrap(), "the error was reported already");
 
     fs::remove_file(&city).unwrap();
     let error = enricher.reload_if_replaced().unwrap_err().to_string();
@@ -191,14 +198,14 @@ fn a_broken_replacement_leaves_the_old_database_and_says_so_once() {
 }
 
 #[test]
-fn files_that_cannot_serve_are_refused_with_what_to_do() {
+fn unusable_files_are_refused_with_advice() {
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("missing.mmdb");
     let error = refusal(&[&missing], &[]);
     assert!(error.contains("missing.mmdb") && error.contains("put the file there"), "{error}");
 
     let text = write(&folder, "text.mmdb", b"not a database");
-    assert!(refusal(&[&text], &[]).contains("fetch it again"));
+    assert!(refusal(&[&text], &[]).contains("download it again"));
 
     let city = write(&folder, "city.mmdb", &maxmind_city());
     let error = refusal(&[], &[&city]);
@@ -206,4 +213,15 @@ fn files_that_cannot_serve_are_refused_with_what_to_do() {
 
     let asn = write(&folder, "asn.txt", b"");
     assert!(refusal(&[], &[&asn]).contains("must end in .mmdb or .csv"));
+}
+
+#[test]
+fn a_transition_address_has_the_location_of_the_ipv4_address_inside() {
+    let folder = TempDir::new().unwrap();
+    let city = write(&folder, "city.mmdb", &maxmind_city());
+    let mut enricher = open(&[&city], &[]).unwrap();
+    // 6to4 and Teredo of 81.2.69.142, and 6to4 of the private address 10.1.2.3.
+    assert_eq!(origin(&mut enricher, "2002:5102:458e::1").city, "Berlin");
+    assert_eq!(origin(&mut enricher, "2001:0:1:2:0:0:aefd:ba71").city, "Berlin");
+    assert!(!origin(&mut enricher, "2002:a01:203::1").is_located());
 }

@@ -1,26 +1,28 @@
-//! Who plays what: which keys are attacked, how and when, which are merely
-//! confusing, and what befalls the whole fleet.
+//! Assigns parts to keys: which are attacked, how and when, and which play confusers.
 
 use std::collections::HashMap;
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::attacks::{AttackKind, Lifecycle, Pace};
+use super::attacks::{AttackKind, Lifecycle};
+use super::characters::Character;
 use super::confusers::ConfuserKind;
 use super::plan::Plan;
 use super::random::{Random, stream};
-use super::weather::Weather;
+use super::schedule::{attack_order, attack_window, log_weather, weather};
+use super::weather::{LogWeather, Weather};
 use super::window::Window;
 use crate::event::EventTime;
 
-/// The random stream of the casting; keys use the streams below it.
+/// The random stream of the casting; the keys use the streams below it.
 const CASTING_STREAM: u64 = u64::MAX;
-/// Beyond one attack of each kind, so many of the keys are attacked.
-const ATTACKED_SHARE: f64 = 0.15;
-/// One key in so many plays each confuser of single keys.
+const DEALING_STREAM: u64 = u64::MAX - 1;
+/// A key for a part is searched among this many, so that casting a large fleet takes linear time.
+const SEARCHED_KEYS: usize = 1_000;
+/// For every confuser of single keys, one key in this many plays it.
 const KEYS_PER_CONFUSER: u32 = 60;
-/// Confusers of single keys leave so many of the unattacked keys alone.
+/// Confusers of single keys leave this share of the unattacked keys alone.
 const ORDINARY_SHARE: f64 = 0.7;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +36,7 @@ pub(super) enum Part {
         kind: ConfuserKind,
         at: EventTime,
     },
-    /// Takes over from the key that is rotated out.
+    /// Replaces the key that is rotated out.
     Successor {
         of: u32,
         handover: Handover,
@@ -49,10 +51,21 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    /// A handover that is over some time before `instant`.
+    /// A handover that ended some time before `instant`.
     pub fn before(instant: EventTime, plan: &Plan) -> Self {
         let run_so_far = Window { start: plan.start, end: instant };
         Self { rotated_at: run_so_far.at(0.6), grace_ends_at: run_so_far.at(0.85) }
+    }
+
+    /// The span in which the clients change over. Careful clients finish well before the end of the
+    /// grace.
+    pub const fn overlap(&self) -> Window {
+        Window { start: self.rotated_at, end: self.changed_over_at() }
+    }
+
+    const fn changed_over_at(&self) -> EventTime {
+        let (from, to) = (self.rotated_at.as_micros(), self.grace_ends_at.as_micros());
+        EventTime::from_micros(from + (to - from) / 10 * 6)
     }
 }
 
@@ -61,8 +74,11 @@ impl Handover {
 pub(super) struct Cast {
     parts: HashMap<u32, Part>,
     successors: HashMap<u32, u32>,
+    /// The character of every key whose part does not assign another one.
+    characters: Vec<Character>,
     pub weather: Weather,
-    /// Attacks for which there was no key left.
+    pub log: LogWeather,
+    /// Attacks for which there was no suitable key or not enough time.
     pub unplaced: Vec<AttackKind>,
 }
 
@@ -74,7 +90,9 @@ impl Cast {
         let mut cast = Self {
             parts: HashMap::new(),
             successors: HashMap::new(),
+            characters: deal(plan),
             weather: weather(plan),
+            log: log_weather(plan),
             unplaced: Vec::new(),
         };
         cast.place_attacks(plan, &mut free, &mut random);
@@ -86,9 +104,36 @@ impl Cast {
         self.parts.get(&key).copied().unwrap_or(Part::Ordinary)
     }
 
-    /// The key that follows `key` in a rotation.
+    pub fn character(&self, key: u32) -> Character {
+        self.characters[key as usize]
+    }
+
+    /// The key that replaces `key` in a rotation.
     pub fn successor(&self, key: u32) -> Option<u32> {
         self.successors.get(&key).copied()
+    }
+
+    /// The confuser that the key plays; a successor plays that of its predecessor.
+    pub fn confuser(&self, key: u32) -> Option<ConfuserKind> {
+        match self.part(key) {
+            Part::Confusing { kind, .. } => Some(kind),
+            Part::Successor { .. } => Some(ConfuserKind::KeyRotation),
+            Part::Ordinary | Part::Victim { .. } => None,
+        }
+    }
+
+    /// A fleet of one key.
+    #[cfg(test)]
+    pub fn of_one(part: Part, plan: &Plan) -> Self {
+        let parts = HashMap::from([(0, part)]);
+        Self {
+            parts,
+            successors: HashMap::new(),
+            characters: deal(plan),
+            weather: Weather::default(),
+            log: LogWeather::default(),
+            unplaced: Vec::new(),
+        }
     }
 
     fn place_attacks(&mut self, plan: &Plan, free: &mut Vec<u32>, random: &mut Random) {
@@ -108,11 +153,15 @@ impl Cast {
         plan: &Plan,
         free: &mut Vec<u32>,
     ) -> bool {
-        let retired = kind.recipe().lifecycle == Lifecycle::Retired;
+        let recipe = kind.recipe();
+        let retired = recipe.lifecycle == Lifecycle::Retired;
+        if recipe.suitable(plan).is_empty() || window.seconds() <= 0.0 {
+            return false;
+        }
         if free.len() < if retired { 2 } else { 1 } {
             return false;
         }
-        let Some(victim) = free.pop() else { return false };
+        let Some(victim) = self.take(free, recipe.characters) else { return false };
         self.parts.insert(victim, Part::Victim { kind, window });
         if retired {
             self.add_successor(victim, Handover::before(window.start, plan), free);
@@ -139,7 +188,8 @@ impl Cast {
         free: &mut Vec<u32>,
         random: &mut Random,
     ) {
-        let Some(key) = free.pop() else { return };
+        // The key takes the confuser's character, whatever its own was.
+        let Some(key) = self.take(free, &[Character::SteadyServer]) else { return };
         let at = plan.window().at(random.random_range(0.4..0.85));
         self.parts.insert(key, Part::Confusing { kind, at });
         if kind == ConfuserKind::KeyRotation {
@@ -147,79 +197,53 @@ impl Cast {
         }
     }
 
+    /// Takes a free key for a part of these characters. Settled keys play any settled character,
+    /// and also those that no other key can play, so that parts do not use up the fleet's few keys
+    /// of other characters.
+    fn take(&self, free: &mut Vec<u32>, wanted: &[Character]) -> Option<u32> {
+        let oldest = free.len().saturating_sub(SEARCHED_KEYS);
+        let search = |suits: &dyn Fn(Character) -> bool| {
+            (oldest..free.len()).rev().find(|at| suits(self.character(free[*at])))
+        };
+        let is_peculiar = !wanted.iter().any(|character| character.is_settled());
+        let at = if is_peculiar { search(&|character| wanted.contains(&character)) } else { None };
+        match at.or_else(|| search(&Character::is_settled)) {
+            Some(at) => Some(free.swap_remove(at)),
+            None => free.pop(),
+        }
+    }
+
     fn add_successor(&mut self, of: u32, handover: Handover, free: &mut Vec<u32>) {
-        if let Some(key) = free.pop() {
+        if let Some(key) = self.take(free, &[Character::SteadyServer]) {
             self.parts.insert(key, Part::Successor { of, handover });
             self.successors.insert(of, key);
         }
     }
 }
 
-/// One of each kind, then again in turn while that attacks few of the keys.
-fn attack_order(plan: &Plan, random: &mut Random) -> Vec<AttackKind> {
-    let kinds = &plan.attacks.0;
-    if kinds.is_empty() {
-        return Vec::new();
-    }
-    let wanted = (f64::from(plan.keys) * ATTACKED_SHARE) as usize;
-    let rounds = (wanted / kinds.len()).max(1);
-    let mut order = Vec::with_capacity(rounds * kinds.len());
-    for _ in 0..rounds {
-        let mut round = kinds.clone();
-        round.shuffle(random);
-        order.extend(round);
-    }
-    order
-}
-
-/// The attacks start evenly over the time after the clean part, so that a
-/// short run sees the first at once and a long one is not crowded.
-fn attack_window(
-    kind: AttackKind,
-    slot: usize,
-    slots: usize,
-    plan: &Plan,
-    random: &mut Random,
-) -> Window {
-    let recipe = kind.recipe();
-    let (shortest, longest) = recipe.minutes;
-    let clean = plan.clean_seconds.clamp(0.0, plan.seconds);
-    let limit = plan.longest_attack_seconds.min(plan.seconds - clean);
-    let seconds = (random.random_range(shortest..=longest) * 60.0).min(limit);
-    let latest = plan.seconds - seconds;
-    let mut share = (slot as f64 + random.random::<f64>()) / slots as f64;
-    if recipe.lifecycle != Lifecycle::InUse {
-        // The key must have had a life and a silence before.
-        share = 0.5 + share / 2.0;
-    }
-    let start = clean + (latest - clean) * share;
-    Window::starting(plan.start.plus_seconds(start), seconds)
-}
-
 fn is_possible(kind: ConfuserKind, plan: &Plan) -> bool {
-    // Two stays in each of two cities with flights between them need a day.
-    kind != ConfuserKind::Traveller || plan.seconds >= 24.0 * 3_600.0
+    // A traveller needs a day: two stays in each of two cities, with flights between them.
+    let is_long_enough = kind != ConfuserKind::Traveller || plan.seconds >= 24.0 * 3_600.0;
+    is_long_enough && plan.characters.contains(kind.character())
 }
 
-fn weather(plan: &Plan) -> Weather {
-    let window = plan.window();
-    let fleet_wide = |kind, share, seconds: f64| {
-        let placed = Window::starting(window.at(share), seconds);
-        plan.confusers.contains(kind).then_some(placed)
-    };
-    Weather {
-        outage: fleet_wide(ConfuserKind::Outage, 0.55, (plan.seconds * 0.01).min(300.0)),
-        marketing: fleet_wide(
-            ConfuserKind::MarketingDay,
-            0.65,
-            (plan.seconds * 0.12).min(8.0 * 3_600.0),
-        ),
+/// Deals every character its share, in random order. It uses systematic sampling, so that a
+/// character with one expected key gets exactly one.
+fn deal(plan: &Plan) -> Vec<Character> {
+    let characters = &plan.characters.0;
+    let total: f64 = characters.iter().map(|character| character.share()).sum();
+    let mut dealt = Vec::with_capacity(plan.keys as usize);
+    let mut reached = 0.0;
+    for character in characters {
+        reached += character.share() / total * f64::from(plan.keys);
+        while (dealt.len() as f64) + 0.5 < reached {
+            dealt.push(*character);
+        }
     }
-}
-
-/// Requests a second of an attack at the height of its pace.
-pub(super) fn height(pace: Pace, own_per_second: f64) -> f64 {
-    (pace.factor * own_per_second).max(pace.at_least)
+    let last = characters.last().copied().unwrap_or(Character::SteadyServer);
+    dealt.resize(plan.keys as usize, last);
+    dealt.shuffle(&mut stream(plan.seed, DEALING_STREAM));
+    dealt
 }
 
 #[cfg(test)]
@@ -238,7 +262,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_placed_after_the_clean_part_and_ends_in_time() {
-        let mut plan = Plan::new(400, 72.0 * 3_600.0, 5);
+        let mut plan = Plan::new(400, 96.0 * 3_600.0, 5);
         plan.attacks = Selection(AttackKind::ALL.to_vec());
         let attacked = attacked(&plan);
         for kind in AttackKind::ALL {
@@ -249,6 +273,35 @@ mod tests {
         for (kind, window) in attacked {
             assert!(window.start >= clean_until && window.end <= end, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn every_character_gets_its_share_of_the_keys() {
+        let plan = Plan::new(400, 86_400.0, 5);
+        let dealt = deal(&plan);
+        assert_eq!(dealt.len(), 400);
+        for character in Character::ALL {
+            let count = dealt.iter().filter(|dealt| *dealt == character).count() as f64;
+            assert!((count - character.share() * 400.0).abs() <= 1.0, "{character:?} {count}");
+        }
+    }
+
+    #[test]
+    fn parts_leave_every_character_a_key_of_its_own() {
+        let plan = Plan::new(400, 96.0 * 3_600.0, 5);
+        let cast = Cast::new(&plan);
+        for character in Character::ALL {
+            let is_left =
+                |key: &u32| cast.character(*key) == *character && cast.part(*key) == Part::Ordinary;
+            assert!((0..plan.keys).any(|key| is_left(&key)), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_rise_is_left_out_of_a_log_that_is_too_short() {
+        let mut plan = Plan::new(40, 72.0 * 3_600.0, 5);
+        plan.attacks = Selection(vec![AttackKind::BoilingFrog]);
+        assert_eq!(Cast::new(&plan).unplaced[0], AttackKind::BoilingFrog);
     }
 
     #[test]

@@ -1,35 +1,34 @@
-//! An attack under way: requests in a key's name beside those of its own client.
+//! Runs an attack: it makes requests in a key's name beside those of the key's own clients.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use rand::RngExt;
 
-use super::attacks::{AttackKind, Recipe, SiteChoice, Trick};
-use super::cast::height;
+use super::attacks::{AttackKind, Names, Recipe, Trick};
 use super::key::Key;
 use super::kinds::Kind;
 use super::label::Label;
-use super::products::Route;
 use super::random::{Random, chance, exponential, pick, pick_weighted};
 use super::record::{AccessRecord, request_id};
-use super::signing::{ClientNonce, Signed};
-use super::traffic::Exchange;
-use super::whereabouts::Site;
+use super::whereabouts::{Caller, Whereabouts};
 use super::window::Window;
-use crate::event::EventTime;
+use crate::event::{EventTime, KeyId};
 
-/// Requests that an eavesdropper keeps.
+/// The number of captured requests that an eavesdropper keeps.
 const CAPTURED: usize = 32;
 /// A delayed replay waits at most this long.
 const LONGEST_DELAY_SECONDS: f64 = 6.0 * 3_600.0;
-/// Of the keys that stuffing tries, the share that exists.
-const EXISTING_KEYS: f64 = 0.02;
-/// Mean seconds between requests that come together.
+/// Mean number of seconds between requests of a burst.
 const WITHIN_BURST: f64 = 2.0;
-const SMALL_COUNTER_LENGTH: u64 = 50;
+/// The share of repeatable requests that is sent again while they are valid.
+const SENT_AGAIN_SOON: f64 = 0.4;
+/// Refused requests at this rate must be detected; at a lower rate, detection is optional.
+const LOUD_PER_SECOND: f64 = 1.0;
+const DAY: f64 = 86_400.0;
+/// Requests queued to be sent again within seconds.
+const QUEUED: usize = 4;
 const TOOLS: &[&str] = &[
     "python-requests/2.32.3",
     "curl/8.11.1",
@@ -38,51 +37,82 @@ const TOOLS: &[&str] = &[
     "node-fetch",
 ];
 
+/// The facts that an attacker knows in advance.
+#[derive(Clone, Copy)]
+pub(super) struct Intelligence<'a> {
+    /// The beginning of the log.
+    pub begin: EventTime,
+    /// The part of the log in which attacks may happen.
+    pub open: Window,
+    /// Public ids of keys; a sample of them in a very large fleet.
+    pub ids: &'a Arc<[KeyId]>,
+}
+
 pub(super) struct Intrusion {
     pub label: Arc<Label>,
-    recipe: &'static Recipe,
-    window: Window,
-    /// `None` on the key's own machines.
-    site: Option<Site>,
-    tool: Option<&'static str>,
+    pub recipe: &'static Recipe,
+    pub window: Window,
+    /// `None` means the location of the key's own client.
+    from: Option<Whereabouts>,
+    pub tool: Option<&'static str>,
     per_second: f64,
     next: Option<EventTime>,
     captured: VecDeque<AccessRecord>,
     capture_until: EventTime,
-    low_nonce: Option<u64>,
-    made: u64,
+    pub low_nonce: Option<u64>,
+    pub ids: Arc<[KeyId]>,
+    pub made: u64,
 }
 
 impl Intrusion {
-    pub fn new(
+    /// Plans the attack, preceded by its prelude if it has one.
+    pub fn plan(
         kind: AttackKind,
         window: Window,
         key: &Key,
-        begin: EventTime,
+        known: Intelligence<'_>,
+        random: &mut Random,
+    ) -> Vec<Self> {
+        let window = at_night(kind, window, key, known.open, random);
+        let main = Self::new(kind, window, key, known, random);
+        let Some((prelude, seconds)) = kind.recipe().prelude else { return vec![main] };
+        let before = main.window.start.plus_seconds(-seconds).max(known.open.start);
+        let window = Window { start: before, end: main.window.start };
+        let mut first = Self::new(prelude, window, key, known, random);
+        first.from.clone_from(&main.from);
+        vec![first, main]
+    }
+
+    fn new(
+        kind: AttackKind,
+        window: Window,
+        key: &Key,
+        known: Intelligence<'_>,
         random: &mut Random,
     ) -> Self {
         let recipe = kind.recipe();
-        let site = site(recipe.site, key, random);
-        let delay = (window.start.seconds_since(begin) * 0.3).min(LONGEST_DELAY_SECONDS);
+        let from = recipe.site.whereabouts(key.home(), random);
+        let delay = (window.start.seconds_since(known.begin) * 0.3).min(LONGEST_DELAY_SECONDS);
         let capture_until = match recipe.manner.trick {
-            Trick::Replay => window.end,
+            Trick::Replay | Trick::ReplaySoon | Trick::ReplayHere | Trick::NewNonce => window.end,
             Trick::ReplayLater => window.start.plus_seconds(-delay),
-            _ => begin,
+            _ => known.begin,
         };
-        let source_ip = site
-            .filter(|_| recipe.manner.invents_keys)
-            .map(|site| site.address(window.start, random));
+        let waits = matches!(recipe.manner.trick, Trick::ReplaySoon | Trick::ReplayHere);
+        let label = label(kind, window, key, known.ids, from.as_ref(), random);
         Self {
-            label: Arc::new(label(kind, window, key, source_ip)),
+            label: Arc::new(label),
             recipe,
             window,
-            site,
+            from,
             tool: recipe.manner.foreign_agent.then(|| pick(random, TOOLS)),
-            per_second: height(recipe.pace, key.rhythm.mean_per_second()),
-            next: Some(window.start),
+            per_second: (recipe.pace.factor * key.mean_per_second()).max(recipe.pace.at_least),
+            // An attacker that repeats requests at once waits for the first one.
+            next: Some(window.start).filter(|_| !waits),
             captured: VecDeque::new(),
             capture_until,
             low_nonce: None,
+            ids: Arc::clone(known.ids),
             made: 0,
         }
     }
@@ -92,17 +122,33 @@ impl Intrusion {
     }
 
     /// Lets the eavesdropper see a request of the key's own client.
-    pub fn overhear(&mut self, record: &AccessRecord) {
+    pub fn overhear(&mut self, record: &AccessRecord, random: &mut Random) {
         if record.time >= self.capture_until || record.status >= 300 || record.signature.is_none() {
             return;
         }
+        let (seconds, share) = match self.recipe.manner.trick {
+            Trick::ReplaySoon => (random.random_range(0.5..4.0), SENT_AGAIN_SOON),
+            Trick::ReplayHere if record.method == "POST" => (random.random_range(0.3..3.0), 1.0),
+            Trick::ReplayHere => return,
+            _ => return self.capture(record),
+        };
+        let again = record.time.plus_seconds(seconds);
+        let is_time = self.window.contains(record.time) && self.window.contains(again);
+        let has_room = self.captured.len() < QUEUED && self.made < self.recipe.manner.at_most;
+        if is_time && has_room && chance(random, share) {
+            self.capture(record);
+            self.next.get_or_insert(again);
+        }
+    }
+
+    fn capture(&mut self, record: &AccessRecord) {
         if self.captured.len() == CAPTURED {
             self.captured.pop_front();
         }
         self.captured.push_back(record.clone());
     }
 
-    /// The request that is due; `None` when there is nothing to replay yet.
+    /// The request that is due; `None` if nothing has been captured to replay yet.
     pub fn request(
         &mut self,
         key: &mut Key,
@@ -111,137 +157,137 @@ impl Intrusion {
     ) -> Option<AccessRecord> {
         let time = self.next?;
         self.next = self.after(time, random);
-        let address = self.address(key, time, random)?;
+        let caller = self.caller(key, time, random)?;
         let record = match self.recipe.manner.trick {
-            Trick::Replay => replayed(self.captured.back()?, time, address, key.index, sequence),
-            Trick::ReplayLater if self.captured.is_empty() => return None,
-            Trick::ReplayLater => {
-                let captured = &self.captured[random.random_range(0..self.captured.len())];
-                replayed(captured, time, address, key.index, sequence)
+            Trick::Replay | Trick::ReplayLater | Trick::NewNonce => {
+                let captured = self.chosen(random)?.clone();
+                self.sent_again(captured, time, caller, key, sequence, random)
             }
-            _ => self.forged(key, time, address, sequence, random),
+            Trick::ReplaySoon => {
+                let captured = self.captured.pop_front()?;
+                self.sent_again(captured, time, caller, key, sequence, random)
+            }
+            Trick::ReplayHere => {
+                let captured = self.captured.pop_front()?;
+                let caller = Caller { address: captured.client_ip, ..caller };
+                self.sent_again(captured, time, caller, key, sequence, random)
+            }
+            _ => self.forged(key, time, caller, sequence, random),
         };
         self.made += 1;
         Some(record)
     }
 
     fn after(&self, time: EventTime, random: &mut Random) -> Option<EventTime> {
-        let ramp = if self.recipe.pace.ramp { 0.02 + 0.98 * self.window.share(time) } else { 1.0 };
+        let manner = &self.recipe.manner;
+        if self.made + 1 >= manner.at_most {
+            return None;
+        }
+        if matches!(manner.trick, Trick::ReplaySoon | Trick::ReplayHere) {
+            let again = time.plus_seconds(random.random_range(0.1..0.5));
+            return Some(again).filter(|_| self.captured.len() > 1);
+        }
+        let factor = self.recipe.pace.shape.factor(self.window, time);
         let burst = self.recipe.pace.burst;
         let goes_on = burst > 1.0 && chance(random, 1.0 - 1.0 / burst);
-        let mean = if goes_on { WITHIN_BURST } else { burst / (self.per_second * ramp) };
+        let mean = if goes_on { WITHIN_BURST } else { burst / (self.per_second * factor) };
         let gap = exponential(random, mean).max(1e-5);
         Some(time.plus_seconds(gap)).filter(|next| *next < self.window.end)
     }
 
-    fn address(&self, key: &Key, time: EventTime, random: &mut Random) -> Option<IpAddr> {
-        match &self.site {
-            Some(site) => Some(site.address(time, random)),
-            None => Some(key.whereabouts.site(time, random)?.address(time, random)),
+    /// Two machines take turns.
+    fn caller(&self, key: &Key, time: EventTime, random: &mut Random) -> Option<Caller> {
+        if let Some(Whereabouts::Fleet(machines)) = &self.from {
+            let machine = &machines[(self.made % machines.len() as u64) as usize];
+            return Some(Caller { address: machine.address(time, random), member: 0 });
+        }
+        self.from.as_ref().unwrap_or(&key.clients[0].whereabouts).caller(time, random)
+    }
+
+    /// The captured request to send again: any of them for a delayed replay, otherwise the newest.
+    fn chosen(&self, random: &mut Random) -> Option<&AccessRecord> {
+        match self.recipe.manner.trick {
+            Trick::ReplayLater if self.captured.is_empty() => None,
+            Trick::ReplayLater => Some(&self.captured[random.random_range(0..self.captured.len())]),
+            _ => self.captured.back(),
         }
     }
 
-    /// A request of the attacker's own making.
-    fn forged(
-        &mut self,
-        key: &mut Key,
+    /// The captured request sent again: with another id and another address, but the same signed
+    /// fields.
+    fn sent_again(
+        &self,
+        captured: AccessRecord,
         time: EventTime,
-        address: IpAddr,
+        caller: Caller,
+        key: &mut Key,
         sequence: u32,
         random: &mut Random,
     ) -> AccessRecord {
-        let manner = &self.recipe.manner;
-        let route = match manner.product {
-            Some(product) => &product[random.random_range(0..product.len())],
-            None if manner.prefers_rare_routes => rare_route(&key.routes, random),
-            None => pick_weighted(random, &key.routes),
+        let mut record = AccessRecord {
+            time,
+            client_ip: caller.address,
+            request_id: request_id(key.index, sequence),
+            ..captured
         };
-        let status = match manner.statuses {
-            Some(statuses) => pick_weighted(random, statuses),
-            None => route.success(),
-        };
-        let signed = self.sign(key, time, random);
-        let exchange = Exchange { time, address, route, status };
-        let mut record = key.record(exchange, signed, sequence, random);
-        self.disguise(&mut record, random);
+        if self.recipe.manner.trick == Trick::NewNonce {
+            let signed = key.signers[0].sign(time, random);
+            record.nonce = signed.nonce;
+            record.client_time = signed.client_time;
+        }
+        if let (true, Some(statuses)) = (self.recipe.manner.outsider, self.recipe.manner.statuses) {
+            record.status = pick_weighted(random, statuses);
+            record.authenticated = record.authenticated.map(|_| false);
+            record.tenant = None;
+        }
         record
     }
-
-    fn sign(&mut self, key: &mut Key, time: EventTime, random: &mut Random) -> Signed {
-        let mut signed = key.signer.sign(time, random);
-        match self.recipe.manner.trick {
-            Trick::OldTime => {
-                let age = random.random_range(300.0..3_600.0);
-                signed.client_time = Some(time.plus_seconds(-age));
-            }
-            Trick::LowNonce => {
-                let low = self.low_nonce.map_or_else(|| key.signer.low_number(), |last| last + 1);
-                self.low_nonce = Some(low);
-                signed.nonce = Some(ClientNonce::Number(low));
-            }
-            Trick::SmallCounter => {
-                signed.nonce = Some(ClientNonce::Number(1 + self.made % SMALL_COUNTER_LENGTH));
-            }
-            Trick::Sign | Trick::Replay | Trick::ReplayLater => {}
-        }
-        signed
-    }
-
-    fn disguise(&self, record: &mut AccessRecord, random: &mut Random) {
-        let manner = &self.recipe.manner;
-        if let Some(tool) = self.tool {
-            record.user_agent = tool;
-        }
-        if manner.other_environment {
-            let is_production = record.environment == "production";
-            record.environment = if is_production { "development" } else { "production" }.into();
-        }
-        record.bytes_out = (f64::from(record.bytes_out) * manner.bytes_factor) as u32;
-        // The first request names the labelled key, so that the label starts with it.
-        if manner.invents_keys && self.made > 0 && !chance(random, EXISTING_KEYS) {
-            record.key_id = invented_key(random);
-            record.tenant = None;
-            record.status = 401;
-        }
-    }
 }
 
-/// By the inverse of its weight.
-fn rare_route(routes: &[(&'static Route, f64)], random: &mut Random) -> &'static Route {
-    let inverse: Vec<_> = routes.iter().map(|(route, weight)| (*route, 1.0 / weight)).collect();
-    pick_weighted(random, &inverse)
+/// Moves the window to a night of the key's home, if the log has room for it.
+fn at_night(
+    kind: AttackKind,
+    window: Window,
+    key: &Key,
+    open: Window,
+    random: &mut Random,
+) -> Window {
+    let Some((from, to)) = kind.recipe().night else { return window };
+    let offset = f64::from(key.home().utc_offset_minutes) * 60.0;
+    let since_midnight = (window.start.as_seconds() + offset).rem_euclid(DAY);
+    let wanted = random.random_range(from..to) * 3_600.0;
+    let back = (since_midnight - wanted).rem_euclid(DAY);
+    let moved =
+        |seconds: f64| Window::starting(window.start.plus_seconds(seconds), window.seconds());
+    let fits = |moved: &Window| open.start <= moved.start && moved.end <= open.end;
+    [moved(-back), moved(DAY - back)].into_iter().find(fits).unwrap_or(window)
 }
 
-fn site(choice: SiteChoice, key: &Key, random: &mut Random) -> Option<Site> {
-    let home = key.whereabouts.home().place;
-    if choice == SiteChoice::Neighbour {
-        return Some(Site::neighbour(home));
-    }
-    choice.place(home, random).map(|place| Site::stranger(place, random))
-}
-
-fn label(kind: AttackKind, window: Window, key: &Key, source_ip: Option<IpAddr>) -> Label {
+fn label(
+    kind: AttackKind,
+    window: Window,
+    key: &Key,
+    ids: &[KeyId],
+    from: Option<&Whereabouts>,
+    random: &mut Random,
+) -> Label {
+    let recipe = kind.recipe();
+    let manner = &recipe.manner;
+    let is_on_many = matches!(manner.names, Names::PublicIds | Names::Mixed);
+    // The attack comes from one address, and its source is what a detector can see.
+    let source = match from {
+        Some(Whereabouts::Fixed(site)) if manner.names != Names::Victim => Some(site),
+        _ => None,
+    };
     Label {
-        key_id: key.registered.key_id.clone(),
+        key_id: (!is_on_many).then(|| key.registered.key_id.clone()),
         kind: CompactString::const_new(kind.name()),
         start: window.start,
         end: window.end,
-        detectors: kind.recipe().detectors.iter().copied().map(CompactString::const_new).collect(),
-        source_ip,
+        detectors: recipe.detectors.iter().copied().map(CompactString::const_new).collect(),
+        source_ip: source.map(|site| site.address(window.start, random)),
+        keys: if is_on_many { ids.to_vec() } else { Vec::new() },
+        max_action: manner.outsider.then(|| CompactString::const_new("notify")),
+        optional: manner.outsider && !is_on_many && recipe.pace.at_least < LOUD_PER_SECOND,
     }
-}
-
-/// The captured request as a new one: another id, another address, the same signed fields.
-fn replayed(
-    captured: &AccessRecord,
-    time: EventTime,
-    client_ip: IpAddr,
-    key: u32,
-    sequence: u32,
-) -> AccessRecord {
-    AccessRecord { time, client_ip, request_id: request_id(key, sequence), ..captured.clone() }
-}
-
-fn invented_key(random: &mut Random) -> CompactString {
-    format_compact!("kw_live_{:012x}", random.random::<u64>() >> 16)
 }

@@ -1,14 +1,14 @@
-//! Named kinds that a person can list: `all`, `none`, or names with commas.
+//! Names kinds so that a user can select them: `all`, `none`, or names with commas.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A closed set of named things.
 pub trait Kind: Copy + PartialEq + 'static {
-    /// What one of them is called in messages.
+    /// The noun for one of them in messages.
     const NOUN: &'static str;
     const ALL: &'static [Self];
-    /// Not part of `all`.
+    /// Kinds that `all` does not include.
     const BY_NAME_ONLY: &'static [Self];
     fn name(self) -> &'static str;
 }
@@ -33,12 +33,12 @@ macro_rules! kinds {
 }
 pub(super) use kinds;
 
-/// Some kinds of one sort, in the order of their declaration, none twice.
+/// Selected kinds in the order of their declaration, without repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection<K>(pub Vec<K>);
 
 impl<K: Kind> Selection<K> {
-    /// All but those that must be named.
+    /// All kinds except those of `BY_NAME_ONLY`.
     pub fn all() -> Self {
         let kinds = K::ALL.iter().copied();
         Self(kinds.filter(|kind| !K::BY_NAME_ONLY.contains(kind)).collect())

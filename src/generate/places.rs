@@ -1,6 +1,6 @@
-//! Real networks in real cities, so that the generated addresses are found
-//! where the generator says they are. Each prefix lies wholly in one city and
-//! one AS of the DB-IP City Lite and IP-location-db ASN databases (CC BY 4.0).
+//! Provides real networks in real cities, so that databases locate the generated addresses where
+//! the generator places them. Each prefix lies wholly in one city and one AS of the DB-IP City Lite
+//! and IP-location-db ASN databases (CC BY 4.0).
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use super::random::{Random, pick};
 
 const EARTH_RADIUS_KM: f64 = 6_371.0;
 
-/// Who uses the addresses of a network.
+/// The kind of users of a network's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkKind {
@@ -21,6 +21,12 @@ pub enum NetworkKind {
     Hosting,
     Vpn,
     Office,
+    /// The exits of a private relay, which lie near its users.
+    Relay,
+    /// The ground stations of a satellite network.
+    Satellite,
+    /// The gateways of Wi-Fi in aeroplanes and on ships.
+    Inflight,
 }
 
 /// A /24 of IPv4 or a /48 of IPv6 with its city and AS.
@@ -34,7 +40,7 @@ pub struct Place {
     pub longitude: f64,
     pub asn: u32,
     pub kind: NetworkKind,
-    /// Standard time; the generator knows no daylight saving.
+    /// Offset of standard time; the generator ignores daylight saving time.
     pub utc_offset_minutes: i32,
 }
 
@@ -77,7 +83,7 @@ impl Place {
         matches!(self.prefix, IpNet::V4(_))
     }
 
-    /// A machine for rent or an anonymizer, not where people sit.
+    /// Whether the network offers machines for rent or anonymizes, and has no users of its own.
     pub const fn is_rented(&self) -> bool {
         matches!(self.kind, NetworkKind::Hosting | NetworkKind::Vpn)
     }
@@ -88,7 +94,7 @@ pub(super) fn places_where(wanted: impl Fn(&Place) -> bool) -> Vec<&'static Plac
     PLACES.iter().filter(|place| wanted(place)).collect()
 }
 
-/// One of the places that satisfy `wanted`, `None` when there is none.
+/// One of the places that satisfy `wanted`; `None` if there is none.
 pub(super) fn any_place(
     random: &mut Random,
     wanted: impl Fn(&Place) -> bool,

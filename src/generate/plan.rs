@@ -1,6 +1,7 @@
-//! What to generate.
+//! Defines the plan: the input of the generator.
 
 use super::attacks::AttackKind;
+use super::characters::Character;
 use super::confusers::ConfuserKind;
 use super::kinds::Selection;
 use super::window::Window;
@@ -13,26 +14,29 @@ const CLEAN_SHARE: f64 = 1.0 / 3.0;
 /// An attack lasts at most this share of the time in which attacks happen.
 const LONGEST_ATTACK_SHARE: f64 = 0.35;
 
-/// Everything that decides the output: the same plan gives the same bytes.
+/// All inputs of the generator: the same plan gives the same bytes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub keys: u32,
     pub start: EventTime,
     pub seconds: f64,
     pub seed: u64,
+    /// Characters of the keys, in their usual shares; at least one.
+    pub characters: Selection<Character>,
     pub attacks: Selection<AttackKind>,
     pub confusers: Selection<ConfuserKind>,
-    /// No attack begins in the first so many seconds.
+    /// No attack begins within this time from the start.
     pub clean_seconds: f64,
-    /// No attack lasts longer; many are shorter by nature.
+    /// No attack lasts longer; many kinds are shorter by nature.
     pub longest_attack_seconds: f64,
-    /// Mean requests a second of the whole fleet without attacks; the
-    /// characters' own when `None`.
+    /// Mean requests a second of the whole fleet without attacks; `None` uses the characters' own
+    /// rates.
     pub requests_per_second: Option<f64>,
 }
 
 impl Plan {
-    /// All attacks and confusers, the first third of the time without attacks.
+    /// A plan with all characters, attacks and confusers; the first third of the time has no
+    /// attacks.
     pub fn new(keys: u32, seconds: f64, seed: u64) -> Self {
         let clean_seconds = seconds * CLEAN_SHARE;
         Self {
@@ -40,6 +44,7 @@ impl Plan {
             start: DEFAULT_START,
             seconds,
             seed,
+            characters: Selection::all(),
             attacks: Selection::all(),
             confusers: Selection::all(),
             clean_seconds,

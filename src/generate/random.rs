@@ -1,5 +1,5 @@
-//! Seeded randomness: one independent stream a key, so that what one key does
-//! never changes what another draws.
+//! Provides seeded randomness with one independent stream for each key, so that the draws of one
+//! key never change those of another.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

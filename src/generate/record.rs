@@ -1,4 +1,4 @@
-//! One access log record in the `keywatch` format, before decode.
+//! Defines an access log record in the `keywatch` format, before decoding.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use compact_str::CompactString;
 use serde::Serialize;
 
+use super::agents::ClientFingerprint;
 use super::random::scramble;
 use super::signing::{ClientNonce, Signature};
 use crate::event::{EventTime, KeyId};
@@ -33,13 +34,21 @@ pub struct AccessRecord {
     pub client_time: Option<EventTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validity_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_fingerprint: Option<ClientFingerprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_method: Option<&'static str>,
 }
 
-/// Unique by construction: a bijection of the key's number and its request's.
+/// Unique by construction: a bijection of the key's number and the request's number.
 pub(super) fn request_id(key: u32, sequence: u32) -> CompactString {
     let number = scramble((u64::from(key) << 32) | u64::from(sequence));
     let mut id = CompactString::default();
-    // Writing into a string does not fail.
+    // Writing into a string cannot fail.
     let _ = write!(id, "req_{number:016x}");
     id
 }

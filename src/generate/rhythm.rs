@@ -1,23 +1,27 @@
-//! When a key makes requests: bursts that start by chance with the seasons, or
-//! by the clock. A burst of one is a plain request.
+//! Schedules the requests of a key: bursts that start at random with the seasons, or by the clock.
+//! A burst of one is a plain request.
 
 use rand::RngExt;
 
+use super::calendar::Calendar;
 use super::random::{Random, exponential, log_normal, normal};
 use super::season::Season;
 use super::weather::Weather;
 use crate::event::EventTime;
 
-/// Rates are bounded over this much time at once; no longer than the hour that
-/// `Season::bound` covers.
+/// Rates are bounded over this much time at once. It may not exceed the hour that `Season::bound`
+/// covers.
 const HORIZON_SECONDS: f64 = 300.0;
+const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
 
 #[derive(Clone, Debug)]
 pub(super) enum Starts {
     /// An inhomogeneous Poisson process; `per_second` is its mean over a week.
     Seasonal { per_second: f64, season: Season },
-    /// Every so many seconds, a little late each time (cron).
+    /// A fixed interval in seconds, a little late each time (cron).
     Periodic { every: f64, phase: f64, lateness: f64 },
+    /// A time of day on some days.
+    Calendar(Calendar),
 }
 
 /// Log-normal number of requests, log-normal gaps between them.
@@ -60,20 +64,28 @@ impl Rhythm {
         Self { starts, burst, next_start: EventTime::default(), left_in_burst: 0 }
     }
 
-    /// Requests a second, averaged over a week.
+    /// Mean number of requests a second over a week.
     pub fn mean_per_second(&self) -> f64 {
         let starts = match &self.starts {
             Starts::Seasonal { per_second, .. } => *per_second,
             Starts::Periodic { every, .. } => 1.0 / every,
+            Starts::Calendar(calendar) => calendar.per_week() / WEEK_SECONDS,
         };
         starts * self.burst.mean_size()
     }
 
-    /// Changes how often bursts start or, for a clock, how large they are.
+    /// Shifts the local clock, as a change of daylight saving time does.
+    pub fn shift_hour(&mut self, at: EventTime, seconds: f64) {
+        if let Starts::Seasonal { season, .. } = &mut self.starts {
+            season.shift(at, seconds);
+        }
+    }
+
+    /// Changes how often bursts start. For a clock, it changes how large they are.
     pub fn scale(&mut self, factor: f64) {
         match &mut self.starts {
             Starts::Seasonal { per_second, .. } => *per_second *= factor,
-            Starts::Periodic { .. } => {
+            Starts::Periodic { .. } | Starts::Calendar(_) => {
                 self.burst.median_size = (self.burst.median_size * factor).max(1.0);
             }
         }
@@ -85,7 +97,7 @@ impl Rhythm {
         self.scale(mean.clamp(low, high) / mean);
     }
 
-    /// The first request at or after `from`; `None` when there is none before `until`.
+    /// The first request at or after `from`; `None` if there is none before `until`.
     pub fn first(
         &mut self,
         from: EventTime,
@@ -97,7 +109,7 @@ impl Rhythm {
         self.start_burst(from, until, weather, random)
     }
 
-    /// The request after the one at `last`; `None` when there is none before `until`.
+    /// The request after the one at `last`; `None` if there is none before `until`.
     pub fn next(
         &mut self,
         last: EventTime,
@@ -113,8 +125,9 @@ impl Rhythm {
         Some(last.plus_seconds(gap)).filter(|time| *time < until)
     }
 
-    /// Enters the burst at `next_start`, or at once when the last one outlasted its start. What
-    /// would have started meanwhile is dropped: whoever is busy does not work off the day by night.
+    /// Enters the burst at `next_start`, or at once if the previous burst outlasted that time.
+    /// Bursts that would have started meanwhile are dropped, since a busy client does not catch up
+    /// at night.
     fn start_burst(
         &mut self,
         last: EventTime,
@@ -126,10 +139,9 @@ impl Rhythm {
         if start >= until {
             return None;
         }
-        let factor = if matches!(self.starts, Starts::Periodic { .. }) {
-            weather.factor(start)
-        } else {
-            1.0
+        let factor = match self.starts {
+            Starts::Seasonal { .. } => 1.0,
+            Starts::Periodic { .. } | Starts::Calendar(_) => weather.factor(start),
         };
         self.left_in_burst = self.burst.size(factor, random) - 1;
         self.next_start = self.start_after(start, until, weather, random).unwrap_or(until);
@@ -147,19 +159,27 @@ impl Rhythm {
             Starts::Seasonal { per_second, season } => {
                 seasonal_start(*per_second, season, weather, time, until, random)
             }
+            Starts::Calendar(calendar) => {
+                let due = calendar.next(time)?;
+                Some(due.plus_seconds(late(calendar.lateness, random)))
+            }
             Starts::Periodic { every, phase, lateness } => {
                 // Without the lateness a rounded-down time could find its own tick again.
                 let tick = ((time.as_seconds() - phase + lateness) / every).floor() + 1.0;
-                let late = normal(random, lateness / 3.0).abs().min(*lateness * 0.99);
-                let micros = (tick * every + phase + late) * 1e6;
+                let micros = (tick * every + phase + late(*lateness, random)) * 1e6;
                 Some(EventTime::from_micros(micros as i64))
             }
         }
     }
 }
 
-/// The next point of an inhomogeneous Poisson process, by thinning (Lewis and
-/// Shedler, 1979) under a bound that is renewed every horizon.
+/// A random delay in seconds, at most `lateness`.
+fn late(lateness: f64, random: &mut Random) -> f64 {
+    normal(random, lateness / 3.0).abs().min(lateness * 0.99)
+}
+
+/// The next point of an inhomogeneous Poisson process, by thinning (Lewis and Shedler, 1979) under
+/// a bound that is renewed after every horizon.
 fn seasonal_start(
     per_second: f64,
     season: &Season,

@@ -1,4 +1,4 @@
-//! How the hour of the week moves a key's rate.
+//! Varies a key's rate by the hour of the week.
 
 use crate::event::EventTime;
 
@@ -11,9 +11,9 @@ pub(super) enum Curve {
     Flat,
     /// A service whose users sleep at night.
     Daytime,
-    /// People at work, hardly at weekends.
+    /// People at work, who are seldom active at weekends.
     Office,
-    /// People with a telephone: mornings and evenings, weekends too.
+    /// People with a telephone: mornings and evenings, also at weekends.
     Waking,
 }
 
@@ -41,7 +41,7 @@ impl Curve {
         }
     }
 
-    /// Monday first.
+    /// The seven days of the week, Monday first.
     const fn week(self) -> &'static [f64; 7] {
         match self {
             Self::Flat => &[1.0; 7],
@@ -57,6 +57,8 @@ impl Curve {
 pub(super) struct Season {
     curve: Curve,
     utc_offset_seconds: f64,
+    /// From this time on, the local clock is off by this many seconds more.
+    shift: Option<(EventTime, f64)>,
     scale: f64,
 }
 
@@ -66,8 +68,15 @@ impl Season {
         Self {
             curve,
             utc_offset_seconds: f64::from(utc_offset_minutes) * 60.0,
+            shift: None,
             scale: 168.0 / total,
         }
+    }
+
+    /// Shifts the local clock at `at`. The shift is a whole number of hours, so bounds hold except
+    /// in the hour of the change, when offices are closed.
+    pub fn shift(&mut self, at: EventTime, seconds: f64) {
+        self.shift = Some((at, seconds));
     }
 
     /// The rate at `time` relative to the week's mean, interpolated between hours.
@@ -78,7 +87,7 @@ impl Season {
         self.scale * (now + (next - now) * (hours - hour))
     }
 
-    /// No `factor` within the hour after `time` is larger.
+    /// An upper bound of `factor` within the hour after `time`.
     pub fn bound(&self, time: EventTime) -> f64 {
         let hour = self.local_hours(time).floor() as i64;
         self.scale * self.value(hour).max(self.value(hour + 1)).max(self.value(hour + 2))
@@ -86,7 +95,8 @@ impl Season {
 
     /// Hours since Monday, 29 December 1969, local time.
     fn local_hours(&self, time: EventTime) -> f64 {
-        (time.as_seconds() + self.utc_offset_seconds) / HOUR + 72.0
+        let shift = self.shift.filter(|(at, _)| *at <= time).map_or(0.0, |(_, seconds)| seconds);
+        (time.as_seconds() + self.utc_offset_seconds + shift) / HOUR + 72.0
     }
 
     fn value(&self, hour: i64) -> f64 {

@@ -1,4 +1,4 @@
-//! Everything that happens in one key's name, in the order in which the log has it.
+//! Streams all records in one key's name, in the order in which they reach the log.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -7,23 +7,24 @@ use std::sync::Arc;
 use rand::RngExt;
 
 use super::GeneratedEvent;
+use super::client::{Client, Retries};
 use super::intrusion::Intrusion;
 use super::key::Key;
 use super::label::Label;
 use super::random::{Random, chance, log_normal};
 use super::record::{AccessRecord, request_id};
-use super::weather::Weather;
+use super::weather::{LogWeather, Weather};
+use super::window::Window;
 use crate::event::EventTime;
 
-const RETRIED_SHARE: f64 = 0.6;
-const RETRY_SUCCEEDS: f64 = 0.9;
 const REDELIVERED_SHARE: f64 = 0.0005;
 const LATE_SHARE: f64 = 0.002;
 
-/// What all keys have in common.
+/// State that all keys share.
 pub(super) struct World {
     pub end: EventTime,
     pub weather: Weather,
+    pub log: LogWeather,
     pub retries: bool,
     pub redelivery: bool,
     pub late_events: bool,
@@ -33,8 +34,9 @@ pub(super) struct KeyStream {
     key: Key,
     random: Random,
     world: Arc<World>,
-    own_next: Option<EventTime>,
-    intrusion: Option<Intrusion>,
+    /// The next request of every client.
+    own_next: Vec<Option<EventTime>>,
+    intrusions: Vec<Intrusion>,
     /// Retries, redelivered and late records.
     pending: BinaryHeap<Reverse<Pending>>,
     requests: u32,
@@ -44,43 +46,54 @@ impl KeyStream {
     pub fn new(
         mut key: Key,
         mut random: Random,
-        intrusion: Option<Intrusion>,
+        intrusions: Vec<Intrusion>,
         world: Arc<World>,
     ) -> Self {
-        let active = key.active;
-        let own_next = key.rhythm.first(active.start, active.end, &world.weather, &mut random);
-        Self { key, random, world, own_next, intrusion, pending: BinaryHeap::new(), requests: 0 }
+        let first = |client: &mut Client| {
+            let Window { start, end } = client.active;
+            client.rhythm.first(start, end, &world.weather, &mut random)
+        };
+        let own_next = key.clients.iter_mut().map(first).collect();
+        Self { key, random, world, own_next, intrusions, pending: BinaryHeap::new(), requests: 0 }
     }
 
     pub const fn key(&self) -> &Key {
         &self.key
     }
 
-    pub fn label(&self) -> Option<&Arc<Label>> {
-        self.intrusion.as_ref().map(|intrusion| &intrusion.label)
+    pub fn labels(&self) -> impl Iterator<Item = &Arc<Label>> {
+        self.intrusions.iter().map(|intrusion| &intrusion.label)
     }
 
-    /// When the next record reaches the log; `None` when there is none left.
+    /// The time at which the next record reaches the log; `None` if there are no more.
     pub fn next_arrival(&self) -> Option<EventTime> {
-        [self.own_next, self.intrusion_next(), self.pending_next()].into_iter().flatten().min()
+        let own = self.next_own().map(|(time, _)| time);
+        let intrusion = self.next_intrusion().map(|(time, _)| time);
+        [own, intrusion, self.pending_next()].into_iter().flatten().min()
     }
 
-    /// The record at `next_arrival`; `None` when it turned out that there is
-    /// none, or that it is late.
+    /// The record at `next_arrival`; `None` if the request was not made, or if its record is late.
     pub fn advance(&mut self) -> Option<GeneratedEvent> {
         let arrival = self.next_arrival()?;
         if self.pending_next() == Some(arrival) {
             let Reverse(due) = self.pending.pop()?;
-            return Some(GeneratedEvent { arrival, record: *due.record, label: None });
+            return Some(GeneratedEvent { arrival, record: *due.record, label: due.label });
         }
-        if self.intrusion_next() == Some(arrival) {
-            return self.intrude(arrival);
+        if let Some((_, number)) = self.next_intrusion().filter(|(time, _)| *time == arrival) {
+            return self.intrude(number, arrival);
         }
-        self.own(arrival)
+        let (_, client) = self.next_own()?;
+        self.own(client, arrival)
     }
 
-    fn intrusion_next(&self) -> Option<EventTime> {
-        self.intrusion.as_ref().and_then(Intrusion::next_time)
+    fn next_own(&self) -> Option<(EventTime, usize)> {
+        let due = self.own_next.iter().enumerate();
+        due.filter_map(|(client, time)| Some(((*time)?, client))).min()
+    }
+
+    fn next_intrusion(&self) -> Option<(EventTime, usize)> {
+        let due = self.intrusions.iter().enumerate();
+        due.filter_map(|(number, intrusion)| Some((intrusion.next_time()?, number))).min()
     }
 
     fn pending_next(&self) -> Option<EventTime> {
@@ -92,64 +105,94 @@ impl KeyStream {
         self.requests
     }
 
-    fn intrude(&mut self, arrival: EventTime) -> Option<GeneratedEvent> {
+    fn intrude(&mut self, number: usize, arrival: EventTime) -> Option<GeneratedEvent> {
         let sequence = self.next_number();
-        let intrusion = self.intrusion.as_mut()?;
+        let intrusion = &mut self.intrusions[number];
         let record = intrusion.request(&mut self.key, sequence, &mut self.random)?;
-        Some(GeneratedEvent { arrival, record, label: Some(Arc::clone(&intrusion.label)) })
+        let label = Some(Arc::clone(&intrusion.label));
+        self.write(arrival, record, label)
     }
 
-    fn own(&mut self, arrival: EventTime) -> Option<GeneratedEvent> {
+    fn own(&mut self, client: usize, arrival: EventTime) -> Option<GeneratedEvent> {
         let sequence = self.next_number();
         let Self { key, random, world, .. } = self;
-        self.own_next = key.rhythm.next(arrival, key.active.end, &world.weather, random);
-        let record = key.own_request(arrival, sequence, &world.weather, random)?;
-        if let Some(intrusion) = &mut self.intrusion {
-            intrusion.overhear(&record);
+        let end = key.clients[client].active.end;
+        self.own_next[client] =
+            key.clients[client].rhythm.next(arrival, end, &world.weather, random);
+        let record = key.own_request(client, arrival, sequence, &world.weather, random)?;
+        for intrusion in &mut self.intrusions {
+            intrusion.overhear(&record, random);
         }
-        self.retry(&record);
+        self.retry(client, &record);
         self.redeliver(&record);
         self.deliver(arrival, record)
     }
 
-    /// A careful client sends the same signed request once more after a 5xx.
-    fn retry(&mut self, record: &AccessRecord) {
-        if !self.world.retries || record.status < 500 || !chance(&mut self.random, RETRIED_SHARE) {
+    /// Schedules the same signed request again, by the client's retry behaviour.
+    fn retry(&mut self, client: usize, record: &AccessRecord) {
+        let retries = self.key.clients[client].retries;
+        // A client that waits for its quota retries whether or not the plan has retries.
+        if !self.world.retries && retries != Retries::Polite {
             return;
         }
-        let time = record.time.plus_seconds(self.random.random_range(1.0..10.0));
-        let sequence = self.next_number();
-        let succeeds = chance(&mut self.random, RETRY_SUCCEEDS);
-        let down = self.world.weather.status(time, &mut self.random);
-        let again = AccessRecord {
-            time,
-            request_id: request_id(self.key.index, sequence),
-            status: down.unwrap_or(if succeeds { 200 } else { record.status }),
-            ..record.clone()
-        };
-        self.put_off(time, again);
+        for (seconds, is_well) in retries.after(record.status, &mut self.random) {
+            let time = record.time.plus_seconds(seconds);
+            let sequence = self.next_number();
+            let down = self.world.weather.status(time, &mut self.random);
+            let again = AccessRecord {
+                time,
+                request_id: request_id(self.key.index, sequence),
+                status: down.unwrap_or(if is_well { 200 } else { record.status }),
+                ..record.clone()
+            };
+            self.put_off(time, again, None);
+        }
     }
 
     fn redeliver(&mut self, record: &AccessRecord) {
         if self.world.redelivery && chance(&mut self.random, REDELIVERED_SHARE) {
             let delay = self.random.random_range(0.5..20.0);
-            self.put_off(record.time.plus_seconds(delay), record.clone());
+            self.put_off(record.time.plus_seconds(delay), record.clone(), None);
         }
     }
 
     fn deliver(&mut self, arrival: EventTime, record: AccessRecord) -> Option<GeneratedEvent> {
         if self.world.late_events && chance(&mut self.random, LATE_SHARE) {
             let delay = log_normal(&mut self.random, 4.0, 0.8).clamp(0.5, 60.0);
-            self.put_off(arrival.plus_seconds(delay), record);
+            self.put_off(arrival.plus_seconds(delay), record, None);
             return None;
         }
-        Some(GeneratedEvent { arrival, record, label: None })
+        self.write(arrival, record, None)
     }
 
-    fn put_off(&mut self, arrival: EventTime, record: AccessRecord) {
+    /// Hands the record to the log, which may lose, delay or repeat it.
+    fn write(
+        &mut self,
+        arrival: EventTime,
+        record: AccessRecord,
+        label: Option<Arc<Label>>,
+    ) -> Option<GeneratedEvent> {
+        let log = &self.world.log;
+        if log.is_lost(arrival) {
+            return None;
+        }
+        let again = log.second_arrival(arrival);
+        // One node in three is late.
+        if let Some(late) = log.late_arrival(arrival).filter(|_| self.key.index.is_multiple_of(3)) {
+            self.put_off(late, record, label);
+            return None;
+        }
+        if let Some(again) = again {
+            self.put_off(again, record.clone(), label.clone());
+        }
+        Some(GeneratedEvent { arrival, record, label })
+    }
+
+    fn put_off(&mut self, arrival: EventTime, record: AccessRecord, label: Option<Arc<Label>>) {
         if arrival < self.world.end {
             let order = self.next_number();
-            self.pending.push(Reverse(Pending { arrival, order, record: Box::new(record) }));
+            let record = Box::new(record);
+            self.pending.push(Reverse(Pending { arrival, order, record, label }));
         }
     }
 }
@@ -157,9 +200,10 @@ impl KeyStream {
 /// A record that reaches the log later.
 struct Pending {
     arrival: EventTime,
-    /// Decides between equal arrivals.
+    /// Orders records that arrive at the same time.
     order: u32,
     record: Box<AccessRecord>,
+    label: Option<Arc<Label>>,
 }
 
 impl Pending {

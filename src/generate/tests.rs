@@ -1,4 +1,4 @@
-//! What the generator promises as a whole.
+//! Tests the properties that the generator guarantees as a whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{HashMap, HashSet};
@@ -13,8 +13,10 @@ fn lines(plan: &Plan) -> Vec<String> {
     Generator::new(plan).map(|event| serde_json::to_string(&event.record).unwrap()).collect()
 }
 
+/// A fleet of settled characters, without attacks and confusers.
 fn calm(keys: u32, hours: f64, seed: u64) -> Plan {
     Plan {
+        characters: Character::settled(),
         attacks: Selection::none(),
         confusers: Selection::none(),
         ..Plan::new(keys, hours * HOUR, seed)
@@ -42,7 +44,7 @@ fn attacks_leave_the_traffic_of_other_keys_alone() {
     let calm = calm(40, 6.0, 7);
     let attacked = Plan { attacks: "takeover".parse().unwrap(), ..calm.clone() };
     let victims: HashSet<_> =
-        Generator::new(&attacked).labels().iter().map(|label| label.key_id.clone()).collect();
+        Generator::new(&attacked).labels().iter().filter_map(|l| l.key_id.clone()).collect();
     assert!(!victims.is_empty() && victims.len() < 40);
     let others = |plan| -> Vec<_> {
         let records = Generator::new(plan).map(|event| event.record);
@@ -53,7 +55,7 @@ fn attacks_leave_the_traffic_of_other_keys_alone() {
 
 #[test]
 fn events_arrive_in_order_and_within_the_plan() {
-    let plan = Plan::new(200, 12.0 * HOUR, 3);
+    let plan = Plan::new(300, 12.0 * HOUR, 3);
     let end = plan.start.plus_seconds(plan.seconds);
     let mut last = plan.start;
     for event in Generator::new(&plan) {
@@ -65,7 +67,9 @@ fn events_arrive_in_order_and_within_the_plan() {
 
 #[test]
 fn without_confusers_event_times_are_in_order_and_request_ids_unique() {
-    let plan = Plan { confusers: Selection::none(), ..Plan::new(100, 6.0 * HOUR, 3) };
+    let confusers = Selection::none();
+    let characters = Character::settled();
+    let plan = Plan { characters, confusers, ..Plan::new(100, 6.0 * HOUR, 3) };
     let mut last = plan.start;
     let mut ids = HashSet::new();
     for event in Generator::new(&plan) {
@@ -119,7 +123,7 @@ fn after_a_client_error_of_the_server_the_same_signed_request_comes_again_from_t
             assert!(before.status >= 500);
             assert_eq!((before.nonce, before.client_ip), (record.nonce, record.client_ip));
             assert_ne!(before.request_id, record.request_id);
-            assert!((1.0..10.0).contains(&record.time.seconds_since(before.time)));
+            assert!((0.1..10.0).contains(&record.time.seconds_since(before.time)));
             retries += 1;
         }
     }
@@ -219,4 +223,200 @@ fn a_banned_key_gets_403_from_one_moment_until_its_client_gives_up() {
         .collect();
     let refused = statuses.iter().rev().take_while(|status| **status == 403).count();
     assert!(refused > 3 && refused < statuses.len() / 2, "{refused} of {}", statuses.len());
+}
+
+/// The records of every key that plays the confuser, and its registration.
+fn confused(kind: ConfuserKind, hours: f64) -> Vec<(RegisteredKey, Vec<AccessRecord>)> {
+    let mut plan = Plan { confusers: Selection(vec![kind]), ..calm(60, hours, 5) };
+    plan.characters = Selection::all();
+    let mut generator = Generator::new(&plan);
+    let cast = generator.cast();
+    let chosen = cast.iter().filter(|entry| entry.confuser.as_deref() == Some(kind.name()));
+    let chosen: HashSet<_> = chosen.map(|entry| entry.key_id.clone()).collect();
+    let registered: HashMap<_, _> =
+        generator.registry().map(|key| (key.key_id.clone(), key.clone())).collect();
+    let mut records = HashMap::<_, Vec<_>>::new();
+    for event in generator.by_ref().filter(|event| chosen.contains(&event.record.key_id)) {
+        records.entry(event.record.key_id.clone()).or_default().push(event.record);
+    }
+    assert!(!records.is_empty(), "{kind:?}");
+    records.into_iter().map(|(key, records)| (registered[&key].clone(), records)).collect()
+}
+
+#[test]
+fn a_move_ends_in_another_network_and_a_sibling_is_of_the_same_organisation() {
+    for (kind, organisation_stays) in
+        [(ConfuserKind::CloudMigration, false), (ConfuserKind::SiblingDeploy, true)]
+    {
+        for (_, records) in confused(kind, 96.0) {
+            let (first, last) = (place_of(records[0].client_ip).asn, records.last().unwrap());
+            let last = place_of(last.client_ip).asn;
+            assert_ne!(first, last, "{kind:?}");
+            let changes = records
+                .windows(2)
+                .filter(|p| place_of(p[0].client_ip).asn != place_of(p[1].client_ip).asn)
+                .count();
+            // A deploy changes the site at one moment, a migration over days.
+            assert_eq!(changes == 1, organisation_stays, "{kind:?}: {changes} changes");
+        }
+    }
+}
+
+#[test]
+fn an_api_version_and_a_library_change_once_and_for_all() {
+    for (_, records) in confused(ConfuserKind::ApiVersion, 96.0) {
+        let versions = |part: &[AccessRecord]| -> HashSet<_> {
+            part.iter().map(|record| record.path[..3].to_owned()).collect()
+        };
+        let (first, last) = (versions(&records[..20]), versions(&records[records.len() - 20..]));
+        assert!(first.is_disjoint(&last), "{first:?} {last:?}");
+    }
+    for (_, records) in confused(ConfuserKind::ClientUpgrade, 96.0) {
+        let (first, last) = (records[0].user_agent, records.last().unwrap().user_agent);
+        assert_ne!(first, last);
+        assert_eq!(first.split('/').next(), last.split('/').next());
+    }
+}
+
+#[test]
+fn a_backfill_is_many_times_the_usual_for_hours_from_the_same_machines() {
+    for (_, records) in confused(ConfuserKind::Backfill, 96.0) {
+        let mut hours = HashMap::<_, usize>::new();
+        for record in &records {
+            *hours.entry(record.time.as_micros() / 3_600_000_000).or_default() += 1;
+        }
+        let mut hours: Vec<_> = hours.into_values().collect();
+        hours.sort_unstable();
+        let (usual, busiest) = (hours[hours.len() / 2], hours[hours.len() - 1]);
+        assert!(busiest > 4 * usual, "{busiest} against {usual}");
+        let networks: HashSet<_> =
+            records.iter().map(|record| &place_of(record.client_ip).prefix).collect();
+        assert_eq!(networks.len(), 1);
+    }
+}
+
+#[test]
+fn nobody_is_at_the_office_over_a_long_weekend_and_an_office_shifts_by_an_hour() {
+    for (_, records) in confused(ConfuserKind::LongWeekend, 240.0) {
+        let gap =
+            records.windows(2).map(|p| p[1].time.seconds_since(p[0].time)).fold(0.0, f64::max);
+        assert!(gap > 3.4 * 24.0 * HOUR, "{gap}");
+    }
+    let mut random = random::stream(1, 0);
+    let mut rhythm = rhythm::Rhythm::new(
+        rhythm::Starts::Seasonal {
+            per_second: 0.05,
+            season: season::Season::new(season::Curve::Office, 0),
+        },
+        rhythm::Burst::ONE,
+    );
+    let start = Plan::new(1, 1.0, 1).start;
+    let (shift, end) = (start.plus_seconds(48.0 * HOUR), start.plus_seconds(96.0 * HOUR));
+    rhythm.shift_hour(shift, HOUR);
+    let weather = weather::Weather::default();
+    let (mut before, mut after) = (0, 0);
+    let mut next = rhythm.first(start, end, &weather, &mut random);
+    while let Some(time) = next {
+        // From six to seven in the morning, when office traffic begins.
+        let hour = time.seconds_since(start).rem_euclid(24.0 * HOUR) / HOUR;
+        if (6.0..7.0).contains(&hour) {
+            *(if time < shift { &mut before } else { &mut after }) += 1;
+        }
+        next = rhythm.next(time, end, &weather, &mut random);
+    }
+    assert!(after > 2 * before, "{before} then {after}");
+}
+
+#[test]
+fn an_expired_key_is_refused_in_a_loop() {
+    for (registered, records) in confused(ConfuserKind::ExpiredLoop, 72.0) {
+        let expired = registered.expires_at.unwrap();
+        let (before, after): (Vec<_>, Vec<_>) = records.iter().partition(|r| r.time < expired);
+        assert!(after.len() > 100 && after.iter().all(|record| record.status == 401));
+        assert!(before.iter().filter(|record| record.status == 401).count() * 20 < before.len());
+        assert!(after.iter().all(|record| record.tenant.is_none()));
+    }
+}
+
+#[test]
+fn nonces_begin_again_or_change_their_unit() {
+    let number = |record: &AccessRecord| match record.nonce {
+        Some(ClientNonce::Number(number)) => number,
+        _ => panic!("a number"),
+    };
+    for (_, records) in confused(ConfuserKind::CounterReset, 48.0) {
+        assert!(number(records.last().unwrap()) < number(&records[0]));
+    }
+    for (_, records) in confused(ConfuserKind::NonceUnit, 48.0) {
+        assert!(number(records.last().unwrap()) / number(&records[0]) > 900);
+    }
+}
+
+#[test]
+fn a_log_outage_leaves_a_gap_of_minutes_in_all_keys() {
+    let events = only(ConfuserKind::LogOutage, 200, 24.0);
+    let plan = calm(1, 24.0, 0);
+    let gap = plan.start.plus_seconds(plan.seconds * 0.75);
+    let in_gap = |event: &&GeneratedEvent| {
+        (0.0..plan.seconds * 0.01).contains(&event.record.time.seconds_since(gap))
+    };
+    assert_eq!(events.iter().filter(in_gap).count(), 0);
+}
+
+#[test]
+fn a_late_batch_arrives_all_at_once_and_a_repeated_file_again() {
+    let late = only(ConfuserKind::LateBatch, 200, 24.0);
+    let late: Vec<_> = late.iter().filter(|event| event.record.time < event.arrival).collect();
+    assert!(late.len() > 50);
+    assert!(late.iter().all(|event| event.arrival == late[0].arrival));
+    assert!(late.iter().all(|e| e.arrival.seconds_since(e.record.time) > 1_000.0));
+
+    let mut seen = HashSet::new();
+    let repeated = only(ConfuserKind::RepeatedFile, 200, 24.0);
+    let again = repeated.iter().filter(|event| !seen.insert(&event.record.request_id)).count();
+    assert!(again > 500, "{again}");
+}
+
+#[test]
+fn the_cast_names_every_key_its_confuser_and_its_attacks() {
+    let plan = Plan::new(400, 24.0 * HOUR, 3);
+    let generator = Generator::new(&plan);
+    let cast = generator.cast();
+    assert_eq!(cast.len(), 400);
+    let tried = |entry: &&CastEntry| entry.attacks.iter().any(|kind| kind == "tried_list");
+    assert_eq!(cast.iter().filter(tried).count(), 400);
+    for label in generator.labels() {
+        let Some(key) = &label.key_id else { continue };
+        let entry = cast.iter().find(|entry| entry.key_id == *key).unwrap();
+        assert!(entry.attacks.contains(&label.kind));
+    }
+    let successors = cast.iter().filter(|entry| entry.confuser.as_deref() == Some("key_rotation"));
+    assert!(successors.count() >= 2);
+    assert!(cast.iter().all(|entry| (0.0..=1.001).contains(&entry.key_days)));
+}
+
+#[test]
+fn a_selection_of_characters_leaves_out_all_others() {
+    let characters = Selection(vec![Character::Poller, Character::AppCrowd]);
+    let plan = Plan { characters: characters.clone(), ..Plan::new(60, 6.0 * HOUR, 3) };
+    for entry in Generator::new(&plan).cast() {
+        assert!(characters.0.iter().any(|character| character.name() == entry.character));
+    }
+}
+
+#[test]
+fn some_gateways_log_the_outcome_and_say_false_of_401_alone() {
+    let plan = Plan { confusers: Selection::none(), ..Plan::new(100, 6.0 * HOUR, 3) };
+    let (mut with, mut without) = (0, 0);
+    for GeneratedEvent { record, label, .. } in Generator::new(&plan) {
+        match record.authenticated {
+            Some(authenticated) if label.is_none() => {
+                assert_eq!(authenticated, record.status != 401);
+                with += 1;
+            }
+            Some(_) => {}
+            None => without += 1,
+        }
+    }
+    assert!(with > 1_000 && without > 1_000);
 }

@@ -1,5 +1,5 @@
-//! What befalls the whole fleet at once: an outage of the API with the surge of
-//! clients that come back, and a day on which everybody asks for more.
+//! Models events that affect the whole fleet at once: an outage of the API with the surge of
+//! returning clients, and a day of higher demand.
 
 use rand::RngExt;
 
@@ -9,10 +9,38 @@ use crate::event::EventTime;
 
 const SURGE_FACTOR: f64 = 4.0;
 const SURGE_DECAY_SECONDS: f64 = 60.0;
-/// The surge is over, to a tenth of a percent, after this long.
+/// After this long the surge is over, to a tenth of a percent.
 const SURGE_SECONDS: f64 = 500.0;
 const MARKETING_FACTOR: f64 = 2.2;
 const SHARE_FAILING_IN_OUTAGE: f64 = 0.95;
+
+/// Disturbances of the log itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogWeather {
+    /// No record is written in this window.
+    pub outage: Option<Window>,
+    /// Some nodes deliver the records of this window all at once, at this time.
+    pub late_batch: Option<(Window, EventTime)>,
+    /// The records of this window are delivered again, from this time on.
+    pub repeated_file: Option<(Window, EventTime)>,
+}
+
+impl LogWeather {
+    pub fn is_lost(&self, time: EventTime) -> bool {
+        self.outage.is_some_and(|outage| outage.contains(time))
+    }
+
+    /// The arrival time of a late record of `time`.
+    pub fn late_arrival(&self, time: EventTime) -> Option<EventTime> {
+        self.late_batch.filter(|(window, _)| window.contains(time)).map(|(_, at)| at)
+    }
+
+    /// The second arrival time of a record of `time`, at the pace at which the file is read.
+    pub fn second_arrival(&self, time: EventTime) -> Option<EventTime> {
+        let (window, at) = self.repeated_file.filter(|(window, _)| window.contains(time))?;
+        Some(at.plus_seconds(time.seconds_since(window.start) / 20.0))
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Weather {
@@ -21,12 +49,12 @@ pub(super) struct Weather {
 }
 
 impl Weather {
-    /// What the rate of every key is multiplied with at `time`.
+    /// The factor of every key's rate at `time`.
     pub fn factor(&self, time: EventTime) -> f64 {
         self.surge_factor(time) * self.marketing_factor(time)
     }
 
-    /// No `factor` within `seconds` after `time` is larger.
+    /// An upper bound of `factor` within `seconds` after `time`.
     pub fn bound(&self, time: EventTime, seconds: f64) -> f64 {
         let near = |window: &Window, tail: f64| {
             window.start <= time.plus_seconds(seconds) && time < window.end.plus_seconds(tail)
@@ -37,10 +65,13 @@ impl Weather {
             * (if marketing { MARKETING_FACTOR } else { 1.0 })
     }
 
+    pub fn is_outage(&self, time: EventTime) -> bool {
+        self.outage.is_some_and(|outage| outage.contains(time))
+    }
+
     /// 503 or 504 while the API is down.
     pub fn status(&self, time: EventTime, random: &mut Random) -> Option<u16> {
-        let down = self.outage.is_some_and(|outage| outage.contains(time));
-        if !down {
+        if !self.is_outage(time) {
             return None;
         }
         let draw = random.random::<f64>();

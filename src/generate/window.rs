@@ -1,4 +1,4 @@
-//! Half-open spans of event time.
+//! Defines half-open spans of event time.
 
 use crate::event::EventTime;
 
@@ -21,9 +21,20 @@ impl Window {
         self.end.seconds_since(self.start)
     }
 
-    /// How far through the window `time` is, 0 at the start and 1 at the end.
+    /// The position of `time` in the window: 0 at the start and 1 at the end.
     pub fn share(&self, time: EventTime) -> f64 {
         (time.seconds_since(self.start) / self.seconds()).clamp(0.0, 1.0)
+    }
+
+    /// Like `share`; a window without length is a step from 0 to 1.
+    pub fn progress(&self, time: EventTime) -> f64 {
+        if self.start < self.end {
+            self.share(time)
+        } else if time < self.start {
+            0.0
+        } else {
+            1.0
+        }
     }
 
     /// The instant at `share` of the window.

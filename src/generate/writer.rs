@@ -1,4 +1,4 @@
-//! JSON lines into a file, compressed by its extension, or to standard output.
+//! Writes JSON lines to a file, compressed by its extension, or to standard output.
 
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 
 const BUFFER_BYTES: usize = 1 << 18;
-/// On this text level 1 is both smaller and a good deal quicker than the default.
+/// On this text, level 1 gives smaller output than the default and is much faster.
 const ZSTD_LEVEL: i32 = 1;
 
 /// One JSON object a line.
@@ -46,13 +46,13 @@ impl JsonLines {
         self.output.write_all(b"\n")
     }
 
-    /// Hands on what is buffered.
+    /// Passes buffered data on.
     pub fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 
-    /// Writes what is buffered and ends the compressed stream. A file that was
-    /// not finished is not complete.
+    /// Writes buffered data and ends the compressed stream. Without this call the file is
+    /// incomplete.
     pub fn finish(self) -> io::Result<()> {
         match self.output.into_inner().map_err(io::IntoInnerError::into_error)? {
             Output::Plain(_) => Ok(()),

@@ -1,11 +1,11 @@
-//! How far a key's signed client times stand from the server's clock.
+//! Learns the usual difference between a key's signed client times and the server's clock.
 
 use serde::{Deserialize, Serialize};
 
 /// Exponentially weighted mean and deviation of the skew, in seconds.
 ///
-/// Skew is server time less client time: positive when the request arrived after
-/// it was signed.
+/// Skew is server time minus client time. It is positive if the request arrived after it was
+/// signed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ClockProfile {
     mean: f32,
@@ -16,7 +16,11 @@ pub struct ClockProfile {
 /// Weight of a new sample once the profile has settled.
 const SETTLED_WEIGHT: f32 = 0.02;
 
+/// Samples before the mean counts as the key's usual skew.
+const SETTLED_AFTER: u32 = 10;
+
 impl ClockProfile {
+    /// Learns the skew of one request. The first samples have equal weight.
     pub fn learn(&mut self, skew_seconds: f64) {
         self.samples = self.samples.saturating_add(1);
         let weight = SETTLED_WEIGHT.max(1.0 / self.samples as f32);
@@ -29,7 +33,12 @@ impl ClockProfile {
         self.samples
     }
 
-    /// The skew that is usual for this key, in seconds.
+    /// The usual skew in seconds. `None` before enough samples.
+    pub fn settled_skew(&self) -> Option<f64> {
+        (self.samples >= SETTLED_AFTER).then(|| self.usual_skew())
+    }
+
+    /// The usual skew in seconds, however few samples there are.
     pub fn usual_skew(&self) -> f64 {
         f64::from(self.mean)
     }

@@ -1,16 +1,17 @@
-//! How often a key creates, rotates, reads or deletes keys, secrets and tokens.
+//! Counts how often a key creates, rotates, reads or deletes keys, secrets and tokens.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 
-/// Requests are counted in windows of this length.
+/// Length of a counting window.
 pub const WINDOW_SECONDS: i64 = 600;
-/// A suspicious window teaches at most this much more than the usual one.
+// A suspicious window teaches at most `SUSPICIOUS_RATIO` times the usual requests plus
+// `SUSPICIOUS_REQUESTS`.
 const SUSPICIOUS_RATIO: f64 = 2.0;
 const SUSPICIOUS_REQUESTS: f64 = 10.0;
 
-/// What is done with keys, secrets, tokens or credentials.
+/// An operation on keys, secrets, tokens or credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAction {
     Create,
@@ -38,7 +39,8 @@ const READ: [&str; 3] = ["get", "list", "describe"];
 const DELETE: [&str; 3] = ["delete", "destroy", "revoke"];
 
 impl KeyAction {
-    /// By the words of the path (`/v1/api-keys`, `/CreateAccessKey`), then by the method.
+    /// Reads the operation from the words of the path (`/v1/api-keys`, `/CreateAccessKey`) and the
+    /// method. `None` if no word of the path names a key, secret, token or credential.
     pub fn of(method: &str, path: &str) -> Option<Self> {
         let among = |list: &[&str]| {
             words(path).any(|word| list.iter().any(|known| word.eq_ignore_ascii_case(known)))
@@ -57,7 +59,7 @@ impl KeyAction {
     }
 }
 
-/// `/v1/api-keys/CreateSecret` has the words v1, api, keys, Create, Secret.
+/// Splits a path into words: `/v1/api-keys/CreateSecret` has v1, api, keys, Create and Secret.
 fn words(path: &str) -> impl Iterator<Item = &str> {
     path.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|piece| {
         let bytes = piece.as_bytes();
@@ -73,18 +75,20 @@ fn words(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Requests of the current window by [`KeyAction`], and what the windows before were like.
+/// Requests of the current window by [`KeyAction`], and totals of the windows before.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct KeyManagementProfile {
     window: i32,
     counts: [u16; 4],
     excluded: bool,
-    /// Closed windows with such requests, and the requests in them.
+    /// Closed windows with at least one such request. `requests` is the sum over them.
     active_windows: f32,
     requests: f32,
 }
 
 impl KeyManagementProfile {
+    /// Counts a request. It closes the current window if `time` is in a later one. A late request
+    /// counts for the current window.
     pub fn count(&mut self, time: EventTime, action: KeyAction) {
         let window = time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000) as i32;
         if window > self.window {
@@ -95,7 +99,7 @@ impl KeyManagementProfile {
         *count = count.saturating_add(1);
     }
 
-    /// Keeps most of the current window from being learned.
+    /// Marks the current window as suspicious: the profile learns only a bounded part of it.
     pub fn exclude_current(&mut self) {
         self.excluded = true;
     }
@@ -117,16 +121,17 @@ impl KeyManagementProfile {
         self.counts.iter().copied().map(u32::from).sum()
     }
 
+    /// Requests of one kind in the current window.
     pub fn current_of(&self, action: KeyAction) -> u16 {
         self.counts[action as usize]
     }
 
-    /// Requests in the closed windows that had any.
+    /// Number of closed windows with at least one such request.
     pub fn active_windows(&self) -> f64 {
         f64::from(self.active_windows)
     }
 
-    /// Requests of such a window, on average; two when there was none.
+    /// Mean number of requests in a window that has any. The prior is one window of two requests.
     pub fn usual_requests(&self) -> f64 {
         (f64::from(self.requests) + 2.0) / (f64::from(self.active_windows) + 1.0)
     }
@@ -137,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_method_and_path_tell_what_is_done() {
+    fn the_words_of_the_path_and_the_method_give_the_action() {
         for (method, path, action) in [
             ("POST", "/v1/api-keys", Some(KeyAction::Create)),
             ("POST", "/v1/api-keys/17/rotate", Some(KeyAction::Rotate)),

@@ -1,79 +1,134 @@
-//! What is known of one key: its rate, its places, its nonces, its clock, its routes.
+//! Holds the profiles of keys: rates, places, nonces, clocks, routes, clients and more.
 //!
-//! A profile only remembers. Whether an event is unusual is asked in `detect`,
-//! before the event is learned here.
+//! A profile only counts and learns. `detect` judges each event before the profile learns it.
 
 pub mod behaviour;
+pub mod client;
 pub mod clock;
+pub mod dependence;
 pub mod key_management;
 pub mod nonce;
 pub mod outcome;
 pub mod peers;
 pub mod place;
 pub mod population;
-pub mod rate;
 pub mod recent;
+pub mod repertoire;
 pub mod route;
 pub mod scores;
+mod segment;
 pub mod sightings;
+pub mod signs;
 pub mod silence;
-pub mod source;
-mod sparse;
+pub mod stuffing;
+pub mod template;
+pub mod volume;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AccessEvent, EnrichedEvent, EventTime};
+use compact_str::CompactString;
+
+use crate::event::{AccessEvent, EventTime};
+use crate::proof::{Accepted, Attempt};
 
 use self::behaviour::BehaviourProfile;
+use self::client::ClientProfile;
 pub use self::clock::ClockProfile;
+pub use self::dependence::Dependence;
 pub use self::key_management::KeyManagementProfile;
+use self::nonce::Again;
 pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
 pub use self::peers::PeerRoutes;
 pub use self::place::PlaceProfile;
 pub use self::population::{Population, PopulationPrior};
-use self::rate::HourShare;
-pub use self::rate::RateProfile;
-use self::rate::season::Shape;
 pub use self::recent::Recent;
 pub use self::route::RouteProfile;
-use self::scores::HourScores;
+use self::scores::{HourScores, WorstScores};
 pub use self::sightings::Sightings;
+use self::signs::Session;
 pub use self::silence::SilenceProfile;
+use self::volume::{VolumeProfile, WalkProfile};
+use crate::rate::season::Shape;
+use crate::rate::{HourShare, RateProfile, Rise};
 
-/// What must not be learned because it was just found unusual: whoever steals a
-/// key must not be able to teach the profile that theft is ordinary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The findings of one event that the profile must not learn, or must learn only in part.
+/// Otherwise a thief could teach the profile that the theft is ordinary.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Suspicion {
     pub rate: bool,
-    /// Not kept from being learned, which a lasting rise must be in the end, but told once.
-    pub ramp: bool,
+    /// A lasting rise. The profile learns it, because the new rate may be permanent, and records
+    /// that it was reported.
+    pub rise: Option<Rise>,
     pub outcomes: bool,
     pub place: bool,
     pub replay: bool,
     pub clock: bool,
     pub route: bool,
-    /// A rule of the registry is broken. Nothing is learned from rules.
+    /// The event breaks a rule of the registry. Rules have no profile of their own.
     pub rule: bool,
     pub key_management: bool,
+    pub agent: bool,
+    pub fingerprint: bool,
+    pub volume: bool,
+    pub walk: bool,
 }
 
-/// One key's history, of bounded size.
+/// Tenant and environment of a key, from its latest proven use. Facts in the registry take
+/// precedence.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KeyFacts {
+    pub tenant: Option<CompactString>,
+    pub environment: Option<CompactString>,
+}
+
+impl KeyFacts {
+    fn learn(&mut self, accepted: Accepted<'_>) {
+        let event = accepted.event();
+        for (fact, word) in
+            [(&mut self.tenant, &event.tenant), (&mut self.environment, &event.environment)]
+        {
+            if word.is_some() && fact != word {
+                fact.clone_from(word);
+            }
+        }
+    }
+}
+
+impl Suspicion {
+    /// Whether other evidence than the rate suggests theft. Errors do not count as such evidence,
+    /// because an ordinary job that exceeds its quota causes errors too.
+    const fn is_more_than_rate(self) -> bool {
+        self.place || self.replay || self.route || self.rule || self.key_management
+    }
+}
+
+/// The history of one key, in bounded memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Profile {
     pub first_seen: EventTime,
     pub last_seen: EventTime,
     pub rate: RateProfile,
+    /// Outcomes of the proven uses.
     pub outcomes: OutcomeProfile,
+    /// Outcomes of all requests that name the key, including attempts. They are not evidence about
+    /// the key's holder.
+    pub named: OutcomeProfile,
+    pub facts: KeyFacts,
     pub places: PlaceProfile,
     pub nonces: NonceProfile,
     pub signatures: Repetitions,
     pub clock: ClockProfile,
     pub scores: HourScores,
     pub routes: RouteProfile,
+    pub clients: ClientProfile,
+    pub volume: VolumeProfile,
+    pub walks: WalkProfile,
     pub key_management: KeyManagementProfile,
     pub silence: SilenceProfile,
     pub behaviour: BehaviourProfile,
+    /// What was new within the hour; most keys have none.
+    pub session: Option<Box<Session>>,
 }
 
 impl Profile {
@@ -83,52 +138,100 @@ impl Profile {
             last_seen: time,
             rate: RateProfile::new(time),
             outcomes: OutcomeProfile::default(),
+            named: OutcomeProfile::default(),
+            facts: KeyFacts::default(),
             places: PlaceProfile::default(),
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
             clock: ClockProfile::default(),
             scores: HourScores::new(time),
             routes: RouteProfile::default(),
+            clients: ClientProfile::default(),
+            volume: VolumeProfile::default(),
+            walks: WalkProfile::default(),
             key_management: KeyManagementProfile::default(),
             silence: SilenceProfile::default(),
             behaviour: BehaviourProfile::default(),
+            session: None,
         }
     }
 
-    /// Counts one event in its windows, before detection: a window is judged with the event
-    /// that fills it. Returns the hour that ended with it, if it tells others something.
-    pub fn count(&mut self, event: &AccessEvent, shape: &Shape) -> Option<HourShare> {
+    /// Counts one event in its windows. The engine calls it before detection, so that a window is
+    /// judged including the event. Returns the hour that the event ended, if the population
+    /// should learn from it.
+    pub fn count(&mut self, accepted: Accepted<'_>, shape: &Shape) -> Option<HourShare> {
+        let event = accepted.event();
         self.outcomes.count(event.time, event.status);
+        self.named.count(event.time, event.status);
         self.rate.count(event.time, shape)
+    }
+
+    /// Counts a request that only names the key.
+    pub fn count_attempt(&mut self, attempt: Attempt<'_>) {
+        let event = attempt.event();
+        self.named.count(event.time, event.status);
+    }
+
+    /// Keeps what the judgement of one use adds to the hour's scores and to the session of weak
+    /// signs. A suspected use keeps its hour out of the baselines.
+    pub fn note_judgement(
+        &mut self,
+        scores: WorstScores,
+        session: Option<Session>,
+        suspicion: Suspicion,
+    ) {
+        let is_suspected = suspicion != Suspicion::default();
+        self.scores.add(scores);
+        if let Some(mut session) = session {
+            session.is_suspected |= is_suspected;
+            self.session = Some(Box::new(session));
+        }
+        if is_suspected {
+            self.scores.exclude_current();
+            self.behaviour.suspect_current();
+        }
+    }
+
+    /// The session of weak signs that is over at `time`, if there is one.
+    pub fn end_session_before(&mut self, time: EventTime) -> Option<Session> {
+        self.session.take_if(|session| session.is_over(time)).map(|session| *session)
     }
 
     /// Learns one event, after detection.
     ///
-    /// `is_repeated`: its nonce, or without one its signature, came before in another request.
-    pub fn learn(&mut self, enriched: &EnrichedEvent, is_repeated: bool, suspicion: Suspicion) {
-        let event = &enriched.event;
+    /// `again`: how it repeats another request, if it does.
+    pub fn learn(&mut self, accepted: Accepted<'_>, again: Option<Again>, suspicion: Suspicion) {
+        let (enriched, event) = (accepted.enriched(), accepted.event());
+        self.facts.learn(accepted);
         self.last_seen = self.last_seen.max(event.time);
         if suspicion.rate {
-            self.rate.exclude_current();
+            self.rate.exclude_current(suspicion.is_more_than_rate());
         }
-        if suspicion.ramp {
-            self.rate.tell_ramp();
+        if let Some(rise) = suspicion.rise {
+            self.rate.tell_ramp(rise.is_steep);
         }
         if suspicion.outcomes {
             self.outcomes.exclude_current();
         }
         self.places.learn(enriched, suspicion.place);
         if !suspicion.replay {
-            match event.nonce {
-                Some(nonce) => self.nonces.learn(&nonce, event.time, is_repeated),
-                None if event.signature.is_some() => self.signatures.learn(is_repeated),
-                None => {}
-            }
+            self.learn_signing(event, again);
         }
         if let Some(client_time) = event.client_time
             && !suspicion.clock
         {
             self.clock.learn(event.time.seconds_since(client_time));
+        }
+    }
+
+    fn learn_signing(&mut self, event: &AccessEvent, again: Option<Again>) {
+        if let Some(nonce) = event.nonce {
+            self.nonces.learn(&nonce, (event.time, event.client_time), again);
+        } else if event.signature.is_some() {
+            self.nonces.twice.learn(event.time, again == Some(Again::AcceptedTwice));
+        }
+        if event.signature.is_some() {
+            self.signatures.learn(matches!(again, Some(Again::Replay | Again::NewNonce)));
         }
     }
 }

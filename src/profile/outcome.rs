@@ -1,29 +1,32 @@
-//! How often a key's requests fail, are refused or are throttled.
+//! Learns how often a key's requests fail, are refused or are throttled.
 
 use serde::{Deserialize, Serialize};
 
+use crate::answer::Answer;
 use crate::event::EventTime;
 
-/// Ways in which a request can end badly, each with a baseline of its own.
+/// Kinds of failed requests. Each kind has its own baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// 4xx and 5xx but for the two below.
+    /// 4xx and 5xx except 401, 403 and 429.
     Error,
-    /// 401 and 403: a bad key, a bad signature, a missing permission.
+    /// [`Answer::Refused`].
     Refused,
-    /// 429: the key pushes against its quota.
+    /// [`Answer::Throttled`].
     Throttled,
 }
 
+/// All kinds of failure, in the order of their discriminants.
 pub const FAILURES: [Failure; 3] = [Failure::Error, Failure::Refused, Failure::Throttled];
 
 impl Failure {
+    /// The kind of failure of an HTTP status. `None` for success and for a missing answer.
     pub fn of_status(status: u16) -> Option<Self> {
-        match status {
-            429 => Some(Self::Throttled),
-            401 | 403 => Some(Self::Refused),
-            400..=599 => Some(Self::Error),
-            _ => None,
+        match Answer::of(status) {
+            Answer::Throttled => Some(Self::Throttled),
+            Answer::Refused => Some(Self::Refused),
+            Answer::ClientError | Answer::ServerError => Some(Self::Error),
+            Answer::Accepted | Answer::Missing => None,
         }
     }
 }
@@ -31,21 +34,21 @@ impl Failure {
 /// Length of the window in which failures are counted.
 pub const WINDOW_SECONDS: i64 = 60;
 
-/// The number of the minute since the epoch.
+/// Number of the minute that contains `time`, counted from the epoch.
 pub fn minute_of(time: EventTime) -> i64 {
     time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000)
 }
 
-/// Weight of one request in the baseline, once it has settled: about the last 5,000.
+/// Weight of one request in a settled baseline: about the last 5,000 requests count.
 const SETTLED_WEIGHT: f32 = 2e-4;
 
-/// Baseline shares of each failure, and the counts of the current minute.
+/// Baseline shares of all kinds of failure, and the counts of the current minute.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct OutcomeProfile {
     window: i64,
     requests: u32,
     failures: [u32; FAILURES.len()],
-    /// Requests that were refused since the last one that was not.
+    /// Number of refused requests since the last one that was not refused.
     refused_in_a_row: u32,
     excluded: bool,
     shares: [f32; FAILURES.len()],
@@ -53,6 +56,8 @@ pub struct OutcomeProfile {
 }
 
 impl OutcomeProfile {
+    /// Counts a request. It closes the current minute if `time` is in a later one. A late request
+    /// counts for the current minute.
     pub fn count(&mut self, time: EventTime, status: u16) {
         let window = minute_of(time);
         if window > self.window {
@@ -88,23 +93,24 @@ impl OutcomeProfile {
         self.excluded = false;
     }
 
-    /// Requests that the baseline rests on.
+    /// Number of requests that the baseline has learned.
     pub fn learned(&self) -> u32 {
         self.learned
     }
 
-    /// The current minute, see [`minute_of`].
+    /// Number of the current minute: see [`minute_of`].
     pub fn minute(&self) -> i64 {
         self.window
     }
 
-    /// Whether nothing but refusals came back since the first of this minute's, or the second.
+    /// Whether the API has refused every request since the first or the second refusal of this
+    /// minute. A ban looks like this.
     pub fn is_refused_throughout(&self) -> bool {
         let refused = self.failures[Failure::Refused as usize];
         refused > 0 && self.refused_in_a_row.saturating_add(1) >= refused
     }
 
-    /// Requests in the current minute, and those of them that failed in this way.
+    /// Number of requests in the current minute, and how many of them failed in this way.
     pub fn current(&self, failure: Failure) -> (u32, u32) {
         (self.requests, self.failures[failure as usize])
     }
@@ -120,6 +126,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn discriminants_of_failures_are_their_indices_in_the_list() {
+        assert_eq!(FAILURES.map(|failure| failure as usize), [0, 1, 2]);
+    }
+
+    #[test]
     fn the_baseline_is_the_share_of_closed_minutes() {
         let mut outcomes = OutcomeProfile::default();
         for n in 0..600 {
@@ -131,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_within_a_minute_refuses_throughout_and_a_guesser_now_and_then_succeeds() {
+    fn a_ban_within_a_minute_refuses_throughout_and_a_guesser_with_a_success_does_not() {
         let refused_throughout = |statuses: &[u16]| {
             let mut outcomes = OutcomeProfile::default();
             statuses.iter().for_each(|status| outcomes.count(EventTime::from_seconds(1), *status));

@@ -1,47 +1,62 @@
-//! Which routes other keys use: those of the same tenant, with the same scopes, and all.
+//! Counts which routes a key's peers use: keys of the same tenant, with the same scopes, and all
+//! keys.
 
 use std::collections::HashMap;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::client::FleetClients;
 use super::route::RouteId;
+use super::template::Templates;
 
-/// Counts kept at most, twice: see [`PeerRoutes`].
+/// Most counts in one generation: see [`PeerRoutes`].
 const MAX_COUNTS: usize = 32_768;
-/// Route names kept at most.
+/// Most route names.
 const MAX_NAMES: usize = 4_096;
-/// Pseudo-counts of a route that nobody uses, and of everything that nobody uses.
+/// Pseudo-count of a route that no key uses.
 const UNSEEN: f64 = 0.5;
+/// Pseudo-count of all unused routes together.
 const PRIOR_TOTAL: f64 = 50.0;
 
-/// A set of keys, by the hash of what they have in common.
+/// A group of keys: the hash of the tenant or the scopes that they share.
 pub type GroupId = u64;
-/// All keys.
+/// The group of all keys.
 pub const EVERYBODY: GroupId = 0;
-/// The place of a group's total among its counts.
+/// The route id under which the total of a group is counted.
 const TOTAL: RouteId = 0;
 
-/// How many keys of a group have taken up a route, and the routes' names.
+/// For each group, how many of its keys use each route; also the names of routes.
 ///
-/// Two generations, like [`super::Recent`]: when the young one is full it becomes the old
-/// one, and the former old one is dropped whole. Memory is bounded whatever is asked for.
+/// Counts are in two generations, as in [`super::Recent`]. A full young generation becomes the old
+/// one, and the former old one is dropped. So requests for any number of routes need bounded
+/// memory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PeerRoutes {
     young: HashMap<(GroupId, RouteId), u32, foldhash::fast::RandomState>,
     old: HashMap<(GroupId, RouteId), u32, foldhash::fast::RandomState>,
     names: HashMap<RouteId, CompactString, foldhash::fast::RandomState>,
+    /// Which path segments are parameters.
+    pub templates: Templates,
+    /// Which clients all keys use.
+    pub clients: FleetClients,
 }
 
 impl PeerRoutes {
-    /// Counts a key of these groups that took up a route; `name` is asked for the first time.
-    pub fn take_up(&mut self, groups: &[GroupId], route: RouteId, name: impl FnOnce() -> String) {
+    /// Counts that a key of these groups began to use a route. `name` is called only if the route
+    /// has no name yet.
+    pub fn take_up(
+        &mut self,
+        groups: &[GroupId],
+        route: RouteId,
+        name: impl FnOnce(&Templates) -> String,
+    ) {
         for group in groups.iter().copied() {
             self.add((group, route));
             self.add((group, TOTAL));
         }
         if self.names.len() < MAX_NAMES {
-            self.names.entry(route).or_insert_with(|| name().into());
+            self.names.entry(route).or_insert_with(|| name(&self.templates).into());
         }
     }
 
@@ -57,9 +72,9 @@ impl PeerRoutes {
         f64::from(of(&self.young)) + f64::from(of(&self.old))
     }
 
-    /// The share that a route has in what the keys of the group use which knows it best:
-    /// common for any of its peers is common enough for a key. More than 0, at most 1.
-    /// `own` is what the asking key itself has added.
+    /// Share of a route among all routes of a group's keys: the highest of the groups, because a
+    /// route that is common in one of its groups is ordinary for a key. The share is above 0 and
+    /// at most 1. `own` is the count that the key itself added, which is subtracted.
     pub fn share(&self, groups: &[GroupId], route: RouteId, own: f64) -> f64 {
         let shares = groups.iter().map(|group| {
             let unseen = if *group == EVERYBODY { UNSEEN } else { 0.0 };
@@ -69,11 +84,12 @@ impl PeerRoutes {
         shares.fold(f64::MIN_POSITIVE, f64::max)
     }
 
-    /// Keys other than the asking one that use a route.
+    /// Number of other keys that use a route. `own` is the count that the key itself added.
     pub fn users(&self, route: RouteId, own: f64) -> f64 {
         (self.count((EVERYBODY, route)) - own).max(0.0)
     }
 
+    /// Name of a route, such as `GET /v1/orders/{id}`. `None` if it was not kept.
     pub fn name(&self, route: RouteId) -> Option<&str> {
         self.names.get(&route).map(CompactString::as_str)
     }
@@ -87,10 +103,10 @@ mod tests {
     fn a_route_of_the_tenant_is_common_though_the_fleet_hardly_knows_it() {
         let (mut peers, tenant) = (PeerRoutes::default(), 9);
         for key in 0..400 {
-            peers.take_up(&[EVERYBODY], 1 + key % 4, || "GET /a".into());
+            peers.take_up(&[EVERYBODY], 1 + key % 4, |_| "GET /a".into());
         }
         for _ in 0..5 {
-            peers.take_up(&[EVERYBODY, tenant], 77, || "GET /b".into());
+            peers.take_up(&[EVERYBODY, tenant], 77, |_| "GET /b".into());
         }
         assert!(peers.share(&[EVERYBODY], 1, 0.0) > 0.2);
         assert!(peers.share(&[EVERYBODY], 77, 0.0) < 0.02);
@@ -100,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn endless_routes_cost_bounded_memory() {
+    fn any_number_of_routes_needs_bounded_memory() {
         let mut peers = PeerRoutes::default();
         for route in 1..200_000 {
-            peers.take_up(&[EVERYBODY], route, || "GET /".into());
+            peers.take_up(&[EVERYBODY], route, |_| "GET /".into());
         }
         assert!(peers.young.len() <= MAX_COUNTS && peers.old.len() <= MAX_COUNTS);
         assert!(peers.names.len() <= MAX_NAMES);

@@ -1,4 +1,4 @@
-//! A bounded memory of recent things, by hash.
+//! Remembers recent values by a hash, in bounded memory.
 
 use std::hash::BuildHasher;
 
@@ -6,13 +6,19 @@ use indexmap::IndexMap;
 
 use crate::event::AccessEvent;
 
-/// What the same request has in common in two records: its id, or without one its nonce or
-/// signature and its address, and its time. A replayed request has an id and a time of its own.
-/// `None` of a request that cannot be recognized.
+/// Hash that identifies a request, so that a redelivered record is recognised.
+///
+/// It is made of the request id, or else the nonce or the signature, and of further fields that
+/// records of different requests rarely share. The request id alone does not suffice, because
+/// clients and proxies reuse ids. `None` for a record with neither of them.
 pub fn request_identity(event: &AccessEvent, hasher: &impl BuildHasher) -> Option<u64> {
     let signed = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature);
     Some(match (&event.request_id, signed) {
-        (Some(id), _) => hasher.hash_one((&event.key_id, id, event.time)),
+        (Some(id), _) => hasher.hash_one((
+            (&event.key_id, id, event.time, event.client_ip),
+            (&event.method, &event.path, event.status, signed, &event.user_agent),
+            (event.bytes_in, event.bytes_out, event.latency_ms.map(f32::to_bits)),
+        )),
         (None, Some(signed)) => {
             hasher.hash_one((&event.key_id, signed, event.client_ip, event.time))
         }
@@ -20,11 +26,11 @@ pub fn request_identity(event: &AccessEvent, hasher: &impl BuildHasher) -> Optio
     })
 }
 
-/// Remembers at least the last `capacity` values.
+/// A map of at least the last `capacity` values, and at most twice as many.
 ///
-/// Two generations: entries go into the young one; when that is full it becomes the old one,
-/// and the former old one is dropped whole. Bounded by twice `capacity` entries, with no
-/// per-entry expiry and no clock: partitions that are hours apart share it.
+/// Entries go into the young generation. When it is full, it becomes the old one, and the former
+/// old one is dropped. Entries do not expire by time, because partitions whose clocks are hours
+/// apart share the map.
 #[derive(Debug)]
 pub struct Recent<V> {
     young: Generation<V>,
@@ -32,7 +38,7 @@ pub struct Recent<V> {
     capacity: usize,
 }
 
-/// Entries in the order they came, so that what is new since a snapshot is the end of it.
+/// Entries in the order of their insertion, so that the unsaved entries are at the end.
 #[derive(Debug)]
 struct Generation<V> {
     entries: IndexMap<u64, V, foldhash::fast::FixedState>,
@@ -58,10 +64,14 @@ impl<V: Copy> Recent<V> {
         Self { young: Generation::default(), old: Generation::default(), capacity }
     }
 
-    /// Remembers `value` under `key` unless something is there already, which is then returned.
+    pub fn get(&self, key: u64) -> Option<V> {
+        self.young.entries.get(&key).or_else(|| self.old.entries.get(&key)).copied()
+    }
+
+    /// Inserts `value` unless `key` has a value already. Returns the existing value.
     pub fn first_or_insert(&mut self, key: u64, value: V) -> Option<V> {
-        if let Some(first) = self.young.entries.get(&key).or_else(|| self.old.entries.get(&key)) {
-            return Some(*first);
+        if let Some(first) = self.get(key) {
+            return Some(first);
         }
         if self.young.entries.len() >= self.capacity {
             self.old = std::mem::take(&mut self.young);
@@ -70,30 +80,30 @@ impl<V: Copy> Recent<V> {
         None
     }
 
-    /// Whether `key` is remembered, and still will be after so many others.
+    /// Whether `key` is in the map, and stays there while `others` further keys are inserted.
     pub fn keeps(&self, key: u64, others: usize) -> bool {
         let room = self.capacity.saturating_sub(self.young.entries.len());
         self.young.entries.contains_key(&key) && others < self.capacity
             || others <= room && self.old.entries.contains_key(&key)
     }
 
-    /// Entries in the old and the young generation.
+    /// Number of entries in the old and in the young generation.
     pub fn lengths(&self) -> (usize, usize) {
         (self.old.entries.len(), self.young.entries.len())
     }
 
-    /// What came since this was called last, in order.
+    /// Returns the entries that were inserted since the last call, in order.
     pub fn take_unsaved(&mut self) -> impl Iterator<Item = (u64, V)> {
         self.old.take_unsaved().chain(self.young.take_unsaved())
     }
 
-    /// Makes [`Self::take_unsaved`] begin at the oldest entry again.
+    /// Makes the next [`Self::take_unsaved`] return all entries.
     pub fn save_all_again(&mut self) {
         (self.old.saved, self.young.saved) = (0, 0);
     }
 
-    /// The memory whose [`Self::lengths`] are these and whose last entries, in order, are the
-    /// last of `entries`. `None` when they are too few.
+    /// Restores a map with these [`Self::lengths`] from the last of `entries`, which are in order.
+    /// `None` if there are too few entries.
     pub fn restore(
         capacity: usize,
         (old, young): (usize, usize),
@@ -115,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_as_many_as_its_capacity_and_the_first_of_each() {
+    fn remembers_as_many_as_its_capacity_and_the_first_value_of_each() {
         let mut recent = Recent::new(100);
         for key in 0..1_000 {
             assert_eq!(recent.first_or_insert(key, 'a'), None);
@@ -135,9 +145,9 @@ mod tests {
         }
     }
 
-    /// However often it is saved, and however many generations go by in between.
+    /// The result does not depend on how often the map is saved, nor on the generations in between.
     #[test]
-    fn what_was_saved_restores_the_same_memory() {
+    fn saved_entries_restore_the_same_map() {
         for saved_every in [1, 3, 7, 25, 60] {
             let mut recent = Recent::new(10);
             let mut log = Vec::new();

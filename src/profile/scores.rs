@@ -1,18 +1,19 @@
-//! The worst scores of a key in the present hour.
+//! Records the worst scores of a key in the current hour.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 
 /// Families of detectors whose scores are kept.
-pub const SCORED_FAMILIES: usize = 5;
+pub const SCORED_FAMILIES: usize = 6;
 
-/// Worst scores by family: whole decibels of surprise, `-10 log10(p)`.
+/// Worst scores by family, in the order of [`crate::detect::calibration::MEASURED`]. A score is
+/// the surprise `-10 log10(p)` as an integer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorstScores(pub [u8; SCORED_FAMILIES]);
 
 impl WorstScores {
-    /// Keeps the worse of the two for each family.
+    /// Takes the maximum of both scores for each family.
     pub fn raise_to(&mut self, other: Self) {
         for (worst, score) in self.0.iter_mut().zip(other.0) {
             *worst = (*worst).max(score);
@@ -20,7 +21,7 @@ impl WorstScores {
     }
 }
 
-/// The worst scores since the hour began.
+/// The worst scores of the current hour.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct HourScores {
     hour: i32,
@@ -33,7 +34,8 @@ impl HourScores {
         Self { hour: hour_of(time), worst: WorstScores::default(), is_excluded: false }
     }
 
-    /// The scores of the hour that ended before `time`, if one did and is not excluded.
+    /// Ends an hour before `time`. Returns its scores, or `None` if no hour ended or if it was
+    /// excluded.
     pub fn end_before(&mut self, time: EventTime) -> Option<WorstScores> {
         if hour_of(time) <= self.hour {
             return None;
@@ -42,11 +44,12 @@ impl HourScores {
         (!ended.is_excluded).then_some(ended.worst)
     }
 
-    /// Leaves the present hour out: the key is suspected.
+    /// Excludes the current hour, because the key is suspected.
     pub fn exclude_current(&mut self) {
         self.is_excluded = true;
     }
 
+    /// Adds the scores of one event to the current hour.
     pub fn add(&mut self, scores: WorstScores) {
         self.worst.raise_to(scores);
     }
@@ -64,10 +67,10 @@ mod tests {
     fn an_hour_ends_once_with_its_worst_scores() {
         let at = |minute: i64| EventTime::from_seconds(minute * 60);
         let mut scores = HourScores::new(at(0));
-        scores.add(WorstScores([3, 0, 9, 0, 0]));
-        scores.add(WorstScores([1, 2, 0, 0, 0]));
+        scores.add(WorstScores([3, 0, 9, 0, 0, 0]));
+        scores.add(WorstScores([1, 2, 0, 0, 0, 4]));
         assert_eq!(scores.end_before(at(59)), None);
-        assert_eq!(scores.end_before(at(60)), Some(WorstScores([3, 2, 9, 0, 0])));
+        assert_eq!(scores.end_before(at(60)), Some(WorstScores([3, 2, 9, 0, 0, 4])));
         assert_eq!(scores.end_before(at(61)), None);
         assert_eq!(scores.end_before(at(500)), Some(WorstScores::default()));
         scores.exclude_current();

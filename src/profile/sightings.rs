@@ -1,61 +1,64 @@
-//! Which identities were seen within a horizon, in bounded memory.
+//! Remembers which identities were seen within a horizon, in bounded memory.
 //!
-//! A table of fingerprints, each with the slice of the horizon in which it was seen. Slices
-//! expire one after the other; when there is no room, the oldest makes room. An identity
-//! belongs to one line of sixteen entries, so that a look touches one place of memory. As a
-//! cuckoo filter (Fan et al., CoNEXT 2014) with one bucket an identity, since what is pushed
-//! out is old, and a Bloom filter could neither forget nor say when.
+//! The horizon is divided into slices, which expire one after the other. A table holds
+//! fingerprints, each with the slice in which it was seen. Each identity belongs to one line of
+//! sixteen entries, so that a lookup reads 64 adjacent bytes. If a line is full, a new entry
+//! replaces the oldest.
+//!
+//! The table is like a cuckoo filter (Fan et al., CoNEXT 2014) with one bucket for each identity.
+//! It needs no second bucket, because replaced entries are old. A Bloom filter can neither delete
+//! entries nor say when they were added.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
 
-/// Fingerprints of 28 bits above tags of 4.
+/// Entries: a fingerprint in the upper 28 bits, a tag in the lower 4. Zero is an empty entry.
 type Line = [u32; 16];
 
 const TAG_BITS: u32 = 4;
 const TAG: u32 = (1 << TAG_BITS) - 1;
 
-/// What is in the current slice or this many before it is remembered.
+/// The table remembers the current slice and this many before it.
 const WHOLE_SLICES: i64 = 12;
-/// Tags go round: every entry's slice is one of the last so many.
+/// Tags are slice numbers modulo this, which are unique among the remembered slices.
 const TAGS: i64 = WHOLE_SLICES + 1;
 
-/// One in so many that were never seen is taken for seen, when all lines are full.
+/// When all lines are full, one in this many unseen identities is reported as seen.
 pub const ONE_FALSE_IN: f64 = (1 << 28) as f64 / 16.0;
 
-/// Remembers identities (64-bit hashes with good high and low bits) along event time, or by
-/// their number.
+/// A table of identities: 64-bit hashes whose high and low bits are both well mixed. The horizon
+/// is a duration of event time, or a number of identities.
 ///
-/// About 5 bytes for each identity of the horizon keep nearly all of them; with less room the
-/// horizon is shorter. Without identities it takes no memory.
+/// With about 5 bytes for each identity of the horizon, the table keeps nearly all of them. With
+/// less memory, the horizon is shorter. An empty table allocates nothing.
 #[derive(Debug)]
 pub struct Sightings {
     lines: Vec<Line>,
-    /// A bit a line, set when the line was written since it was saved.
+    /// One bit for each line, set if the line was written since it was last saved.
     unsaved: Vec<u64>,
     shape: Shape,
     state: State,
     pushed_out: u64,
 }
 
-/// What two tables must have in common to hold the same.
+/// The shape of a table. Saved lines fit only a table of the same shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Shape {
     lines: usize,
-    /// Microseconds of event time, or identities.
+    /// Length of a slice: microseconds of event time, or identities.
     ticks_per_slice: i64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct State {
-    /// The current slice; every entry is of this or the [`WHOLE_SLICES`] before.
+    /// The current slice. Every entry belongs to it or to one of the [`WHOLE_SLICES`] before.
     slice: i64,
-    /// Identities that came by their number.
+    /// Identities inserted by [`Sightings::insert_next`].
     count: i64,
 }
 
-/// Lines as they are saved, and the state of their table then.
+/// Saved lines with their numbers, and the state of their table when they were saved.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SavedLines {
     shape: Shape,
@@ -63,16 +66,16 @@ pub struct SavedLines {
     lines: Vec<(u32, Line)>,
 }
 
-/// Lines that are saved together: about five megabytes.
+/// Most lines in one [`SavedLines`]: about five megabytes.
 const SAVED_LINES: usize = 1 << 16;
 
 impl Sightings {
-    /// For [`Self::insert_at`].
+    /// A table of at most `bytes` whose horizon is event time, for [`Self::insert_at`].
     pub fn within(horizon_seconds: f64, bytes: usize) -> Self {
         Self::with_shape(bytes / size_of::<Line>(), (horizon_seconds * 1e6) as i64)
     }
 
-    /// For [`Self::insert_next`]: the last `identities`, nearly all of them.
+    /// A table that keeps nearly all of the last `identities`, for [`Self::insert_next`].
     pub fn of_the_last(identities: usize) -> Self {
         Self::with_shape(identities.div_ceil(10), identities as i64)
     }
@@ -88,20 +91,21 @@ impl Sightings {
         }
     }
 
-    /// Whether `identity` was seen within the horizon, but for one error in [`ONE_FALSE_IN`].
+    /// Whether `identity` was seen within the horizon. The rate of false positives is one in
+    /// [`ONE_FALSE_IN`].
     pub fn contains(&self, identity: u64) -> bool {
         let fingerprint = fingerprint(identity);
         let line = self.lines.get(self.place(identity));
         line.is_some_and(|line| line.iter().any(|entry| entry & !TAG == fingerprint))
     }
 
-    /// Remembers `identity` as of `time`; true when it was there already. What is older than
-    /// the horizon counts as its oldest.
+    /// Adds `identity` at `time`. Returns whether it was in the table already. A time before the
+    /// horizon counts as the oldest slice.
     pub fn insert_at(&mut self, identity: u64, time: EventTime) -> bool {
         self.insert(identity, time.as_micros())
     }
 
-    /// Remembers `identity` as the next one; true when it was there already.
+    /// Adds `identity` as the next one. Returns whether it was in the table already.
     pub fn insert_next(&mut self, identity: u64) -> bool {
         let is_known = self.insert(identity, self.state.count);
         self.state.count += i64::from(!is_known);
@@ -127,13 +131,12 @@ impl Sightings {
         known.is_some()
     }
 
-    /// Whether `time` is a slice or more behind.
+    /// Whether at least one whole slice lies between `time` and the current slice.
     pub fn has_passed(&self, time: EventTime) -> bool {
         time.as_micros().div_euclid(self.shape.ticks_per_slice) + 1 < self.state.slice
     }
 
-    /// Identities that made room for others before the horizon had passed over them, since this
-    /// was asked last.
+    /// Number of identities that were replaced before they expired, since the last call.
     pub fn take_pushed_out(&mut self) -> u64 {
         std::mem::take(&mut self.pushed_out)
     }
@@ -145,7 +148,7 @@ impl Sightings {
         }
     }
 
-    /// Begins `slice`, and forgets what the horizon passes over: their tags are reused.
+    /// Begins `slice` and clears expired entries, because their tags are reused.
     fn advance_to(&mut self, slice: i64) {
         if slice <= self.state.slice {
             return;
@@ -160,11 +163,11 @@ impl Sightings {
     }
 
     fn place(&self, identity: u64) -> usize {
-        // The high bits, without a division (Lemire 2019, ACM TOMACS 29).
+        // Maps the high bits to a line without a division (Lemire 2019, ACM TOMACS 29).
         ((u128::from(identity) * self.shape.lines as u128) >> 64) as usize
     }
 
-    /// The lines that were written since this was called last.
+    /// Returns the lines that were written since the last call.
     pub fn take_unsaved(&mut self) -> Vec<SavedLines> {
         let places: Vec<usize> = set_bits(&self.unsaved).collect();
         self.unsaved.fill(0);
@@ -176,7 +179,7 @@ impl Sightings {
         places.chunks(SAVED_LINES).map(saved).collect()
     }
 
-    /// Makes [`Self::take_unsaved`] begin with all that there is.
+    /// Makes the next [`Self::take_unsaved`] return all lines that are not empty.
     pub fn save_all_again(&mut self) {
         for (place, line) in self.lines.iter().enumerate() {
             if *line != Line::default() {
@@ -185,8 +188,8 @@ impl Sightings {
         }
     }
 
-    /// Puts saved lines in their places. Those of a table of another size or horizon are left
-    /// out: where their identities belong is not known, and the horizon begins anew.
+    /// Restores saved lines. Lines of a table of another size or horizon are ignored, because the
+    /// lines of their identities in this table are unknown. The horizon then begins empty.
     pub fn restore(&mut self, saved: &SavedLines) {
         if saved.shape != self.shape {
             return;
@@ -202,7 +205,7 @@ impl Sightings {
     }
 }
 
-/// In the place of the tag there is nothing.
+/// The entry of an identity with a tag of zero.
 const fn fingerprint(identity: u64) -> u32 {
     (identity as u32) << TAG_BITS
 }
@@ -211,13 +214,13 @@ const fn tag(slice: i64) -> u32 {
     slice.rem_euclid(TAGS) as u32 + 1
 }
 
-/// In slices before `newest`.
+/// Age of an entry: slices before `newest`.
 const fn age(entry: u32, newest: i64) -> u32 {
     let tag = (entry & TAG) as i64;
     (newest.rem_euclid(TAGS) + 1 - tag).rem_euclid(TAGS) as u32
 }
 
-/// Where nothing is, or else the oldest entry.
+/// Index of an empty entry, or else of the oldest.
 fn oldest(line: &Line, newest: i64) -> usize {
     let rank = |entry: u32| if entry == 0 { u32::MAX } else { age(entry, newest) };
     let ranked = line.iter().enumerate().max_by_key(|(_, entry)| rank(**entry));
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_known_for_the_horizon_and_forgotten_after() {
+    fn identities_are_known_within_the_horizon_and_forgotten_after_it() {
         let mut sightings = Sightings::within(24.0 * HOUR, 1 << 20);
         for number in 0..30_000 {
             assert!(!sightings.insert_at(identity(number), at(number as f64 * 10.0)), "{number}");
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_hardly_ever_taken_for_seen() {
+    fn false_positives_are_rare() {
         let mut sightings = Sightings::of_the_last(10_000);
         for number in 0..20_000 {
             sightings.insert_next(identity(number));
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_the_oldest_goes_first() {
+    fn new_identities_replace_the_oldest_in_a_full_table() {
         let mut sightings = Sightings::within(24.0 * HOUR, 64 << 10);
         for number in 0..40_000 {
             sightings.insert_at(identity(number), at(number as f64));
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn nearly_all_of_the_last_are_known() {
+    fn nearly_all_of_the_last_identities_are_known() {
         let mut sightings = Sightings::of_the_last(100_000);
         for number in 0..500_000 {
             sightings.insert_next(identity(number));
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_clock_forgets_and_what_is_late_is_remembered() {
+    fn a_jump_in_time_clears_the_table_and_late_identities_are_remembered() {
         let mut sightings = Sightings::within(24.0 * HOUR, 1 << 16);
         sightings.insert_at(1, at(0.0));
         sightings.insert_at(2, at(1_000.0 * HOUR));
@@ -302,9 +305,9 @@ mod tests {
         assert!(!sightings.insert_at(1, at(0.0)) && sightings.insert_at(1, at(1_000.0 * HOUR)));
     }
 
-    /// However often it is saved, and however many slices go by in between.
+    /// The result does not depend on how often the table is saved, nor on the slices in between.
     #[test]
-    fn what_was_saved_restores_the_same_table() {
+    fn saved_lines_restore_the_same_table() {
         for saved_every in [7, 100, 2_000] {
             let mut sightings = Sightings::within(24.0 * HOUR, 1 << 13);
             let mut restored = Sightings::within(24.0 * HOUR, 1 << 13);

@@ -1,27 +1,35 @@
-//! The rate model: how many requests are usual, and how unusual a count is.
+//! Models the rate of a key or a series: the usual amount at each hour, and how unusual an
+//! observed amount is.
 //!
-//! Pure, synchronous, one pass, causal: what is said of a row rests on that
-//! row and those before it.
+//! The model is pure, synchronous and causal: a result depends only on data up to its own time.
+//! It has two users. [`RateProfile`] counts the requests of one key in windows of a second to an
+//! hour. [`SeriesScorer`] scores rows of any step and any values.
 //!
 //! ```text
-//! value -> season -> ladder -> surprise -> incident -> score
-//!          expected  residual  p-values    return      in [0, 1]
-//!          by hour   over 1 to in the      period, one
-//!          of week   256 rows  own history alert each
+//! amount -> season             -> spread              -> tail probability -> evidence
+//!           expected rate by      of the amounts         of a count or       the tails of several
+//!           hour of the week,     around their           of an amount        references, pooled
+//!           times the level of    expectation                                by their logarithms
+//!           the last hour
 //! ```
-//!
-//! [`SeasonalCount`] and [`Prediction`] are cheap enough to keep for each key;
-//! [`SeriesScorer`] adds the evidence that needs a history of scores and is for
-//! one series at a time.
 
-mod history;
-mod incident;
-mod ladder;
-mod predictive;
-mod score;
-mod season;
-mod surprise;
+mod burst;
+mod habit;
+mod profile;
+mod ramp;
+pub mod season;
+mod series;
+mod sliding;
+pub mod sparse;
+mod spike;
+mod tail;
 
-pub use predictive::Prediction;
-pub use score::{ScoredRow, SeriesScorer};
-pub use season::SeasonalCount;
+pub use self::burst::BurstForecast;
+pub use self::profile::{Forecast, HOUR_WINDOW, HourShare, RateProfile, WINDOW_SECONDS, WINDOWS};
+pub use self::ramp::Ramp;
+pub use self::series::{ScoredRow, SeriesScorer};
+pub use self::spike::{Rise, Spike, find_rise, find_spike};
+pub use self::tail::{negative_binomial_quantile, negative_binomial_tail};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;

@@ -1,4 +1,4 @@
-//! Registry files: JSON lines and CSV, brought to one form and read by one definition.
+//! Reads registry files. JSON lines and CSV are converted to one form and read by one definition.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::RegisteredKey;
 pub enum RegistryError {
     #[error("{path}: {reason}")]
     Read { path: String, reason: std::io::Error },
-    #[error("{path}:{line}: {reason}; expected one JSON object with a key_id a line")]
+    #[error("{path}:{line}: {reason}; expected one JSON object with a key_id per line")]
     Json { path: String, line: usize, reason: String },
     #[error(
-        "{path}:{line}: {reason}; expected a header line with a column key_id, then a key a line"
+        "{path}:{line}: {reason}; expected a header line with a column key_id, then one key per line"
     )]
     Csv { path: String, line: u64, reason: String },
 }
@@ -23,7 +23,8 @@ pub enum RegistryError {
 /// Columns that hold several values, separated by `;` or spaces.
 const LISTS: [&str; 2] = ["scopes", "allowed_cidrs"];
 
-/// The keys of a registry file, in its order.
+/// Returns the keys of a registry file in its order.
+#[expect(clippy::disallowed_methods, reason = "read at the start")]
 pub(super) fn read(path: &Path) -> Result<Vec<RegisteredKey>, RegistryError> {
     let name = path.display().to_string();
     let text = match fs::read_to_string(path) {
@@ -67,7 +68,7 @@ fn read_csv(text: &str) -> Result<Vec<RegisteredKey>, (u64, String)> {
     reader.records().map(key).collect()
 }
 
-/// The record as the JSON object that says the same. An empty cell says nothing.
+/// Converts the record into the equivalent JSON object. An empty cell sets no field.
 fn object(header: &StringRecord, record: &StringRecord) -> Value {
     let cells = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty());
     let field = |(column, cell): (&str, &str)| (column.to_owned(), value(column, cell));
@@ -82,14 +83,14 @@ fn value(column: &str, cell: &str) -> Value {
     items.filter(|item| !item.is_empty()).collect()
 }
 
-/// The field at fault, when it is one, and what is wrong with it.
+/// Returns the wrong field, if there is one, and the reason.
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let path = error.path().to_string();
     let reason = error.inner().to_string();
     if path == "." { reason } else { format!("field `{path}`: {reason}") }
 }
 
-/// Without the place, which the caller names.
+/// Returns the reason without the place, which the caller adds.
 fn csv_reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
@@ -100,7 +101,7 @@ fn csv_reason(error: &csv::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
 mod tests {
     use proptest::prelude::*;
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_line_and_field() {
+    fn errors_name_the_line_and_the_field() {
         for (extension, text, expected) in [
             (".jsonl", "{\"key_id\":\"a\"}\n{}\n", ":2: missing field `key_id`"),
             (".jsonl", "{\"key_id\":\"a\",\"owner\":7}\n", ":1: field `owner`: invalid type"),

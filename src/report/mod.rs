@@ -1,8 +1,8 @@
-//! `keywatch report`: what came of the promises, and whether the models still fit, over the
-//! last days that ClickHouse holds.
+//! `keywatch report` measures, over the last days that ClickHouse holds, whether promises were kept
+//! and whether the models still fit.
 //!
-//! Incidents are those that were told. Scores and features are measured by telling the same
-//! events to an engine again ([`Retrospect`]), with the model in use.
+//! Incidents are those that were alerted. Scores and features are measured by feeding the same
+//! events to an engine again ([`HistoryScorer`]), with the current model.
 
 pub mod page;
 pub mod text;
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::alert::{Alert, Severity};
-use crate::app::Retrospect;
 use crate::config::Config;
 use crate::detect::calibration::MEASURED;
 use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::FeatureDrift;
 use crate::detect::{Family, Thresholds, family};
+use crate::engine::HistoryScorer;
 use crate::event::{EventTime, ShardId};
 use crate::store::{Store, StoreError};
 
@@ -28,35 +28,37 @@ pub struct Report {
     pub from: EventTime,
     pub until: EventTime,
     pub events: u64,
+    /// Number of these events whose time could not be trusted; no other figure includes them.
+    pub quarantined: u64,
     pub keys: usize,
-    /// The model that the features were held against.
+    /// The model whose features were compared with the measured ones.
     pub model: String,
-    /// Opened in this time.
+    /// Number of incidents opened in this time.
     pub incidents: usize,
     pub incidents_by_severity: BTreeMap<Severity, usize>,
     pub promises: Vec<Promise>,
     pub features: Vec<FeatureDrift>,
 }
 
-/// What one family of detectors promises, and what came.
+/// The promise of one family of detectors, and the measured figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Promise {
     pub family: &'static str,
-    /// False alerts that are to be expected of so many hours of keys.
+    /// Expected number of false alerts over the measured key-hours.
     pub promised: f64,
-    /// Incidents whose strongest evidence is this family's. Not all of them are false: this is
-    /// the most that false ones can be.
+    /// Number of incidents whose strongest evidence belongs to this family. Not all are false, so
+    /// this is an upper bound of the false ones.
     pub incidents: usize,
-    /// Share of key-hours in the tail of the scores, by the model and as counted.
+    /// Share of key-hours in the tail of the scores: promised by the model, and measured.
     pub tail_promised: f64,
     pub tail_measured: f64,
 }
 
-/// Reads what was stored between two times. `on_progress` is called with the events read and
-/// those there are.
+/// Measures the events that were stored between two times. `on_progress` is called with the number
+/// of events read and the total.
 ///
 /// # Errors
-/// A store that cannot be read.
+/// Returns an error if the store cannot be read.
 pub async fn measure(
     store: &Store,
     config: &Config,
@@ -66,35 +68,36 @@ pub async fn measure(
 ) -> Result<Report, StoreError> {
     let slices = store.event_slices(from).await?;
     let total = slices.iter().map(|slice| slice.events).sum();
-    let mut retrospect = Retrospect::new(config, model);
+    let mut scorer = HistoryScorer::new(config, model);
     let mut events = 0;
     for slice in slices {
         let told = store.read_events(slice, |batch| {
             events += batch.len() as u64;
             on_progress(events, total);
-            retrospect.tell(batch);
+            scorer.score(batch);
             Ok::<(), StoreError>(())
         });
         told.await?;
     }
     let mut incidents = store.incidents(from).await?;
     incidents.retain(|incident| incident.detected_event_time >= from);
-    let engine = retrospect.engine();
+    let engine = scorer.engine();
     Ok(Report {
         from,
         until,
         events,
+        quarantined: scorer.quarantined(),
         keys: engine.keys(),
         model: model.version(),
         incidents: incidents.len(),
         incidents_by_severity: by_severity(&incidents),
-        promises: promises(&retrospect, &incidents),
+        promises: promises(&scorer, &incidents),
         features: engine.feature_drift(),
     })
 }
 
 impl Report {
-    /// Features of which much has changed.
+    /// Number of features whose distribution has changed much.
     pub fn drifted(&self) -> usize {
         self.features.iter().filter(|feature| feature.stability_index >= DRIFTED).count()
     }
@@ -108,8 +111,8 @@ fn by_severity(incidents: &[Alert]) -> BTreeMap<Severity, usize> {
     counts
 }
 
-fn promises(retrospect: &Retrospect, incidents: &[Alert]) -> Vec<Promise> {
-    let engine = retrospect.engine();
+fn promises(scorer: &HistoryScorer, incidents: &[Alert]) -> Vec<Promise> {
+    let engine = scorer.engine();
     let Some((calibration, thresholds)) = engine.calibration(ShardId::Shared) else {
         return Vec::new();
     };

@@ -1,16 +1,15 @@
-//! A report as one HTML page, like that of a backtest.
+//! Renders a report as one HTML page, like that of a backtest.
 
 use maud::{Markup, html};
 
 use super::text::{DRIFTED, verdict};
 use super::{Promise, Report};
-use crate::backtest::page::draw::bar;
-use crate::backtest::page::scale::{number, share_text};
-use crate::backtest::page::summary::{card, volume_text};
-use crate::backtest::page::{page, section};
 use crate::detect::outlier::drift::FeatureDrift;
+use crate::page::draw::bar;
+use crate::page::scale::{number, share_text, volume_text};
+use crate::page::{card, page, section};
 
-/// Stability indices from here on fill their bar.
+/// The stability index at which a bar is full.
 const FULL_BAR: f64 = 2.0 * DRIFTED;
 
 /// The same report gives the same bytes.
@@ -31,6 +30,9 @@ fn head(report: &Report, drifted: usize) -> Markup {
         dl.cards {
             @for (severity, count) in report.incidents_by_severity.iter().rev() {
                 (card(&format!("Incidents, {severity}"), &count.to_string(), "opened in this time"))
+            }
+            @if report.quarantined > 0 {
+                (card("Events left out", &report.quarantined.to_string(), "their time could not be trusted"))
             }
             (card("Features drifted", &drifted.to_string(), &format!("since {} was trained", report.model)))
         }
@@ -57,9 +59,9 @@ fn promises(report: &Report) -> Markup {
     };
     section(
         "Promised and measured",
-        "Not every incident is a false alert: their number is the most that false ones can be. A \
-         tail is the share of key-hours with the highest scores; where more is measured than the \
-         model promises, its p-values are raised to what was measured.",
+        "Not every incident is a false alert, so their number bounds the false ones from above. A \
+         tail is the share of key-hours with the highest scores; if more is measured than the \
+         model promises, its p-values are raised to the measured share.",
         &body,
     )
 }

@@ -1,17 +1,17 @@
-//! A report for the terminal.
+//! Renders a report for the terminal.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Report;
 
-/// Stability indices from which something, and much, has changed (Siddiqi 2006).
+/// Stability index from which a feature has moved, and from which it has drifted (Siddiqi 2006).
 const MOVED: f64 = 0.1;
 pub const DRIFTED: f64 = 0.25;
 
 pub fn render(report: &Report) -> String {
     let mut lines = vec![headline(report), String::new(), promises(report), String::new()];
     if report.features.is_empty() {
-        lines.push("No window of a key is over yet: nothing is known of drift.".to_owned());
+        lines.push("No key has completed a window yet, so drift is unknown.".to_owned());
     } else {
         lines.push(features(report));
         lines.push(String::new());
@@ -28,8 +28,12 @@ fn headline(report: &Report) -> String {
         [] => String::new(),
         counts => format!(" ({})", counts.join(", ")),
     };
+    let left_out = match report.quarantined {
+        0 => String::new(),
+        count => format!(" ({count} left out: their time could not be trusted)"),
+    };
     format!(
-        "{:.19}Z to {:.19}Z: {} events of {} keys, {} incidents opened{by_severity}",
+        "{:.19}Z to {:.19}Z: {} events{left_out} of {} keys, {} incidents opened{by_severity}",
         report.from.to_string(),
         report.until.to_string(),
         report.events,
@@ -54,7 +58,7 @@ fn promises(report: &Report) -> String {
 }
 
 fn features(report: &Report) -> String {
-    let header = ["feature", "held against", "windows", "stability index", ""];
+    let header = ["feature", "compared with", "windows", "stability index", ""];
     let rows = report.features.iter().map(|feature| {
         let against = if feature.against == "own" { "its past" } else { "other keys" };
         [
@@ -81,14 +85,14 @@ fn advice(report: &Report) -> String {
     match report.drifted() {
         0 => format!("Windows are still like those that {model} was trained with."),
         count => format!(
-            "{count} of {} features are no longer as when {model} was trained: train it again \
+            "{count} of {} features have drifted since {model} was trained: train it again \
              with `keywatch train --clickhouse`.",
             report.features.len()
         ),
     }
 }
 
-/// Numbers, which are all columns but the first and those of words, to the right.
+/// A table whose columns of numbers are right-aligned: all but the first and the textual ones.
 fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

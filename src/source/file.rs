@@ -1,27 +1,26 @@
-//! Log files: `.gz` and `.zst` are decompressed, `.parquet` is read by rows, anything else as
-//! lines.
+//! Reads log files. `.parquet` files are read by rows, and all others by lines; their first bytes
+//! tell whether they are compressed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::lines::LineReader;
+use super::compression;
 #[cfg(feature = "train")]
 use super::parquet::ParquetRows;
-use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use super::records::RecordReader;
+use super::{Source, SourceError, count_batch};
 use crate::event::PartitionId;
+use crate::record::{BatchLimits, RawBatch};
 
-const BUFFER_BYTES: usize = 256 << 10;
-
-/// How far the files are read, in bytes as they lie on the disk.
+/// Counts how far the files are read, in (compressed) bytes on the disk.
 #[derive(Debug, Default)]
 pub struct FileProgress {
     total: u64,
@@ -29,7 +28,7 @@ pub struct FileProgress {
 }
 
 impl FileProgress {
-    /// Size of all files together.
+    /// Returns the size of all files together.
     pub fn total_bytes(&self) -> u64 {
         self.total
     }
@@ -46,13 +45,14 @@ pub struct FileReader {
     current: Option<OpenFile>,
     limits: BatchLimits,
     progress: Arc<FileProgress>,
-    /// Comes after the records that were read before it.
+    /// An error that is returned after the records before it.
     failure: Option<SourceError>,
 }
 
 impl FileReader {
     /// # Errors
-    /// When one of the files is absent, not readable or a directory: said before the first is read.
+    /// Fails when a file is absent, not readable or a directory. All files are checked before the
+    /// first is read.
     pub fn open(paths: Vec<PathBuf>, limits: BatchLimits) -> Result<Self, SourceError> {
         let mut total = 0;
         for path in &paths {
@@ -67,7 +67,7 @@ impl FileReader {
         })
     }
 
-    /// Stays valid, and is kept up, while the reader is used elsewhere.
+    /// Returns the progress, which is updated while the reader is used elsewhere.
     pub fn progress(&self) -> Arc<FileProgress> {
         Arc::clone(&self.progress)
     }
@@ -117,9 +117,9 @@ enum ReadState {
     Ended,
 }
 
-/// What the records of a file are cut from.
+/// The form in which a file holds its records.
 enum Records {
-    Lines(LineReader<Box<dyn BufRead + Send>>),
+    Lines(RecordReader<Box<dyn BufRead + Send>>),
     #[cfg(feature = "train")]
     Parquet(Box<ParquetRows>),
 }
@@ -128,13 +128,13 @@ impl Records {
     /// Reads the next record and returns its number; `None` at the end of the file.
     fn next(&mut self, record: &mut Vec<u8>) -> io::Result<Option<i64>> {
         match self {
-            Self::Lines(lines) => lines.next_line(record),
+            Self::Lines(lines) => lines.next_record(record),
             #[cfg(feature = "train")]
             Self::Parquet(rows) => rows.next_row(record),
         }
     }
 
-    /// Number of the record last read, 0 before the first.
+    /// Returns the number of the record last read, 0 before the first.
     fn number(&self) -> i64 {
         match self {
             Self::Lines(lines) => lines.number(),
@@ -155,8 +155,8 @@ fn parquet(_: &Path, _: &Arc<FileProgress>) -> io::Result<Records> {
 }
 
 fn no_parquet() -> io::Error {
-    let reason = "this build reads no Parquet: build it with the feature `train` (cargo's default, \
-                  `make build`), or convert the file to JSON lines";
+    let reason = "this build cannot read Parquet: build it with the feature `train` (cargo's \
+                  default, `make build`), or convert the file to JSON lines";
     io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
@@ -192,14 +192,8 @@ impl OpenFile {
         progress: &Arc<FileProgress>,
     ) -> io::Result<(Option<&'static str>, Records)> {
         let file = CountingReader { file: File::open(path)?, progress: Arc::clone(progress) };
-        let raw = BufReader::with_capacity(BUFFER_BYTES, file);
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        let (compression, input): (_, Box<dyn BufRead + Send>) = match extension {
-            Some("gz") => (Some("gzip"), buffered(MultiGzDecoder::new(raw))),
-            Some("zst") => (Some("zstd"), buffered(zstd::Decoder::with_buffer(raw)?)),
-            _ => (None, Box::new(raw)),
-        };
-        Ok((compression, Records::Lines(LineReader::new(input))))
+        let (compression, input) = compression::open(file)?;
+        Ok((compression, Records::Lines(RecordReader::new(input))))
     }
 
     fn read_into(
@@ -233,10 +227,6 @@ impl OpenFile {
     }
 }
 
-fn buffered(input: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
-    Box::new(BufReader::with_capacity(BUFFER_BYTES, input))
-}
-
 fn size_of_file(path: &Path) -> io::Result<u64> {
     let metadata = File::open(path)?.metadata()?;
     if metadata.is_dir() {
@@ -268,7 +258,7 @@ impl Read for CountingReader {
     }
 }
 
-/// Files as a [`Source`]: a thread reads ahead by a batch.
+/// Provides files as a [`Source`]: a thread reads ahead by one batch.
 pub struct FileSource {
     batches: mpsc::Receiver<Result<RawBatch, SourceError>>,
 }
@@ -276,7 +266,7 @@ pub struct FileSource {
 impl FileSource {
     pub fn new(reader: FileReader) -> Self {
         let (sender, batches) = mpsc::channel(1);
-        // Not a task of the runtime: a pipe that never ends must not hold up its shutdown.
+        // A thread and not a task: a pipe that never ends would block the shutdown of the runtime.
         thread::spawn(move || {
             let mut names = StreamNames::default();
             for batch in reader {
@@ -290,8 +280,8 @@ impl FileSource {
     }
 }
 
-/// Tells a file that is read again, and resumed, from another one of the same name: a
-/// rotated log. The topic gets a fingerprint of the file's first record.
+/// Distinguishes a file that is read again, and resumed, from another file of the same name, as
+/// after a log rotation. The topic gets a fingerprint of the file's first record.
 #[derive(Default)]
 struct StreamNames {
     path: Option<Arc<str>>,
@@ -319,8 +309,8 @@ impl Source for FileSource {
         self.batches.recv().await.transpose()
     }
 
-    /// Nothing to do: files are read from their start each time, and the ledger knows
-    /// what is stored.
+    /// Does nothing: files are read from their start each time, and the ledger knows which records
+    /// are stored.
     async fn commit(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
         Ok(())
     }
@@ -426,12 +416,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_gzip_is_named_with_its_first_line() {
+    fn the_content_tells_the_compression_and_not_the_name() {
         let directory = tempfile::tempdir().unwrap();
-        let path = write(directory.path(), "log.gz", b"{\"plain\":1}\n");
-        let error =
-            FileReader::open(vec![path], limits(10, 10)).unwrap().next().unwrap().unwrap_err();
-        assert!(error.to_string().contains("log.gz:1: the gzip stream"), "{error}");
+        let plain = write(directory.path(), "log.gz", b"{1}\n");
+        let packed = write(directory.path(), "log.jsonl", &gzip(b"{1}\n"));
+        let expected = [(1, b"{1}".to_vec())];
+        assert_eq!(read(&plain, limits(10, 10)), expected);
+        assert_eq!(read(&packed, limits(10, 10)), expected);
     }
 
     #[test]

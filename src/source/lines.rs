@@ -1,12 +1,12 @@
-//! Bytes to lines, in bounded memory.
+//! Splits a byte stream into lines in bounded memory.
 
 use std::io::{self, BufRead, Read};
 
-/// Longer lines are cut here. Far above what decode accepts, so that a cut line
-/// is rejected as too large rather than misread.
+/// Longer lines are cut here. The limit is far above the size that the decoder accepts, so that a
+/// cut line is rejected as too large and not misread.
 pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// Numbers the lines of a stream from 1 and leaves out the blank ones.
+/// Numbers the lines of a stream from 1 and skips blank ones.
 pub(super) struct LineReader<R> {
     input: R,
     number: i64,
@@ -18,7 +18,7 @@ impl<R: BufRead> LineReader<R> {
         Self { input, number: 0, max_line_bytes: MAX_LINE_BYTES }
     }
 
-    /// Number of the line last read, 0 before the first.
+    /// Returns the number of the line last read, 0 before the first.
     pub(super) fn number(&self) -> i64 {
         self.number
     }
@@ -28,7 +28,7 @@ impl<R: BufRead> LineReader<R> {
     pub(super) fn next_line(&mut self, line: &mut Vec<u8>) -> io::Result<Option<i64>> {
         loop {
             line.clear();
-            // One more than the limit leaves room for the line feed.
+            // One byte more than the limit leaves room for the line feed.
             let room = self.max_line_bytes as u64 + 1;
             if (&mut self.input).take(room).read_until(b'\n', line)? == 0 {
                 return Ok(None);

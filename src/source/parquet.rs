@@ -1,5 +1,5 @@
-//! Parquet files as records of the format `keywatch`: every row a JSON object whose fields
-//! are the columns. One row group is in memory at a time.
+//! Reads Parquet files as records of the format `keywatch`. Each row becomes a JSON object whose
+//! fields are the columns. One row group is in memory at a time.
 
 use std::fs::File;
 use std::io;
@@ -17,9 +17,9 @@ use crate::event::EventTime;
 
 pub(super) struct ParquetRows {
     file: File,
-    /// Columns that hold text, numbers, truth values or times; others mean nothing to us.
+    /// Columns that hold text, numbers, truth values or times. Columns of other types are ignored.
     columns: Vec<String>,
-    /// Rows of each row group that is still to be read.
+    /// Rows of each row group that is not read yet.
     groups: std::vec::IntoIter<usize>,
     /// Rows of the groups read so far.
     rows_read: usize,
@@ -32,7 +32,7 @@ pub(super) struct ParquetRows {
 
 impl ParquetRows {
     /// # Errors
-    /// An unreadable file, or one that is no Parquet.
+    /// Fails for an unreadable file, or one that is not a Parquet file.
     pub fn open(path: &Path, progress: &Arc<FileProgress>) -> io::Result<Self> {
         let file = File::open(path)?;
         let mut reader = ParquetReader::new(file.try_clone()?);
@@ -42,7 +42,7 @@ impl ParquetRows {
         let usable = schema.iter().filter(|(_, field)| is_usable(&field.dtype));
         let columns: Vec<String> = usable.map(|(name, _)| name.to_string()).collect();
         if columns.is_empty() {
-            let reason = "has no column of text, numbers or times";
+            let reason = "does not have a column of text, numbers or times";
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         Ok(Self {
@@ -58,7 +58,7 @@ impl ParquetRows {
         })
     }
 
-    /// Number of the row last read, 0 before the first.
+    /// Returns the number of the row last read, 0 before the first.
     pub fn number(&self) -> i64 {
         self.number
     }
@@ -83,7 +83,7 @@ impl ParquetRows {
     }
 
     fn read_group(&mut self, rows: usize) -> io::Result<()> {
-        // The group before is let go first.
+        // The previous group is freed first.
         self.frame = DataFrame::empty();
         self.next_in_frame = 0;
         self.frame = ParquetReader::new(self.file.try_clone()?)
@@ -116,7 +116,7 @@ fn is_usable(dtype: &ArrowDataType) -> bool {
     }
 }
 
-/// `None` for a null: the field is left out, as loggers do.
+/// Returns `None` for a null: the field is left out, as loggers do.
 fn json(value: AnyValue<'_>) -> Option<Value> {
     if let Some(text) = value.get_str() {
         return Some(text.into());
@@ -139,8 +139,8 @@ fn json(value: AnyValue<'_>) -> Option<Value> {
     }
 }
 
-/// As text, since the unit of a bare number would have to be guessed. Without a time zone
-/// it is taken for UTC, which is what writers of logs mean.
+/// Formats a time as text, because the unit of a bare number would have to be guessed. A time
+/// without a time zone is taken as UTC, as writers of logs mean it.
 fn time(number: i64, unit: TimeUnit) -> Value {
     let micros = match unit {
         TimeUnit::Milliseconds => number.saturating_mul(1_000),
@@ -159,10 +159,11 @@ mod tests {
 
     use polars::prelude::{Column, DataType, IntoColumn, NamedFrom, ParquetWriter, Series};
 
-    use super::super::{BatchLimits, FileReader};
+    use super::super::FileReader;
     use super::*;
     use crate::config::DecodeConfig;
     use crate::decode::Decoder;
+    use crate::record::BatchLimits;
 
     const ROWS: i64 = 10;
     /// 2026-01-01.
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_parquet_is_named() {
+    fn a_file_that_is_not_parquet_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.parquet");
         std::fs::write(&path, "{\"plain\": 1}\n").unwrap();

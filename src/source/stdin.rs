@@ -1,37 +1,39 @@
-//! Standard input, line by line. A batch is handed out in time even when few lines arrived.
+//! Reads standard input line by line. It returns a batch in time even when few lines arrived.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::lines::LineReader;
-use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use super::records::RecordReader;
+use super::{Source, SourceError, count_batch};
 use crate::event::{EventTime, PartitionId};
+use crate::record::{BatchLimits, RawBatch};
 
-/// One partition; the offset is the line number. The topic is `stdin-` and the second of the
-/// start, because line numbers begin again with every run.
+/// A source with one partition whose offsets are line numbers. Line numbers start at 1 with every
+/// run, so the topic is `stdin-` and the second of the start.
 pub struct StdinSource {
     shared: Arc<Shared>,
 }
 
-/// What the reading thread and the source both see.
+/// The data that the reading thread and the source share.
 struct Shared {
     limits: BatchLimits,
     state: Mutex<State>,
     /// The batch has its first line, is full, or the stream has ended.
     changed: Notify,
-    /// The batch was taken, or the source is gone.
+    /// The batch was taken, or the source was dropped.
     room: Condvar,
 }
 
 struct State {
     batch: RawBatch,
-    /// When the batch must be handed out.
+    /// The time at which the batch must be returned.
     due: Option<Instant>,
     end: Option<Result<(), SourceError>>,
     is_closed: bool,
@@ -60,7 +62,8 @@ impl StdinSource {
             room: Condvar::new(),
         });
         let writer = Arc::clone(&shared);
-        // Not a task of the runtime: a read that never returns must not hold up its shutdown.
+        // A thread and not a task: a read that never returns would block the shutdown of the
+        // runtime.
         thread::spawn(move || writer.fill(BufReader::new(input)));
         Self { shared }
     }
@@ -68,14 +71,14 @@ impl StdinSource {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn fill(&self, input: impl BufRead) {
-        let mut lines = LineReader::new(input);
+        let mut lines = RecordReader::new(input);
         let mut line = Vec::new();
         let end = loop {
-            match lines.next_line(&mut line) {
+            match lines.next_record(&mut line) {
                 Ok(Some(number)) if self.push(number, &line) => {}
                 Ok(_) => break Ok(()),
                 Err(reason) => {
@@ -88,13 +91,12 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// Waits for room, adds the line; false when nobody will take it.
+    /// Waits for room and adds the line; returns false when the source was dropped.
     fn push(&self, number: i64, line: &[u8]) -> bool {
-        let state = self.lock();
-        let mut state = self
-            .room
-            .wait_while(state, |state| self.limits.are_reached_by(&state.batch) && !state.is_closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        self.room.wait_while(&mut state, |state| {
+            self.limits.are_reached_by(&state.batch) && !state.is_closed
+        });
         state.batch.push(number, line);
         let is_first = state.due.is_none();
         if is_first {
@@ -138,13 +140,13 @@ impl Source for StdinSource {
                 }
                 Readiness::Ended(end) => return end.map(|()| None),
                 Readiness::Wait(None) => changed.await,
-                // Elapsed or changed: looked at again either way.
+                // The time elapsed or the state changed: both are checked again.
                 Readiness::Wait(Some(due)) => drop(timeout_at(due, changed).await),
             }
         }
     }
 
-    /// Nothing to do: what was read from a pipe cannot be read again.
+    /// Does nothing: records of a pipe cannot be read again.
     async fn commit(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
         Ok(())
     }

@@ -1,7 +1,6 @@
-//! Who may write a partition: the fence against a process that comes back after its
-//! partitions went to another.
+//! Records which process may write a partition. The claim fences off a process that returns after
+//! its partitions were assigned to another one.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use clickhouse::Row;
@@ -9,19 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 use crate::event::{EventTime, PartitionId};
+use crate::instance::InstanceId;
 
-/// One ownership of one partition. The default, of epoch 0, gives way to every other.
+/// One ownership of one partition. The default has epoch 0 and is older than any other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     /// Kafka's ID of the topic; empty when the source has none.
     pub topic_id: Arc<str>,
     pub epoch: u64,
-    /// The process.
+    /// The process that owns the partition.
     pub owner: Arc<str>,
 }
 
-/// The newest claim on a partition. Of two with the same epoch the greater owner is newer: any
-/// order does, as long as all see the same one.
+/// The newest claim on a partition. If two claims have the same epoch, the one with the greater
+/// owner is newer: any order works if all processes use the same one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
 pub struct Holder {
     pub epoch: u64,
@@ -46,8 +46,8 @@ impl Claim {
 }
 
 impl Store {
-    /// Registers this process as the owner of `partition`. When this returns, whoever claimed it
-    /// before steps back at its next batch; what that one began is in the ledger, to be read now.
+    /// Registers this process as the owner of `partition`. After this returns, the previous owner
+    /// abandons the partition at its next batch, and the ledger shows every batch that it began.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.
@@ -64,14 +64,15 @@ impl Store {
                 owner: Arc::clone(&self.owner),
             };
             self.register(partition, &claim).await?;
-            // Two may have taken the same number: the one that is not the newest takes another.
+            // Two processes may have taken the same number: the one that is not the newest takes
+            // another.
             if !claim.is_older_than(&self.holder(partition, topic_id).await?) {
                 return Ok(claim);
             }
         }
     }
 
-    /// Who has claimed `partition` after `claim` did.
+    /// Returns the owner that has claimed `partition` after `claim`, if any.
     pub(super) async fn newer_holder(
         &self,
         partition: &PartitionId,
@@ -110,12 +111,12 @@ impl Store {
     }
 }
 
-/// Host, process and a random number: tells people where to look, and is nobody else's.
+/// Returns a unique owner name: host, process id and a random number. It shows operators where to
+/// look.
 pub(super) fn new_owner() -> Arc<str> {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
-    let random = RandomState::new().hash_one(0) as u32;
-    format!("{host}/{}/{random:08x}", std::process::id()).into()
+    format!("{host}/{}/{}", std::process::id(), InstanceId::random()).into()
 }
 
 #[cfg(test)]

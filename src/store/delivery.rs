@@ -1,4 +1,4 @@
-//! What was delivered where, and what still has to be.
+//! Records deliveries and finds alerts that are not yet delivered.
 
 use clickhouse::Row;
 use serde::{Serialize, Serializer};
@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 use super::{Store, StoreError};
 use crate::alert::Alert;
 use crate::deliver::DeliveryLog;
-use crate::delivery::DeliveryRow;
+use crate::deliver::record::DeliveryRow;
 use crate::event::EventTime;
 
-/// [`DeliveryRow`] as the table has it.
+/// [`DeliveryRow`] in the columns of the table.
 #[derive(Row, Serialize)]
 struct Columns<'a> {
     alert_id: &'a str,

@@ -1,10 +1,12 @@
-//! What can go wrong with ClickHouse, and whether waiting helps.
+//! Classifies errors of ClickHouse by whether a retry can succeed.
 
 /// A failed operation of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Down, out of reach or overloaded: the same call may succeed later.
-    #[error("ClickHouse at {url} is unavailable while {doing}: {reason}")]
+    /// The server is down, unreachable or overloaded: the same call may succeed later.
+    #[error(
+        "ClickHouse at {url} is unavailable while {doing}: {reason}. Is it running, and is `url` in [clickhouse] right?"
+    )]
     Unavailable { url: String, doing: String, reason: String },
     #[error(
         "ClickHouse at {url} refused the log-in: {reason}. Check `user` and `password` in [clickhouse]"
@@ -12,7 +14,7 @@ pub enum StoreError {
     AccessDenied { url: String, reason: String },
     #[error("ClickHouse at {url} lacks a table while {doing}: {reason}. Run `keywatch migrate`")]
     NotMigrated { url: String, doing: String, reason: String },
-    /// The server understood and said no: the same call fails again.
+    /// The server refused the request: the same call fails again.
     #[error("ClickHouse at {url} rejected {doing}: {reason}")]
     Rejected { url: String, doing: String, reason: String },
     #[error(
@@ -20,7 +22,7 @@ pub enum StoreError {
     )]
     ChangedMigration { name: String },
     #[error(
-        "this database has migration {name}, which this keywatch does not know. Use the newer keywatch that wrote it"
+        "this database has migration {name}, which this keywatch does not know. Use the newer version that applied it"
     )]
     UnknownMigration { name: String },
     #[error("`raw_retention_days = {days}` in [clickhouse]: give 1 to {max} days")]
@@ -30,12 +32,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without a change by an operator.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Sorts an error of the client. `doing` completes "while ...".
+    /// Classifies an error of the client. `doing` completes "while ...".
     pub(super) fn sort(url: &str, doing: &str, error: &clickhouse::error::Error) -> Self {
         use clickhouse::error::Error;
 
@@ -50,7 +52,7 @@ impl StoreError {
                 Some(code) if !TRANSIENT_CODES.contains(&code) => {
                     Self::Rejected { url, doing, reason }
                 }
-                // Without a code it is a proxy that speaks, or a connection cut short.
+                // Without a code, the answer came from a proxy or the connection broke.
                 Some(_) | None => Self::Unavailable { url, doing, reason },
             },
             _ => Self::Rejected { url, doing, reason },
@@ -80,7 +82,7 @@ fn exception_code(text: &str) -> Option<u32> {
     digits[..end].parse().ok()
 }
 
-/// The first line, with the causes that `Display` leaves out, bounded.
+/// Returns the first line with the causes that `Display` leaves out, up to a limit.
 fn one_line(error: &clickhouse::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

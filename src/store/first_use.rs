@@ -1,4 +1,4 @@
-//! Which stored request used a nonce or signature first.
+//! Finds the stored request that used a nonce or signature first.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -7,17 +7,17 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::{Store, StoreError};
-use crate::detect::replay::FirstUse;
-use crate::engine::{Doubt, EarlierUses};
-use crate::event::{EventTime, PartitionId, RecordPosition};
+use crate::detect::replay::{FirstUse, Signed};
+use crate::engine::{EarlierUses, ReplayLookup};
+use crate::event::{EventTime, Fingerprint, PartitionId, RecordPosition};
 
-/// Doubts in one query.
+/// Lookups in one query.
 const ASKED_AT_ONCE: usize = 1_000;
 
-/// Records may be stored in another order than that of their times, by this much.
+/// The order in which records are stored may differ from the order of their times by this much.
 const DISORDER_SECONDS: f64 = 3_600.0;
 
-/// A request, with what it used once.
+/// A request with its nonce and signature.
 #[derive(Row, Deserialize)]
 struct Use {
     key_id: String,
@@ -29,27 +29,36 @@ struct Use {
     partition: i32,
     record_offset: i64,
     record_index: u32,
+    method: String,
+    path: String,
+    client_time: Option<i64>,
+    signature: u128,
 }
 
-/// Several of each, since the event in doubt may be stored, and others after it.
+/// Several of each, since the event in doubt may be stored, and others after it. A request is
+/// listed under the nonce that was asked for, else under its signature. Only proven use is a use (see `proof.rs`).
 const SQL: &str = "\
-    SELECT key_id, if(nonce_fingerprint = 0, signature_fingerprint, nonce_fingerprint) AS fingerprint, \
-        time, client_ip, status, topic, partition, record_offset, record_index \
+    SELECT key_id, \
+        if(nonce_fingerprint IN ?, nonce_fingerprint, signature_fingerprint) AS fingerprint, \
+        time, client_ip, status, topic, partition, record_offset, record_index, \
+        method, path, client_time, signature_fingerprint AS signature \
     FROM access_events \
     WHERE key_id IN ? AND time >= fromUnixTimestamp64Micro(?) AND time <= fromUnixTimestamp64Micro(?) \
         AND (nonce_fingerprint IN ? OR signature_fingerprint IN ?) \
+        AND (authenticated = true \
+            OR (isNull(authenticated) AND (has_secret OR (status >= 200 AND status < 400)))) \
     ORDER BY time, record_offset, record_index LIMIT 8 BY key_id, fingerprint";
 
 impl Store {
-    /// The first uses that doubts about records of `partition` are about. A doubt without one
-    /// is not in the answer.
+    /// Returns the first uses for lookups about records of `partition`. A lookup without an earlier
+    /// use is not in the result.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn first_uses(
         &self,
         partition: &PartitionId,
-        doubts: &[Doubt],
+        doubts: &[ReplayLookup],
     ) -> Result<EarlierUses, StoreError> {
         let mut earlier = EarlierUses::new();
         for doubts in doubts.chunks(ASKED_AT_ONCE) {
@@ -65,10 +74,10 @@ impl Store {
         Ok(earlier)
     }
 
-    /// In the order of their times.
+    /// Returns the uses in the order of their times.
     async fn uses(
         &self,
-        doubts: &[Doubt],
+        doubts: &[ReplayLookup],
     ) -> Result<HashMap<(String, u128), Vec<Use>>, StoreError> {
         let (Some(since), Some(until)) = (
             doubts.iter().map(|doubt| doubt.since).min(),
@@ -78,7 +87,8 @@ impl Store {
         };
         let keys: Vec<&str> = doubts.iter().map(|doubt| doubt.key_id.as_str()).collect();
         let fingerprints: Vec<u128> = doubts.iter().map(|doubt| doubt.fingerprint.0).collect();
-        let query = self.client.query(SQL).bind(keys).bind(since.as_micros());
+        let query = self.client.query(SQL).bind(&fingerprints);
+        let query = query.bind(keys).bind(since.as_micros());
         let query = query.bind(until.plus_seconds(DISORDER_SECONDS).as_micros());
         let query = query.bind(&fingerprints).bind(&fingerprints);
         let uses: Vec<Use> = query
@@ -98,8 +108,9 @@ impl Use {
         RecordPosition { offset: self.record_offset, index: self.record_index }
     }
 
-    /// Within a partition the log says what came first, between partitions the time does.
-    fn came_before(&self, doubt: &Doubt, partition: &PartitionId) -> bool {
+    /// Whether this use came first: within a partition the offset decides, between partitions the
+    /// time.
+    fn came_before(&self, doubt: &ReplayLookup, partition: &PartitionId) -> bool {
         if self.topic == *partition.topic && self.partition == partition.partition {
             self.position() < doubt.position
         } else {
@@ -115,6 +126,12 @@ impl From<&Use> for FirstUse {
             ip: use_.client_ip.to_canonical(),
             status: use_.status,
             position: use_.position(),
+            signed: Signed::new(
+                &use_.method,
+                &use_.path,
+                use_.client_time.map(EventTime::from_micros),
+                (use_.signature != 0).then_some(Fingerprint(use_.signature)),
+            ),
         }
     }
 }

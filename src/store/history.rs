@@ -1,4 +1,4 @@
-//! Stored events and incidents, read again in the order of time: for training and reports.
+//! Reads stored events and incidents in the order of time, for training and reports.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -7,13 +7,14 @@ use super::{EventRow, Store, StoreError};
 use crate::alert::Alert;
 use crate::event::{EnrichedEvent, EventTime};
 
-/// Events that one query sorts, about: bounded for the server, whatever the history.
+/// The approximate number of events that one query sorts. This bounds the server's work for any
+/// length of history.
 const EVENTS_IN_SLICE: u64 = 2_000_000;
-/// Events that are handed over at once.
+/// Events passed on at once.
 const BATCH: usize = 10_000;
 const MINUTE_MICROS: i64 = 60_000_000;
 
-/// Whole minutes of event time that are read at once.
+/// A range of whole minutes of event time that one query reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Minutes since the epoch, the last one included.
@@ -28,7 +29,7 @@ struct Minute {
     events: u64,
 }
 
-/// Those that were set aside by their time were not judged, and teach nothing.
+/// Quarantined events were not judged and must not be learnt from.
 const MINUTES: &str = "\
     SELECT intDiv(toUnixTimestamp64Micro(time), 60000000) AS minute, count() AS events \
     FROM access_events \
@@ -41,14 +42,14 @@ const EVENTS: &str = "\
         AND time < fromUnixTimestamp64Micro(?) \
     ORDER BY time, topic, partition, record_offset, record_index";
 
-/// The last revision knows the whole evidence.
+/// The last revision has the complete evidence.
 const INCIDENTS: &str = "\
     SELECT argMax(alert, revision) AS last FROM alerts FINAL \
     WHERE last_event_time >= fromUnixTimestamp64Micro(?) \
     GROUP BY id ORDER BY min(detected_event_time), id";
 
 impl Store {
-    /// The stored events from `since` on, cut into slices that are worth one query each.
+    /// Divides the stored events from `since` on into slices of one query each.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -58,11 +59,11 @@ impl Store {
         Ok(slices(&minutes.map_err(|error| self.error("counting events", &error))?))
     }
 
-    /// Hands the events of a slice to `each`, in batches, in the order of their times; records
-    /// of the same time as they stand in their log.
+    /// Passes the events of a slice to `each` in batches, in the order of their times. Records of
+    /// the same time come in the order of their log.
     ///
     /// # Errors
-    /// [`StoreError`], or what `each` says.
+    /// [`StoreError`], or an error of `each`.
     pub async fn read_events<E: From<StoreError>>(
         &self,
         slice: Slice,
@@ -82,7 +83,7 @@ impl Store {
         each(batch)
     }
 
-    /// Incidents with evidence since then, each as it was told last, oldest first.
+    /// Returns incidents with evidence since then, each in its last revision, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,50 +1,49 @@
-//! The completeness ledger: which offsets of which partition are stored, and which are in doubt.
+//! Keeps the completeness ledger: which offsets of each partition are stored, and which are in
+//! doubt.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::{Claim, Store, StoreError, StoredBatch};
 use crate::event::{EventTime, PartitionId};
 
-/// Bumped when the meaning of stored rows changes. Recorded in the ledger, and no part of the
-/// token: a batch in doubt across an upgrade must still be recognised.
+/// Increased when the meaning of stored rows changes. It is stored in the ledger and is not part of
+/// the token: an in-doubt batch must be recognised across an upgrade.
 const SCHEMA_VERSION: u32 = 1;
 
-/// A batch that was begun and not finished: its rows may be stored, or some of them.
+/// A batch whose write began and did not finish: none, some or all of its rows may be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct BatchInDoubt {
     pub first_offset: i64,
     /// Included.
     pub last_offset: i64,
-    /// Under which it was inserted, and must be inserted again.
+    /// The deduplication token of its inserts, which must be used again.
     pub token: String,
 }
 
-/// How far a partition is stored.
+/// The stored progress of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The highest offset that is known to be stored.
     pub stored_to: Option<i64>,
-    /// Must be written again before anything else of the partition.
+    /// The batch that must be written again before any other of the partition.
     pub in_doubt: Option<BatchInDoubt>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub(super) enum BatchState {
     Intent,
     Done,
-    /// Given up, by a writer that found a newer owner or by one whose records are gone. For
-    /// people: some of it may be stored, so that the batch stays in doubt.
+    /// Abandoned by a writer that found a newer owner, or because the source no longer has its
+    /// records. This state is for operators: some rows may be stored, so the batch stays in doubt.
     Abandoned,
 }
 
 impl BatchState {
     const fn as_str(self) -> &'static str {
-        match self {
-            Self::Intent => "intent",
-            Self::Done => "done",
-            Self::Abandoned => "abandoned",
-        }
+        self.into_str()
     }
 }
 
@@ -90,7 +89,7 @@ impl<'a> LedgerRow<'a> {
     }
 }
 
-/// The deduplication token of a new batch: a function of its partition and bounds alone.
+/// Returns the deduplication token of a new batch, which depends only on its partition and bounds.
 pub(super) fn token(batch: &StoredBatch<'_>) -> String {
     let PartitionId { topic, partition } = batch.partition;
     let (first, last) = (batch.first_offset, batch.last_offset);
@@ -113,8 +112,8 @@ impl Store {
         self.insert::<LedgerRow<'_>>("ingest_batches", &row_token, [row]).await
     }
 
-    /// What of `partition` is stored. To be asked after claiming it: from then on nobody else
-    /// begins a batch that this does not show.
+    /// Reads the progress of `partition`. Call it after claiming the partition: from then on no
+    /// other process begins a batch that the result lacks.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.
@@ -129,7 +128,7 @@ impl Store {
         Ok(Progress { stored_to, in_doubt })
     }
 
-    /// Rows written before topics had IDs are those of the first ID that comes.
+    /// Rows written before topics had IDs belong to the first ID that appears.
     async fn topic_id_in_ledger<'a>(
         &self,
         partition: &PartitionId,
@@ -148,8 +147,8 @@ impl Store {
         Ok(if with_id == 0 { "" } else { topic_id })
     }
 
-    /// Read from the end of the table's order: batches do not overlap, so that the last few
-    /// are the furthest.
+    /// Reads from the end of the table's order. Batches do not overlap, so the last few have the
+    /// highest offsets.
     async fn last_stored_offset(
         &self,
         partition: &PartitionId,
@@ -161,7 +160,7 @@ impl Store {
         self.offset_in_ledger(sql, partition, topic_id).await
     }
 
-    /// The first offset of `partition` that is stored, of the topic that `claim` is about.
+    /// Returns the first stored offset of `partition` for the topic of `claim`.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.
@@ -192,8 +191,9 @@ impl Store {
             .map_err(|error| self.error("reading the ledger", &error))
     }
 
-    /// What the newest owner began last. What older owners began behind that, or at offsets
-    /// that are stored, they abandoned: they found the newer owner before they inserted.
+    /// Returns the last unfinished batch of the newest owner. Older owners abandoned the batches
+    /// that they began behind it or at offsets that are stored, because they found the newer owner
+    /// before they inserted.
     async fn batch_in_doubt(
         &self,
         partition: &PartitionId,
@@ -215,8 +215,9 @@ impl Store {
             .map_err(|error| self.error("reading the ledger", &error))
     }
 
-    /// Closes a batch in doubt of which the source has no record any more: done when something
-    /// of it is stored, as a batch is stored whole or, cut by days, nearly so. Says whether it is.
+    /// Closes an in-doubt batch whose records the source no longer has, and returns whether it is
+    /// stored. It counts as stored when some of its rows are, because a batch is stored as a whole.
+    /// A batch that spans several days is an exception: it may be stored in part.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.

@@ -1,4 +1,4 @@
-//! The numbered files of `sql/`, applied once each and in order.
+//! Applies the numbered files of `sql/`, once each and in order.
 
 use clickhouse::Row;
 use clickhouse::sql::Identifier;
@@ -18,7 +18,7 @@ macro_rules! migrations {
     };
 }
 
-/// In the order they are applied. A new file is added at the end.
+/// The migrations in the order in which they are applied. Add a new file at the end.
 const MIGRATIONS: &[Migration] = migrations![
     "0001_access_events.sql",
     "0002_ingest_ledger.sql",
@@ -28,6 +28,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0006_state_snapshots.sql",
     "0007_replay_lookup.sql",
     "0008_source_attempts.sql",
+    "0009_revocation_requests.sql",
+    "0010_proof_of_use.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\
@@ -35,17 +37,17 @@ const CREATE_MIGRATIONS_TABLE: &str = "\
     (name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) \
     ENGINE = ReplacingMergeTree ORDER BY name";
 
-/// A TTL is a `DateTime`, which ends in 2106 and then begins again in 1970: rows of today with
-/// a TTL beyond are deleted at once.
+/// A TTL is a `DateTime`, which ends in 2106 and then wraps to 1970. ClickHouse would delete
+/// today's rows at once if their TTL were later.
 const MAX_RETENTION_DAYS: u32 = 10_000;
 
 impl Migration {
-    /// SHA-256 of the file, hexadecimal.
+    /// Returns the SHA-256 of the file in hexadecimal.
     fn checksum(&self) -> String {
         hex::encode(Sha256::digest(self.sql))
     }
 
-    /// The statements: each ends with `;` at the end of a line.
+    /// Returns the statements. Each ends with `;` at the end of a line.
     fn statements(&self) -> impl Iterator<Item = &'static str> {
         self.sql.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
     }
@@ -58,12 +60,12 @@ struct AppliedRow {
 }
 
 impl Store {
-    /// Creates the database and applies what is missing. Returns the names of the files
-    /// applied now. Harmless when repeated, interrupted or run by two processes at once.
+    /// Creates the database and applies the missing migrations. Returns the names of the files it
+    /// applied. It may safely be repeated, interrupted or run by two processes at once.
     ///
     /// # Errors
     /// [`StoreError::ChangedMigration`] and [`StoreError::UnknownMigration`] when database and
-    /// binary do not belong together; otherwise what ClickHouse says.
+    /// binary do not match; otherwise the error of ClickHouse.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
         self.create_database().await?;
         self.execute(CREATE_MIGRATIONS_TABLE, "creating schema_migrations").await?;
@@ -103,8 +105,8 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the days that raw events are kept, when they are not set already: changing a TTL
-    /// makes ClickHouse look at every part.
+    /// Sets how many days raw events are kept, unless the table has that value already: a change of
+    /// the TTL makes ClickHouse check every part.
     async fn apply_retention(&self) -> Result<(), StoreError> {
         let doing = "setting the retention of access_events";
         let days = self.raw_retention_days;
@@ -127,12 +129,12 @@ impl Store {
     }
 
     async fn execute(&self, sql: &str, doing: &str) -> Result<(), StoreError> {
-        // Raw: a question mark in SQL is no placeholder here.
+        // The query is raw, because a question mark in SQL is not a placeholder here.
         self.client.query_raw(sql).execute().await.map_err(|error| self.error(doing, &error))
     }
 }
 
-/// What is still to be applied, given what was.
+/// Returns the migrations that are not yet applied.
 fn missing<'a>(
     known: &'a [Migration],
     applied: &[AppliedRow],

@@ -1,5 +1,8 @@
-//! ClickHouse: rows, inserts that may be repeated, the ledger, migrations, queries.
+//! Stores events, alerts, the ledger and saved state in ClickHouse, applies migrations and runs
+//! queries. Every insert may be repeated.
 
+mod check;
+mod checkpoint;
 mod claim;
 mod delivery;
 mod error;
@@ -8,28 +11,35 @@ mod history;
 mod ledger;
 mod migrate;
 mod monitor;
+mod promise;
 mod query;
+mod revocation;
 mod rows;
-mod snapshot;
-mod source_attempts;
+mod stuffing;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
+use parking_lot::Mutex;
 
+pub use self::check::check;
+pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};
 pub use self::error::StoreError;
 pub use self::history::Slice;
 pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
+pub use self::revocation::{RequestLedger, UntoldRequest};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
-pub use self::snapshot::{PackedChunk, Round, RoundId};
-pub use self::source_attempts::{AttemptRow, Suspect};
+pub use self::stuffing::{AttemptRow, Suspect};
 pub use self::write::{StoredBatch, Written};
 use crate::config::ClickHouseConfig;
+
+/// Longest pause between two attempts. A server that is back is used within about this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A database of one ClickHouse server. Cheap to clone: clones share connections.
 #[derive(Clone)]
@@ -38,14 +48,14 @@ pub struct Store {
     url: String,
     database: String,
     raw_retention_days: u32,
-    /// Under which this process claims partitions.
+    /// The name under which this process claims partitions.
     owner: Arc<str>,
-    /// Why an operation is being repeated.
+    /// The reason why an operation is being repeated.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Store {
-    /// Opens no connection yet.
+    /// Creates the store without opening a connection.
     pub fn new(config: &ClickHouseConfig) -> Self {
         let client = Client::default()
             .with_product_info("keywatch", env!("CARGO_PKG_VERSION"))
@@ -63,24 +73,24 @@ impl Store {
         }
     }
 
-    /// What an operation waits for at present; `None` when the last one succeeded.
+    /// Returns the problem that an operation waits for; `None` when the last one succeeded.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 
-    /// Waits for as long as the server is down, and logs what it waits for. Cancel safe.
+    /// Waits until the server answers, and logs the reason of the wait. Cancel safe.
     ///
     /// # Errors
-    /// What waiting does not mend, such as a wrong password.
+    /// Errors that a retry cannot fix, such as a wrong password.
     pub async fn wait_until_ready(&self) -> Result<(), StoreError> {
         self.until_available(|| self.ping()).await
     }
 
-    /// Logs in, which needs no database.
+    /// Logs in, which does not need a database.
     ///
     /// # Errors
     /// [`StoreError`]; retryable when the server is down or takes over five seconds.
@@ -88,7 +98,7 @@ impl Store {
         self.ask_server("SELECT 'here'").await.map(|_| ())
     }
 
-    /// One text about the server itself, within five seconds.
+    /// Queries one text of the server itself, within five seconds.
     pub(crate) async fn ask_server(&self, sql: &str) -> Result<String, StoreError> {
         let answer = self.server().query(sql).fetch_one::<String>();
         tokio::time::timeout(Duration::from_secs(5), answer)
@@ -97,7 +107,7 @@ impl Store {
             .map_err(|error| self.error("logging in", &error))
     }
 
-    /// A client for what must work before the database exists.
+    /// Returns a client that works before the database exists.
     fn server(&self) -> Client {
         self.client.clone().with_database("system")
     }
@@ -110,7 +120,7 @@ impl Store {
     {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
-            .with_max_delay(Duration::from_secs(10))
+            .with_max_delay(LONGEST_PAUSE)
             .with_jitter()
             .without_max_times();
         let outcome = operation

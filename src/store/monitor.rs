@@ -1,4 +1,4 @@
-//! What the monitor asks about itself.
+//! Answers the queries of the service about itself.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use super::{AlertRow, Store, StoreError, analyst_query};
 use crate::alert::Alert;
 use crate::event::EventTime;
 
-/// What the ledger can be found to have, as the query `completeness` names it.
+/// The findings that the query `completeness` can return about the ledger.
 const FINDINGS: [&str; 4] = ["gap", "overlap", "in doubt", "behind"];
 
 #[derive(Row, Deserialize)]
@@ -18,7 +18,7 @@ struct Usual {
 }
 
 impl Store {
-    /// When anybody stored the last batch.
+    /// Returns the time at which any process stored the last batch.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -29,7 +29,8 @@ impl Store {
         Ok(micros.map(EventTime::from_micros))
     }
 
-    /// Requests an hour at this time of day: the smaller number of yesterday's and last week's.
+    /// Returns the usual requests per hour at this time of day: the smaller number of yesterday's
+    /// and last week's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -45,7 +46,7 @@ impl Store {
         Ok(least as f64)
     }
 
-    /// How many of each finding the query `completeness` has for the last day.
+    /// Returns the number of each finding of the query `completeness` for the last day.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -59,11 +60,11 @@ impl Store {
         Ok(FINDINGS.map(|name| (name, found(name))))
     }
 
-    /// Writes an alert that is no batch's, waiting for as long as ClickHouse is unavailable.
-    /// The same revision written twice is the same row.
+    /// Writes an alert that is not part of a batch. Waits while ClickHouse is unavailable. Writing
+    /// the same revision twice gives one row.
     ///
     /// # Errors
-    /// What waiting does not mend.
+    /// Errors that a retry cannot fix.
     pub async fn write_alert_until_done(&self, alert: &Alert) -> Result<(), StoreError> {
         self.until_available(async || {
             let row = AlertRow::new(alert)

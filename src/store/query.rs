@@ -1,4 +1,6 @@
-//! Questions of analysts: the files of `sql/queries/`, and their answers as text.
+//! Runs the analysts' queries in `sql/queries/` and returns their results as text.
+
+use serde::de::DeserializeOwned;
 
 use super::{Store, StoreError};
 
@@ -40,13 +42,13 @@ pub const ANALYST_QUERIES: &[AnalystQuery] = queries![
     "top_keys",
 ];
 
-/// The query of that name.
+/// Returns the query of that name.
 pub fn analyst_query(name: &str) -> Option<&'static AnalystQuery> {
     ANALYST_QUERIES.iter().find(|query| query.name == name)
 }
 
 impl AnalystQuery {
-    /// The question it answers: the first line of the comment at its top.
+    /// Returns the question that the query answers: the first line of the comment at its top.
     pub fn question(&self) -> &'static str {
         self.sql.lines().next().unwrap_or_default().trim_start_matches("-- ")
     }
@@ -56,7 +58,7 @@ impl AnalystQuery {
     }
 }
 
-/// The answer to a query: column names, and rows of values as text.
+/// The result of a query: column names, and rows of values as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     pub columns: Vec<String>,
@@ -64,8 +66,8 @@ pub struct Table {
 }
 
 impl Store {
-    /// Runs `sql` with its parameters (`{name:Type}`) set to `values`, and to the defaults of
-    /// its comment where `values` says nothing.
+    /// Runs `sql` with its parameters (`{name:Type}`) set to `values`. A parameter that `values`
+    /// does not name gets the default of the comment.
     ///
     /// # Errors
     /// [`StoreError`]; a parameter without value or default is rejected by ClickHouse.
@@ -86,7 +88,36 @@ impl Store {
     }
 }
 
-/// An array of strings a line, the names first.
+impl Store {
+    /// Runs `sql` without permission to write, with its parameters (`{name:Type}`) set to `values`,
+    /// and reads each row by its column names. Settings at the end of `sql` limit what it may read.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when a row does not have the columns of `T`.
+    pub async fn query_rows<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        values: &[(&str, &str)],
+    ) -> Result<Vec<T>, StoreError> {
+        let mut query = self.client.query_raw(sql);
+        for (name, value) in values {
+            query = query.param(name, value);
+        }
+        // 2: the query may still set its own limits.
+        let query = query
+            .with_setting("readonly", "2")
+            .with_setting("output_format_json_quote_64bit_integers", "0");
+        let fetched = async { query.fetch_bytes("JSONEachRow")?.collect().await };
+        let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
+        let rows = serde_json::Deserializer::from_slice(&bytes).into_iter::<T>();
+        rows.collect::<Result<_, _>>().map_err(|reason| {
+            let reason = clickhouse::error::Error::Custom(format!("unexpected columns: {reason}"));
+            self.error("answering a query", &reason)
+        })
+    }
+}
+
+/// One array of strings per line; the first line has the names.
 const FORMAT: &str = "JSONCompactStringsEachRowWithNames";
 
 fn parse_table(bytes: &[u8]) -> serde_json::Result<Table> {

@@ -1,5 +1,5 @@
-//! Rows as ClickHouse sees them. Pure: no transport here. Field names and order are those
-//! of `sql/`; the types are what the crate `clickhouse` writes as RowBinary.
+//! Defines the rows of the ClickHouse tables. Pure: it has no transport. Field names and order are
+//! those of `sql/`; the types are those that the crate `clickhouse` writes as RowBinary.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::decode::Rejection;
-use crate::enrich::{is_hosting, typical_radius_km};
+use crate::enrich::{network_kind, typical_radius_km};
 use crate::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
     RecordPosition,
 };
 
-/// A row of `access_events`. Borrows from the event: writing allocates nothing a row.
+/// A row of `access_events`. It borrows from the event, so that writing a row does not allocate.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct EventRow<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub record_offset: i64,
     pub record_index: u32,
-    /// Microseconds since the epoch, as every time here.
+    /// Microseconds since the epoch, as all times in this module.
     pub time: i64,
     pub key_id: &'a str,
     /// IPv4 addresses are stored as mapped IPv6 addresses.
@@ -48,8 +48,13 @@ pub struct EventRow<'a> {
     pub longitude: Option<f32>,
     pub asn: u32,
     pub as_name: &'a str,
-    /// Why the event was not judged; empty when it was.
+    /// The reason why the event was not judged; empty when it was.
     pub quarantined: &'a str,
+    pub authenticated: Option<bool>,
+    pub has_secret: bool,
+    pub validity_ms: Option<u32>,
+    pub client_fingerprint: &'a str,
+    pub auth_method: &'a str,
 }
 
 impl<'a> EventRow<'a> {
@@ -86,11 +91,16 @@ impl<'a> EventRow<'a> {
             asn: origin.asn,
             as_name: &origin.as_name,
             quarantined: "",
+            authenticated: event.authenticated,
+            has_secret: event.has_secret,
+            validity_ms: event.validity_ms,
+            client_fingerprint: event.client_fingerprint.as_deref().unwrap_or_default(),
+            auth_method: event.auth_method.as_deref().unwrap_or_default(),
         }
     }
 
-    /// The event again, as far as it is stored: of a nonce its fingerprint, of coordinates not
-    /// their accuracy, which is taken to be what the kind of place typically has.
+    /// Rebuilds the event from its row. Nonces come back as fingerprints. The accuracy of
+    /// coordinates is not stored and is estimated from the kind of place.
     pub fn to_event(&self) -> EnrichedEvent {
         let text = |text: &str| (!text.is_empty()).then(|| text.into());
         let fingerprint = |hash: u128| (hash != 0).then_some(Fingerprint(hash));
@@ -113,13 +123,19 @@ impl<'a> EventRow<'a> {
             nonce: fingerprint(self.nonce_fingerprint).map(nonce),
             client_time: self.client_time.map(EventTime::from_micros),
             signature: fingerprint(self.signature_fingerprint),
+            authenticated: self.authenticated,
+            has_secret: self.has_secret,
+            validity_ms: self.validity_ms,
+            client_fingerprint: text(self.client_fingerprint),
+            auth_method: text(self.auth_method),
         };
         let position = RecordPosition { offset: self.record_offset, index: self.record_index };
         EnrichedEvent { event, position, origin: Arc::new(self.origin()) }
     }
 
     fn origin(&self) -> Origin {
-        let accuracy_km = typical_radius_km(self.city, self.region);
+        let kind = network_kind(self.asn, self.as_name);
+        let accuracy_km = typical_radius_km(self.city, self.region).max(kind.least_radius_km());
         let coordinates = self.latitude.zip(self.longitude).map(|(latitude, longitude)| {
             let (latitude, longitude) = (f64::from(latitude), f64::from(longitude));
             Coordinates { latitude, longitude, accuracy_km }
@@ -131,7 +147,7 @@ impl<'a> EventRow<'a> {
             coordinates,
             asn: self.asn,
             as_name: self.as_name.into(),
-            is_hosting: is_hosting(self.asn, self.as_name),
+            kind,
         }
     }
 }
@@ -155,7 +171,7 @@ impl<'a> RejectionRow<'a> {
             partition: partition.partition,
             record_offset: rejection.position.offset,
             record_index: rejection.position.index,
-            reason: rejection.reason,
+            reason: rejection.reason.as_str(),
             detail: &rejection.detail,
             masked_payload: &rejection.masked_payload,
         }
@@ -195,7 +211,7 @@ pub struct AlertRow<'a> {
 
 impl<'a> AlertRow<'a> {
     /// # Errors
-    /// When the alert cannot be written as JSON (evidence with a number that JSON lacks).
+    /// Fails when the alert cannot be written as JSON (evidence with a number that JSON lacks).
     pub fn new(alert: &'a Alert) -> serde_json::Result<Self> {
         Ok(Self {
             id: &alert.id,
@@ -260,6 +276,11 @@ mod tests {
                 nonce: Some(Nonce { fingerprint: Fingerprint(7), number: Some(42) }),
                 client_time: None,
                 signature: None,
+                authenticated: Some(true),
+                has_secret: false,
+                validity_ms: Some(5_000),
+                client_fingerprint: None,
+                auth_method: Some("hmac".into()),
             },
             position: RecordPosition { offset: 9, index: 1 },
             origin: Arc::new(Origin {
@@ -289,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_of_an_event_reads_back() {
+    fn the_stored_fields_of_an_event_read_back() {
         let partition = PartitionId { topic: "access".into(), partition: 3 };
         let written = enriched();
         let read = EventRow::new(&partition, &written).to_event();

@@ -1,4 +1,4 @@
-//! One batch into the tables, so that writing it again changes nothing.
+//! Writes one batch into the tables. Writing it again changes nothing.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -10,36 +10,36 @@ use super::ledger::{BatchState, token};
 use super::{AlertRow, AttemptRow, Claim, EventRow, RejectionRow, Store, StoreError};
 use crate::alert::Alert;
 use crate::decode::Rejection;
-use crate::engine::Quarantined;
+use crate::engine::Disposition;
 use crate::event::{EnrichedEvent, PartitionId};
-use crate::profile::source::Attempt;
+use crate::profile::stuffing::SourceAttempt;
 
-/// What one contiguous range of offsets became.
+/// The results of one contiguous range of offsets.
 ///
-/// A partition, its topic's ID and its offsets name records for ever: two batches of the same
-/// bounds are taken for the same batch, whatever they hold, and the second one is not stored.
+/// A partition, its topic's ID and its offsets identify records permanently. Two batches with the
+/// same bounds count as the same batch, whatever they contain, and the second one is not stored.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredBatch<'a> {
     pub partition: &'a PartitionId,
-    /// Under which the batch is written.
+    /// The claim under which the batch is written.
     pub claim: &'a Claim,
     pub first_offset: i64,
     pub last_offset: i64,
-    /// Of a batch that was begun before; a new one has a token of its own.
+    /// The deduplication token of a batch that was begun before; a new batch derives its own.
     pub token: Option<&'a str>,
-    /// Where the log ends at present, as far as that is known.
+    /// The current end of the log, if it is known.
     pub log_end: Option<i64>,
     pub events: &'a [EnrichedEvent],
-    /// Those of the events that were not judged, in the same order.
-    pub quarantined: &'a [Quarantined],
+    /// One disposition per event, in the order of the events.
+    pub dispositions: &'a [Disposition],
     pub rejections: &'a [Rejection],
-    /// What other partitions should know.
-    pub attempts: &'a [Attempt],
+    /// Attempts that other partitions should know.
+    pub attempts: &'a [SourceAttempt],
     pub alerts: &'a [Alert],
 }
 
 impl<'a> StoredBatch<'a> {
-    /// Without rows and, until they are given, bounds.
+    /// Creates a batch without rows; the caller sets its bounds.
     pub fn empty(partition: &'a PartitionId, claim: &'a Claim) -> Self {
         Self {
             partition,
@@ -49,7 +49,7 @@ impl<'a> StoredBatch<'a> {
             token: None,
             log_end: None,
             events: &[],
-            quarantined: &[],
+            dispositions: &[],
             rejections: &[],
             attempts: &[],
             alerts: &[],
@@ -57,11 +57,11 @@ impl<'a> StoredBatch<'a> {
     }
 }
 
-/// What became of a batch.
+/// The outcome of writing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     Stored,
-    /// Given up: this process has claimed the partition since.
+    /// The batch was abandoned: this process has claimed the partition since.
     Superseded {
         by: String,
     },
@@ -69,17 +69,17 @@ pub enum Written {
 
 /// Settings of every insert.
 const INSERT_SETTINGS: [(&str, &str); 8] = [
-    // The answer comes when the rows are stored, not when they are queued.
+    // The server answers when the rows are stored, not when they are queued.
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
-    // Views follow the token of the batch, and skip it on their own when they have it.
+    // Materialized views use the batch's token and skip a batch on their own when they have it.
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-    // One batch, one block: a batch is stored or not, and never cut in two places.
+    // One batch is one block: it is stored as a whole or not at all, and never split.
     ("max_insert_block_size", "100000000"),
     ("min_insert_block_size_rows", "100000000"),
     ("min_insert_block_size_bytes", "0"),
     ("max_insert_threads", "1"),
-    // Old log files span many days, which are partitions.
+    // Old log files span many days, and each day is a partition of the table.
     ("max_partitions_per_insert_block", "0"),
 ];
 
@@ -87,11 +87,10 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl Store {
-    /// Writes a batch: ledger intent, events, rejections, attempts, alerts,
-    /// ledger done. Writing the same
-    /// batch again, after success, failure or an answer that was lost, changes nothing.
+    /// Writes a batch: ledger intent, events, rejections, attempts, alerts, ledger done. Writing
+    /// the same batch again, after success, failure or a lost answer, changes nothing.
     ///
-    /// Gives up when the partition was claimed by somebody else, who finds the intent.
+    /// Stops when another process has claimed the partition; that process finds the intent.
     ///
     /// # Errors
     /// [`StoreError`]; after a retryable one the batch is in doubt and must be written again.
@@ -125,11 +124,11 @@ impl Store {
         Ok(Written::Stored)
     }
 
-    /// Writes a batch, waiting for as long as ClickHouse is unavailable. Cancel safe: a batch
-    /// that is given up stays in doubt in the ledger.
+    /// Writes a batch and waits while ClickHouse is unavailable. Cancel safe: a cancelled batch
+    /// stays in doubt in the ledger.
     ///
     /// # Errors
-    /// What waiting does not mend.
+    /// Errors that a retry cannot fix.
     pub async fn write_batch_until_done(
         &self,
         batch: &StoredBatch<'_>,
@@ -137,14 +136,13 @@ impl Store {
         self.until_available(|| self.write_batch(batch)).await
     }
 
-    /// Writes alerts about events that are stored, waiting for as long as ClickHouse is
-    /// unavailable.
+    /// Writes alerts about stored events and waits while ClickHouse is unavailable.
     ///
     /// # Errors
-    /// What waiting does not mend.
+    /// Errors that a retry cannot fix.
     pub async fn write_alerts_until_done(&self, alerts: &[Alert]) -> Result<(), StoreError> {
         self.until_available(|| async {
-            // Without a token: the table folds what comes twice.
+            // No token is needed: the table merges duplicates.
             self.insert::<AlertRow<'_>>("alerts", "", alert_rows(alerts)?).await
         })
         .await?;
@@ -152,7 +150,7 @@ impl Store {
         Ok(())
     }
 
-    /// Which revisions of these alerts are stored.
+    /// Returns the stored revisions of these alerts.
     ///
     /// # Errors
     /// [`StoreError`]; retryable ones are worth waiting for.
@@ -173,11 +171,11 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Inserts as [`Self::insert`] does, unless the partition was claimed by somebody else.
+    /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
     ///
-    /// The order is the fence: the request is under way when the owner is looked up, and its
-    /// end is sent after. A process that is paused in between for longer than the server waits
-    /// for the rest of a request (`http_receive_timeout`, 30 s) has its request thrown away.
+    /// The order of the steps is the fence: the request is open when the owner is looked up, and
+    /// its end is sent after that. If a process pauses in between for longer than the server waits
+    /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
     async fn insert_owned<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,
@@ -189,13 +187,13 @@ impl Store {
             return Ok(());
         };
         match self.newer_holder(batch.partition, batch.claim).await? {
-            // Dropped before its end, the request comes to nothing.
+            // A request that is dropped before its end stores nothing.
             Some(holder) => Err(Stopped::Superseded(holder.owner)),
             None => Ok(self.end_insert(table, insert).await?),
         }
     }
 
-    /// Inserts `rows` as one block under `token`. Nothing happens without rows.
+    /// Inserts `rows` as one block under `token`. Does nothing without rows.
     pub(super) async fn insert<'a, R: RowWrite>(
         &self,
         table: &str,
@@ -208,7 +206,8 @@ impl Store {
         }
     }
 
-    /// Sends the rows, and not yet the end of the request, without which nothing is stored.
+    /// Sends the rows without the end of the request. The server stores nothing until the end
+    /// arrives.
     async fn open_insert<'a, R: RowWrite>(
         &self,
         table: &str,
@@ -246,7 +245,7 @@ impl Store {
     }
 }
 
-/// Why the rows of a batch were not inserted.
+/// The reason why the rows of a batch were not inserted.
 enum Stopped {
     Superseded(String),
     Failed(StoreError),
@@ -258,15 +257,14 @@ impl From<StoreError> for Stopped {
     }
 }
 
-/// Events and their quarantine are both in the order of the log.
+/// An event is stored whatever is known of it: one without a disposition counts as judged.
 fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'a>> {
-    let mut quarantined = batch.quarantined.iter().peekable();
-    batch.events.iter().map(move |event| {
-        let reason = quarantined.next_if(|this| this.position == event.position);
-        EventRow {
-            quarantined: reason.map_or("", |this| this.reason.as_str()),
-            ..EventRow::new(batch.partition, event)
-        }
+    batch.events.iter().enumerate().map(|(index, event)| EventRow {
+        quarantined: match batch.dispositions.get(index) {
+            Some(Disposition::Quarantined(reason)) => reason.as_str(),
+            _ => "",
+        },
+        ..EventRow::new(batch.partition, event)
     })
 }
 

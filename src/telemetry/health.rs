@@ -1,16 +1,17 @@
-//! Whether the process is alive, and whether it can do its work.
+//! Tracks whether the process is alive and whether it can do its work.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-/// A pipeline that has not beaten for this long hangs. Waiting for a server does
-/// not count as hanging: whoever waits beats at every try.
+/// A pipeline without a heartbeat for this long is considered stuck. Waiting for a server is not:
+/// the pipeline beats at every retry.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
-/// What the pipeline cannot work without.
+/// A part that the pipeline depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
@@ -18,13 +19,13 @@ pub enum Part {
     ClickHouse,
 }
 
-/// Shared by the pipeline, which reports, and the HTTP endpoints, which answer.
+/// The state of health. The pipeline reports to it, and the HTTP endpoints read it.
 #[derive(Clone)]
 pub struct Health(Arc<Mutex<State>>);
 
 struct State {
     last_beat: Instant,
-    /// What each part is waited for; parts that work are `None`.
+    /// The reason why each part is not ready; `None` for parts that are.
     waiting: BTreeMap<Part, Option<String>>,
 }
 
@@ -39,7 +40,7 @@ pub struct Liveness {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
-    /// What is waited for, by part; empty when ready.
+    /// The reason for each part that is not ready; empty if all are ready.
     pub waiting: BTreeMap<Part, String>,
 }
 
@@ -56,17 +57,18 @@ impl Health {
         Self(Arc::new(Mutex::new(State { last_beat: now, waiting })))
     }
 
-    /// The pipeline goes round. Called at every turn, and at every try of a wait.
+    /// Records that the pipeline makes progress. The pipeline calls it at every turn, and at every
+    /// retry while it waits.
     pub fn beat(&self) {
         self.beat_at(Instant::now());
     }
 
-    /// `part` does its work.
+    /// Records that `part` is ready.
     pub fn ready(&self, part: Part) {
         self.lock().waiting.insert(part, None);
     }
 
-    /// `part` is waited for. `reason` is public: no secrets.
+    /// Records that the pipeline waits for `part`. `reason` is public: it must hold no secrets.
     pub fn waiting(&self, part: Part, reason: impl Into<String>) {
         self.lock().waiting.insert(part, Some(reason.into()));
     }
@@ -94,9 +96,9 @@ impl Health {
         Liveness { alive: silence <= LONGEST_SILENCE, seconds_since_beat: silence.as_secs_f64() }
     }
 
-    // Every change is one assignment, so a panic elsewhere cannot leave it half made.
+    // Every change is one assignment, so a panic elsewhere cannot leave the state inconsistent.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logs: structured events on standard error, as text or JSON lines.
+//! Sets up structured logs on standard error, as text or JSON lines.
 
 use std::io::{self, IsTerminal};
 
@@ -7,22 +7,29 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::TelemetryError;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{Findings, LogConfig, LogFormat};
 
 /// Sends the process's logs to standard error from here on.
 ///
 /// # Errors
-/// When the filter cannot be read, or logging was already set up.
+/// Returns an error if the filter cannot be parsed, or if logging was set up before.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let subscriber = subscriber(config, wants_colour(), io::stderr)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| TelemetryError::AlreadyInstalled { what: "logs" })
 }
 
-/// Colour is for people: on a terminal, and not when they asked for none (<https://no-color.org>).
+/// Colours are used on a terminal, unless the user turned them off (<https://no-color.org>).
 fn wants_colour() -> bool {
     let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stderr().is_terminal() && !declined
+}
+
+/// Checks `[log]` and records each value that cannot work.
+pub fn check(config: &LogConfig, findings: &mut Findings) {
+    if let Err(error) = EnvFilter::try_new(&config.filter) {
+        findings.require(false, "log.filter", format!("is not a tracing filter: {error}"));
+    }
 }
 
 fn subscriber<W>(

@@ -1,7 +1,7 @@
-//! Every metric: its name, kind, unit and meaning, in one place.
+//! Defines every metric: its name, kind, unit and meaning.
 //!
-//! Elsewhere metrics are only counted. A test below finds each use in `src/` and
-//! holds it, and `docs/METRICS.md`, against this table.
+//! Other code only increments and sets metrics. A test below finds each use in `src/` and compares
+//! it, and `docs/METRICS.md`, with this table.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -12,7 +12,7 @@ use super::TelemetryError;
 pub enum Kind {
     Counter,
     Gauge,
-    /// Of seconds, with buckets from a millisecond to a minute.
+    /// In seconds, with buckets from a millisecond to a minute.
     Histogram,
 }
 
@@ -21,6 +21,7 @@ pub struct Metric {
     pub kind: Kind,
     pub name: &'static str,
     pub unit: Unit,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds docs/METRICS.md against it"))]
     pub labels: &'static [&'static str],
     pub meaning: &'static str,
 }
@@ -28,14 +29,14 @@ pub struct Metric {
 const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// All of them, in the order of the document.
+/// All metrics, in the order of the document.
 pub const METRICS: &[Metric] = &[
     row(
         Kind::Gauge,
         "keywatch_build_info",
         Unit::Count,
         &["version"],
-        "Always 1; the label carries the version that runs",
+        "Always 1; the label carries the running version",
     ),
     row(
         Kind::Counter,
@@ -68,6 +69,13 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_fields_left_out_total",
+        Unit::Count,
+        &["field"],
+        "Optional fields that were unusable and left out of their events",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_quarantined_total",
         Unit::Count,
         &["reason"],
@@ -78,28 +86,35 @@ pub const METRICS: &[Metric] = &[
         "keywatch_replay_lookups_total",
         Unit::Count,
         &[],
-        "Nonces and signatures of long ago that came again, and whose first use was looked up",
+        "Repeated nonces and signatures whose first use had left memory and was looked up in ClickHouse",
     ),
     row(
         Kind::Counter,
         "keywatch_replay_forgotten_total",
         Unit::Count,
         &[],
-        "Nonces and signatures forgotten within the replay horizon, for want of room",
+        "Nonces and signatures forgotten within the replay horizon, for lack of memory",
     ),
     row(
         Kind::Counter,
         "keywatch_source_looks_total",
         Unit::Count,
         &[],
-        "Times that the sources of all partitions were looked at and judged",
+        "Evaluations of the sources of all partitions",
     ),
     row(
         Kind::Counter,
         "keywatch_skipped_offsets_total",
         Unit::Count,
         &[],
-        "Offsets without a record: dropped by retention before they were stored, compacted, or of a transaction's end",
+        "Offsets without a record: dropped by retention before they were stored, compacted, or taken by the end of a transaction",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_dead_letters_lost_total",
+        Unit::Count,
+        &[],
+        "Rejections that were not copied to the dead letter topic; `rejected_events` has them",
     ),
     row(
         Kind::Counter,
@@ -113,7 +128,7 @@ pub const METRICS: &[Metric] = &[
         "keywatch_ledger_findings",
         Unit::Count,
         &["finding"],
-        "What is wrong in the ledger's last day: gap, overlap, in doubt, behind",
+        "Faults in the ledger's last day: gap, overlap, in doubt, behind",
     ),
     row(
         Kind::Counter,
@@ -127,7 +142,14 @@ pub const METRICS: &[Metric] = &[
         "keywatch_event_to_alert_seconds",
         Unit::Seconds,
         &[],
-        "From the request that tripped an alert to the alert in the store",
+        "Time from the request that caused an alert until the alert is stored",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_revocations_waiting",
+        Unit::Count,
+        &[],
+        "Proposed revocations of all processes that wait for the hourly budget",
     ),
     row(
         Kind::Counter,
@@ -141,14 +163,14 @@ pub const METRICS: &[Metric] = &[
         "keywatch_store_retries_total",
         Unit::Count,
         &[],
-        "Attempts at ClickHouse that failed and are tried again",
+        "Failed requests to ClickHouse that are retried",
     ),
     row(
         Kind::Histogram,
         "keywatch_store_batch_seconds",
         Unit::Seconds,
         &[],
-        "From the intent of a batch in the ledger to its completion",
+        "Time from the intent of a batch in the ledger to its completion",
     ),
     row(
         Kind::Counter,
@@ -163,7 +185,7 @@ pub const METRICS: &[Metric] = &[
         "keywatch_state_restore_seconds",
         Unit::Seconds,
         &[],
-        "Restoring the state of a shard",
+        "Time to restore the state of a shard",
     ),
     row(
         Kind::Counter,
@@ -177,21 +199,21 @@ pub const METRICS: &[Metric] = &[
         "keywatch_model_feature_stability",
         Unit::Count,
         &["against", "feature"],
-        "Population stability index of a behaviour feature, now against training: above 0.25 much has changed",
+        "Population stability index of a behaviour feature, current against training: above 0.25 the feature has drifted",
     ),
     row(
         Kind::Gauge,
         "keywatch_model_tail_promised_share",
         Unit::Count,
         &["family"],
-        "Share of key-hours that a family's model says are in the tail of its scores",
+        "Share of key-hours that a family's model promises in the tail of its scores",
     ),
     row(
         Kind::Gauge,
         "keywatch_model_tail_measured_share",
         Unit::Count,
         &["family"],
-        "Share of key-hours that are: beyond the promise, p-values are raised to what was measured",
+        "Measured share of key-hours in that tail: above the promise, p-values are raised to the measured share",
     ),
     row(
         Kind::Counter,
@@ -212,7 +234,7 @@ pub const METRICS: &[Metric] = &[
         "keywatch_event_to_delivery_seconds",
         Unit::Seconds,
         &["channel"],
-        "From the request that tripped an alert to its acceptance by the receiver",
+        "Time from the request that caused an alert until the receiver accepts it",
     ),
 ];
 
@@ -226,10 +248,10 @@ const fn row(
     Metric { kind, name, unit, labels, meaning }
 }
 
-/// Records the process's metrics from here on; the handle renders them.
+/// Starts to record the process's metrics; the handle renders them.
 ///
 /// # Errors
-/// When a recorder was already installed.
+/// Returns an error if a recorder was installed before.
 pub fn install() -> Result<PrometheusHandle, TelemetryError> {
     let recorder = recorder();
     let handle = recorder.handle();
@@ -239,7 +261,7 @@ pub fn install() -> Result<PrometheusHandle, TelemetryError> {
     Ok(handle)
 }
 
-/// A recorder that knows every metric's meaning and buckets, installed nowhere.
+/// A recorder that knows every metric's meaning and buckets; it is not installed.
 #[expect(clippy::expect_used, reason = "SECONDS_BUCKETS is a constant that is not empty")]
 pub(super) fn recorder() -> PrometheusRecorder {
     let builder = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).expect("buckets");
@@ -292,8 +314,8 @@ mod tests {
         }
     }
 
-    /// The first arguments of all `counter!(..)`, `gauge!(..)` and `histogram!(..)`
-    /// in the code above the tests of a file.
+    /// The first arguments of all `counter!(..)`, `gauge!(..)` and `histogram!(..)` calls above the
+    /// tests of a file.
     fn metrics_used_in(source: &str) -> BTreeSet<(&'static str, String)> {
         let code = source.split("#[cfg(test)]").next().unwrap();
         let mut used = BTreeSet::new();

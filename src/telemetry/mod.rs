@@ -1,4 +1,4 @@
-//! What the process says about itself: logs, metrics, and whether it is well.
+//! Reports the state of the process: logs, metrics and health.
 
 pub mod health;
 pub mod logging;
@@ -7,14 +7,10 @@ pub mod ops;
 
 pub use self::health::{Health, Part};
 
-use std::net::SocketAddr;
-
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("log.filter '{filter}': {reason}; write it as `info` or `keywatch=debug,warn`")]
     Filter { filter: String, reason: String },
     #[error("{what} were already set up in this process")]
     AlreadyInstalled { what: &'static str },
-    #[error("service.listen {address}: {reason}; free the port or configure another")]
-    Listen { address: SocketAddr, reason: std::io::Error },
 }

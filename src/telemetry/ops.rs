@@ -1,4 +1,4 @@
-//! The endpoints for operators: `/metrics`, `/healthz`, `/readyz`.
+//! Serves the endpoints for operators: `/metrics`, `/healthz`, `/readyz`.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-use super::{Health, TelemetryError};
-use crate::problem::Problem;
+use super::Health;
+use crate::http::listener::{self, ListenError};
 
-/// Histograms keep every sample until they are drained, scraped or not.
+/// The recorder keeps every sample of a histogram until upkeep drains it, even if nobody scrapes.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -24,13 +24,12 @@ struct Ops {
     health: Health,
 }
 
-/// Binds the address of `service.listen`, apart from serving so that a taken port
-/// is known at start.
+/// Binds the address of `service.listen`.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, TelemetryError> {
-    TcpListener::bind(address).await.map_err(|reason| TelemetryError::Listen { address, reason })
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    listener::bind("service.listen", address).await
 }
 
 /// Answers until `shutdown` resolves, then lets running requests end.
@@ -60,13 +59,16 @@ async fn upkeep(metrics: &PrometheusHandle) {
 }
 
 fn router(ops: Ops) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(ops)
+        .route("/readyz", get(readyz));
+    listener::with_refusals(
+        routes,
+        "This server offers /metrics, /healthz and /readyz.",
+        "This server answers only GET and HEAD.",
+    )
+    .with_state(ops)
 }
 
 /// Prometheus text exposition format 0.0.4.
@@ -89,14 +91,6 @@ fn ok_or_unavailable(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz here.")
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -110,7 +104,7 @@ mod tests {
     use crate::telemetry::Part;
     use crate::telemetry::metrics::recorder;
 
-    /// Serves on a free port, sends one request, shuts down; returns head and body of the answer.
+    /// Serves on a free port, sends one request, shuts down; returns head and body of the response.
     async fn answer(request_line: &str, health: Health) -> (String, String) {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -180,13 +174,5 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 405"), "{head}");
         assert!(head.contains("allow: GET,HEAD"), "{head}");
         assert_eq!(parsed(&body)["status"], 405);
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_named() {
-        let taken = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = taken.local_addr().unwrap();
-        let error = bind(address).await.err().unwrap().to_string();
-        assert!(error.starts_with(&format!("service.listen {address}: ")), "{error}");
     }
 }

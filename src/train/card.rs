@@ -1,4 +1,4 @@
-//! The card of a model: what it was made of, how good it is, what it is for.
+//! Renders a model's card: its training data, its quality and its intended use.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use super::fit::Criterion;
 use crate::detect::priors::Priors;
 use crate::profile::behaviour::{FEATURES, PEERS};
 
-/// The card as Markdown. `command` is how the model was trained.
+/// The card as Markdown. `command` is the command line that trained the model.
 pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str) -> String {
     let model = &trained.model;
     let history = &trained.history;
     let mut card = format!(
         "# Model `{}`\n\n\
-         Version `{}`, features `{}`. Judges `behaviour.outlier`: hours of keys that look unlike \
+         Version `{}`, features `{}`. Judges `behaviour.outlier`: hours in which keys behave unlike \
          themselves, or, of keys without a past, unlike their peers.\n\n\
          ```\n{command}\n```\n\n",
         model.name,
@@ -23,6 +23,7 @@ pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str)
     );
     let rows = [
         ("requests", history.requests.to_string()),
+        ("attempts, which prove no use and teach nothing", history.attempts.to_string()),
         ("rejected records", history.rejections.to_string()),
         ("keys", history.keys.to_string()),
         ("from", history.first.clone()),
@@ -37,7 +38,7 @@ pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str)
     ];
     card.push_str("## Data\n\n| what | figure |\n|---|---|\n");
     for (what, figure) in rows {
-        // Writing into a string does not fail.
+        // Writing into a string cannot fail.
         let _ = writeln!(card, "| {what} | {figure} |");
     }
     card.push_str("\n## Fit\n\n| components | BIC, own past | BIC, peers |\n|---|---|---|\n");
@@ -58,7 +59,7 @@ pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str)
         card,
         "\nIn use: {} components for a key's own past, {} for peers; the least likely hundredth \
          of the windows was left out of the last fit.\n\n\
-         One key in five took no part in the fit. Mean log density of a window: {:.3} of the \
+         One key in five was held out of the fit. Mean log density of a window: {:.3} of the \
          keys that did, {:.3} of those that did not. Of the {} windows of the latter, {:.2} in a \
          thousand are called rarer than one in a thousand.",
         model.own.components.len(),
@@ -69,7 +70,7 @@ pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str)
         trained.held_out_beyond,
     );
     if let Some(comparison) = comparison {
-        let _ = write!(card, "\n## Against the model before\n\n{}", comparison.table());
+        let _ = write!(card, "\n## Compared with the previous model\n\n{}", comparison.table());
     }
     card.push_str(&priors(&model.priors));
     card.push_str("\n## Features\n\nAgainst the key's own past: ");
@@ -83,8 +84,8 @@ pub fn render(trained: &Trained, comparison: Option<&Comparison>, command: &str)
 fn priors(priors: &Priors) -> String {
     let Priors { population, calibration } = priors;
     format!(
-        "\n## Priors\n\nA new installation begins with where {} keys were first used from and at what \
-         hours, with those of {} tenants apart, and with the tails of the detectors' scores in \
+        "\n## Priors\n\nA new installation starts with the places and hours of first use of {} keys, \
+         separately for {} tenants, and with the tails of the detectors' scores in \
          {:.0} hours of keys.\n",
         population.keys(),
         population.tenants(),
@@ -96,7 +97,7 @@ const LIMITS: &str = "
 ## Intended use and limits
 
 - For API keys whose use repeats itself. An alert says that an hour is unusual, not that it is theft.
-- A window says nothing below 20 requests; a key is held against its own past after 12 windows.
+- A window says nothing below 20 requests; a key is compared with its own past after 12 windows.
 - No single feature makes an outlier: what shows in one number has a detector of its own.
 - Trained on other traffic than yours, its shares are only roughly right; the service holds its
   p-values against your fleet, and `keywatch train` on your own history makes them yours.

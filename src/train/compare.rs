@@ -1,4 +1,4 @@
-//! Whether a new model is worse than the one it is to replace.
+//! Decides whether a new model is worse than the current one.
 
 use std::fmt::Write;
 
@@ -7,14 +7,14 @@ use super::{is_held_out, survival_ratio};
 use crate::detect::outlier::Model;
 use crate::detect::outlier::density::Density;
 
-/// A model is worse when the mean difference is this many standard errors below 0 ...
+/// A model is worse if the mean difference lies this many standard errors below 0 ...
 const ERRORS_BELOW: f64 = 2.0;
-/// ... or when it calls so many standard deviations more windows rare than it says.
+/// ... or if its share of rare windows lies this many standard deviations above its promise.
 const DEVIATIONS_ABOVE: f64 = 3.0;
-/// The rarity at which the promise is held against what came.
+/// The tail probability at which promised and measured shares are compared.
 pub const RARE: f64 = 1e-3;
 
-/// Two models on the windows of keys that took no part in the new one's fit.
+/// Compares two models on the windows of keys that were held out of the new one's fit.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     old: String,
@@ -22,17 +22,17 @@ pub struct Comparison {
     parts: [Part; 2],
 }
 
-/// One density of each.
+/// The comparison of one density of both models.
 #[derive(Clone, Debug)]
 struct Part {
     name: &'static str,
     windows: usize,
-    /// Mean log density of a window, in the features' own measures.
+    /// Mean log density of a window, in the units of the features.
     log_density: [f64; 2],
-    /// New less old, and the standard error of that over keys.
+    /// Mean of new minus old, and its standard error over keys.
     gain: f64,
     error: f64,
-    /// Windows called rarer than [`RARE`], in a thousand.
+    /// Windows that the model calls rarer than [`RARE`], in a thousand.
     beyond: [f64; 2],
 }
 
@@ -58,11 +58,11 @@ impl Part {
         }
     }
 
-    /// In words; `None` when the new one is not worse.
+    /// The fault in words; `None` if the new model is not worse.
     fn fault(&self) -> Option<String> {
         if self.gain < -ERRORS_BELOW * self.error {
             return Some(format!(
-                "windows {} are less likely to it (by {:.3} nats each)",
+                "it finds windows {} less likely (by {:.3} nats each)",
                 self.name, -self.gain
             ));
         }
@@ -79,7 +79,7 @@ impl Part {
     }
 }
 
-/// Windows of one key resemble each other: keys count, not windows.
+/// Windows of one key resemble each other, so the error is computed over keys and not over windows.
 fn error_over_keys(samples: &[&Sample], of: &dyn Fn(&Sample) -> f64) -> f64 {
     let total: f64 = samples.iter().map(|sample| of(sample)).sum();
     let mean = total / samples.len().max(1) as f64;
@@ -98,7 +98,7 @@ impl Comparison {
         Self { old: old.version(), new: new.version(), parts: [own, peers] }
     }
 
-    /// Why the new model is worse; empty when it is not.
+    /// The faults of the new model; empty if it is not worse.
     pub fn faults(&self) -> Vec<String> {
         self.parts.iter().filter_map(Part::fault).collect()
     }
@@ -111,7 +111,7 @@ impl Comparison {
         );
         for part in &self.parts {
             let ([old, new], [old_beyond, new_beyond]) = (part.log_density, part.beyond);
-            // Writing into a string does not fail.
+            // Writing into a string cannot fail.
             let _ = writeln!(
                 table,
                 "| mean log density, {} windows {} (difference {:+.3}, standard error {:.3}) \

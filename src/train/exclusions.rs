@@ -1,4 +1,4 @@
-//! What must not be taught: hours in which a key was, or was thought to be, in the wrong hands.
+//! Excludes hours from training in which a key was, or may have been, in the wrong hands.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use crate::backtest::labels::Label;
 use crate::event::{EventTime, KeyId};
 use crate::profile::behaviour::WINDOW_SECONDS;
 
-/// Why a span of a key's time is left out.
+/// Why a span of a key's time is excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A known attack.
+    /// A label names a known attack.
     Label,
     /// The key had an open incident.
     Incident,
@@ -23,7 +23,7 @@ struct Span {
     cause: Cause,
 }
 
-/// Spans of event time in which keys must not teach anything.
+/// Spans of event time in which a key is excluded from training.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusions(HashMap<KeyId, Vec<Span>>);
 
@@ -36,7 +36,8 @@ impl Exclusions {
         }
     }
 
-    /// Each incident from its first evidence to its last. Revisions may come one by one.
+    /// Excludes each incident from its first evidence to its last. Revisions may be added in any
+    /// number of calls.
     pub fn add_incidents(&mut self, alerts: &[Alert]) {
         for alert in alerts {
             let span = Span {
@@ -54,7 +55,7 @@ impl Exclusions {
         self.0.entry(key_id.clone()).or_default().push(span);
     }
 
-    /// Why the key's window `index` is left out; a label's word before an incident's.
+    /// Why the key's window `index` is excluded; a label takes precedence over an incident.
     pub fn of_window(&self, key_id: &KeyId, index: i32) -> Option<Cause> {
         let start = i64::from(index) * WINDOW_SECONDS;
         let (start, end) =
@@ -69,7 +70,8 @@ impl Exclusions {
     }
 }
 
-/// The incident's first evidence; where it tells of a whole window, that window's beginning.
+/// The time of the incident's first evidence; for evidence about a whole window, the start of that
+/// window.
 fn begin(alert: &Alert) -> EventTime {
     let windows = alert.evidence.iter().filter_map(|evidence| evidence.fields.get("window_start"));
     let starts = windows.filter_map(|start| serde_json::from_value(start.clone()).ok());
@@ -98,7 +100,7 @@ mod tests {
         .unwrap()
     }
 
-    /// Hours of that day in which the key is left out.
+    /// The hours of that day in which the key is excluded.
     fn excluded(exclusions: &Exclusions, key: &str) -> Vec<i32> {
         let midnight = 1_767_225_600 / 3_600;
         let is_out = |hour: &i32| {

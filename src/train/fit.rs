@@ -1,4 +1,4 @@
-//! Features to a density: robust scaling, principal components, a mixture of Gaussians.
+//! Fits a density to features: robust scaling, principal components, a mixture of Gaussians.
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -12,37 +12,37 @@ use rand_xoshiro::Xoshiro256Plus;
 
 use super::TrainError;
 use super::samples::Sample;
+use crate::detect::outlier::bins::Bins;
 use crate::detect::outlier::density::{Component, Density};
-use crate::detect::outlier::drift::Bins;
 use crate::detect::outlier::survival::{LEVELS, Survival};
 
-/// Scaled features beyond this count as this much.
+/// Scaled features are clamped to this absolute value.
 const LIMIT: f64 = 3.0;
-/// Of a normal distribution: standard deviation over median absolute deviation, and the range
-/// from its 5th to its 95th percentile over the standard deviation.
+/// Constants of the normal distribution: standard deviation over median absolute deviation, and the
+/// range from the 5th to the 95th percentile over the standard deviation.
 const MAD_TO_DEVIATION: f64 = 1.4826;
 const RANGE_TO_DEVIATION: f64 = 3.29;
-/// Features are z-scores or logarithms: half a unit is not strange in either.
+/// Features are z-scores or logarithms; in both, a difference of half a unit is ordinary.
 const MIN_SCALE: f64 = 0.5;
-/// Standard deviation of the noise that is added to scaled features before the fit, which
-/// smooths the density like a kernel: features that are mostly one number (a key with one
-/// address) must not make a component of no width, from which everything is infinitely far.
+/// Standard deviation of the noise that is added to scaled features before the fit, which smooths
+/// the density like a kernel. Without it, a feature that is mostly one number (a key with one
+/// address) would make a component of zero width, from which every other value is infinitely far.
 const NOISE: f64 = 0.7;
 const MAX_COMPONENTS: usize = 4;
-/// Added to variances by linfa.
+/// linfa adds this to variances.
 const REGULARIZATION: f64 = 1e-3;
 const MAX_ITERATIONS: u64 = 200;
 const TOLERANCE: f64 = 1e-3;
-/// More windows than this teach the mixture nothing that is worth the time.
+/// More windows than this improve the mixture too little to be worth the time.
 const MAX_SAMPLES: usize = 10_000;
-/// The share of windows that are least like the others is left out of the second fit: what
-/// nobody labelled is among them.
+/// The share of windows that are least like the others. The second fit leaves them out, because
+/// unlabelled attacks are among them.
 const TRIMMED: f64 = 0.01;
 const MIN_SAMPLES: usize = 500;
-/// A quantile rests on at least this many windows beyond it.
+/// A quantile is estimated only with at least this many windows beyond it.
 const MIN_BEYOND: f64 = 20.0;
 
-/// Of one number of components.
+/// The quality of the fit with one number of components.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Criterion {
     pub components: usize,
@@ -60,7 +60,7 @@ pub struct Fitted {
 /// Fits the density of `samples`. The same samples and seed give the same bytes.
 ///
 /// # Errors
-/// Too few samples, or a fit that linfa could not find.
+/// Returns an error for too few samples, or if linfa finds no fit.
 pub fn fit(what: &'static str, samples: &[&Sample], seed: u64) -> Result<Fitted, TrainError> {
     if samples.len() < MIN_SAMPLES {
         return Err(TrainError::TooFew { what, found: samples.len(), needed: MIN_SAMPLES });
@@ -91,7 +91,7 @@ pub fn fit(what: &'static str, samples: &[&Sample], seed: u64) -> Result<Fitted,
     Ok(Fitted { density, criteria })
 }
 
-/// Medians, scales and deciles of the features; the rest is empty.
+/// A density with the medians, scales and deciles of the features; the rest is empty.
 fn frame(samples: &[&Sample]) -> Density {
     let features = samples.first().map_or(0, |sample| sample.features.len());
     let mut density = Density {
@@ -118,7 +118,7 @@ fn frame(samples: &[&Sample]) -> Density {
     density
 }
 
-/// Between the deciles of sorted values.
+/// Bins between the deciles of sorted values.
 fn bins(sorted: &[f64]) -> Bins {
     let deciles = (1..10).map(|tenth| significant(quantile(sorted, f64::from(tenth) / 10.0)));
     let mut edges: Vec<f64> = deciles.collect();
@@ -131,7 +131,7 @@ fn bins(sorted: &[f64]) -> Bins {
     Bins { shares: bounds.windows(2).map(share).collect(), edges }
 }
 
-/// At most [`MAX_SAMPLES`], evenly.
+/// At most [`MAX_SAMPLES`] of the rows, evenly spaced.
 fn thinned<'a>(samples: &[&'a Sample]) -> Vec<&'a Sample> {
     let count = samples.len().min(MAX_SAMPLES);
     (0..count).map(|n| samples[n * samples.len() / count]).collect()
@@ -145,7 +145,7 @@ fn noisy(row: Vec<f64>, random: &mut ChaCha8Rng) -> Vec<f64> {
     row.into_iter().map(draw).collect()
 }
 
-/// Principal components by rows, each over its standard deviation, the largest first.
+/// Principal components as rows, each divided by its standard deviation, the largest first.
 fn whitening(rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, TrainError> {
     let data = matrix(rows);
     let covariance = data.t().dot(&data) / rows.len() as f64;
@@ -154,7 +154,8 @@ fn whitening(rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, TrainError> {
         .map_err(|error| TrainError::Algebra(error.to_string()))?
         .sort_eig_desc();
     let row = |(variance, vector): (&f64, ndarray::ArrayView1<'_, f64>)| {
-        // A vector and its opposite are the same axis: the largest entry is positive.
+        // A vector and its opposite span the same axis. The sign is chosen so that the largest
+        // entry is positive.
         let largest =
             vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         let factor = largest.signum() / variance.max(f64::MIN_POSITIVE).sqrt();
@@ -163,10 +164,10 @@ fn whitening(rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, TrainError> {
     Ok(variances.iter().zip(vectors.axis_iter(Axis(1))).map(row).collect())
 }
 
-/// `None` when linfa finds none.
+/// Fits a mixture; `None` if linfa finds none.
 fn mixture(rows: &[Vec<f64>], components: usize, seed: u64) -> Option<Vec<Component>> {
     let data = DatasetBase::from(matrix(rows));
-    // Of the generation of `rand` that linfa knows.
+    // linfa needs a generator of its own version of `rand`.
     let random = <Xoshiro256Plus as rand_xoshiro::rand_core::SeedableRng>::seed_from_u64(seed);
     let fitted = GaussianMixtureModel::params_with_rng(components, random)
         .reg_covariance(REGULARIZATION)
@@ -205,7 +206,7 @@ fn criterion(components: &[Component], rows: &[Vec<f64>]) -> f64 {
     parameters * (rows.len() as f64).ln() - 2.0 * log_likelihood
 }
 
-/// Without the rows that are least like the others.
+/// The rows without those that are least like the others.
 fn trimmed(components: &[Component], rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let densities: Vec<f64> = rows.iter().map(|row| log_density(components, row)).collect();
     let limit = quantile(&sorted(densities.clone()), TRIMMED);
@@ -223,7 +224,7 @@ fn matrix(rows: &[Vec<f64>]) -> Array2<f64> {
     Array2::from_shape_fn((rows.len(), features), |(row, column)| rows[row][column])
 }
 
-/// Quantiles and tail of scores.
+/// Quantiles and tail of the scores.
 pub fn survival(scores: Vec<f64>) -> Survival {
     let sorted = sorted(scores);
     let count = sorted.len() as f64;
@@ -250,7 +251,7 @@ fn rounded(component: &Component) -> Component {
     }
 }
 
-/// Six digits that mean something: enough, and pleasant to review.
+/// Rounds to six significant digits, which are precise enough and easy to review.
 fn significant(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
@@ -264,7 +265,7 @@ fn sorted_of(values: &[f64], of: impl Fn(f64) -> f64) -> Vec<f64> {
     sorted(values.iter().copied().map(of).collect())
 }
 
-/// Of sorted values; 0 of none.
+/// Quantile of sorted values; 0 without values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((share * last as f64).round() as usize).copied().unwrap_or_default()
@@ -278,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    /// Two clouds of keys, and a feature that is nearly always 0.
+    /// Samples of two clusters of keys, with a feature that is nearly always 0.
     fn sample_windows(count: usize) -> Vec<Sample> {
         let mut random = ChaCha8Rng::seed_from_u64(9);
         let mut normal = move || -> f64 { StandardNormal.sample(&mut random) };
@@ -337,7 +338,7 @@ mod tests {
         assert!(error.starts_with("499 windows (of all keys) are too few"), "{error}");
     }
 
-    /// linfa gives no density, but its responsibilities are ratios of densities.
+    /// linfa does not expose densities, but its responsibilities are ratios of densities.
     #[test]
     fn our_density_agrees_with_linfa_s_where_linfa_s_does_not_underflow() {
         let rows: Vec<Vec<f64>> =

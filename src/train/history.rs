@@ -1,34 +1,57 @@
-//! Events to windows, those of all keys.
+//! Turns the events of all keys into windows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::event::{EnrichedEvent, EventTime, KeyId};
+use crate::answer::Answer;
+use crate::event::{AccessEvent, EnrichedEvent, EventTime, KeyId};
 use crate::profile::Sightings;
-use crate::profile::behaviour::{Observation, window_of};
+use crate::profile::behaviour::{FleetWindow, Observation, window_of};
 use crate::profile::recent::request_identity;
 use crate::profile::route::route_id;
+use crate::proof::Standing;
 
 use super::TrainError;
 use super::source::Source;
 use super::windows::{KeyWindow, Requests};
 
-/// Requests in memory before they become windows.
+/// The largest number of requests in memory; they are summed up into windows beyond it.
 const MAX_REQUESTS: usize = 3_000_000;
-/// Requests that are remembered to know redelivered ones by.
+/// The number of requests remembered to detect redelivered ones.
 const REMEMBERED: usize = 3_000_000;
-/// Windows that may still grow are kept: records come a little late.
+/// The number of windows that stay open, because records may arrive a little late.
 const OPEN_WINDOWS: i32 = 2;
 
 /// All windows of a log.
 #[derive(Debug, Default)]
 pub struct History {
     pub keys: Vec<KeyId>,
-    /// By key and window.
+    /// Sorted by key and window.
     pub windows: Vec<KeyWindow>,
+    /// All keys as one, by the index of the window.
+    pub fleet: BTreeMap<i32, FleetWindow>,
+    /// Proven uses.
     pub requests: u64,
+    /// Requests that name a key and prove nothing.
+    pub attempts: u64,
     pub rejections: u64,
     pub first: Option<EventTime>,
     pub last: Option<EventTime>,
+}
+
+impl History {
+    fn count_in_fleet(&mut self, event: &AccessEvent) {
+        let index = window_of(event.time);
+        let new = FleetWindow { index, ..FleetWindow::default() };
+        let window = self.fleet.entry(index).or_insert(new);
+        window.requests += 1;
+        window.unavailable += u32::from(event.answer() == Answer::ServerError);
+    }
+
+    fn note(&mut self, time: EventTime) {
+        self.requests += 1;
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+    }
 }
 
 /// Takes requests in the order they came; then gives their windows.
@@ -37,7 +60,7 @@ pub struct Collector {
     requests: Requests,
     seen: Sightings,
     hasher: foldhash::quality::FixedState,
-    /// Windows before this one are summed up.
+    /// Windows before this one are summed up already.
     summarized: i32,
     newest: i32,
     history: History,
@@ -58,42 +81,39 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// Takes an enriched event as the service would: not twice, and not of a key that the API
-    /// does not know.
+    /// Takes an enriched event as the service would: not twice, and as behaviour only where it
+    /// proves use of its key.
     ///
     /// # Errors
-    /// Of polars: out of memory.
+    /// Returns an error of polars: out of memory.
     pub fn add(&mut self, enriched: &EnrichedEvent) -> Result<(), TrainError> {
         let event = &enriched.event;
         let identity = request_identity(event, &self.hasher);
         if identity.is_some_and(|identity| self.seen.insert_next(identity)) {
             return Ok(());
         }
-        let is_refused = matches!(event.status, 401 | 403);
+        let is_known = self.ids.contains_key(&event.key_id);
+        let standing = Standing::of(enriched, || is_known);
+        if is_known || standing.is_accepted() {
+            self.history.count_in_fleet(event);
+        }
+        if !standing.is_accepted() {
+            self.history.attempts += 1;
+            return Ok(());
+        }
         let route = route_id(&event.method, &event.path);
-        let observation = Observation::of(event, &enriched.origin, route);
-        self.observe(&event.key_id, &observation, !is_refused)
+        self.observe(&event.key_id, &Observation::of(event, &enriched.origin, route))
     }
 
-    /// Takes one request. A key that is not `admitted` must have been before.
-    ///
-    /// # Errors
-    /// As [`Self::add`].
-    pub fn observe(
-        &mut self,
-        key_id: &KeyId,
-        observation: &Observation,
-        admitted: bool,
-    ) -> Result<(), TrainError> {
+    fn observe(&mut self, key_id: &KeyId, observation: &Observation) -> Result<(), TrainError> {
         let window = window_of(observation.time);
         let key = match self.ids.get_mut(key_id) {
-            // As in the service a request that comes after its window is over is left out.
+            // Like the service, this leaves out a request that arrives after its window has closed.
             Some((_, latest)) if window < *latest => return Ok(()),
             Some((key, latest)) => {
                 *latest = window;
                 *key
             }
-            None if !admitted => return Ok(()),
             None => {
                 let key = self.history.keys.len() as u32;
                 self.ids.insert(key_id.clone(), (key, window));
@@ -104,7 +124,7 @@ impl Collector {
         if window < self.summarized {
             return Ok(());
         }
-        self.note(observation.time);
+        self.history.note(observation.time);
         self.newest = self.newest.max(window);
         self.requests.push(key, observation);
         if self.requests.len() >= MAX_REQUESTS {
@@ -113,16 +133,9 @@ impl Collector {
         Ok(())
     }
 
-    fn note(&mut self, time: EventTime) {
-        let history = &mut self.history;
-        history.requests += 1;
-        history.first = Some(history.first.map_or(time, |first| first.min(time)));
-        history.last = Some(history.last.map_or(time, |last| last.max(time)));
-    }
-
     fn summarize(&mut self, before: i32) -> Result<(), TrainError> {
         if before <= self.summarized {
-            // One window that is larger than the memory set aside: let it grow.
+            // A single window exceeds the intended memory, so the memory grows.
             return Ok(());
         }
         let (windows, rest) = std::mem::take(&mut self.requests).summarize(before)?;
@@ -133,7 +146,7 @@ impl Collector {
     }
 
     /// # Errors
-    /// As [`Self::add`].
+    /// The errors of [`Self::add`].
     pub fn finish(mut self) -> Result<History, TrainError> {
         self.summarize(i32::MAX)?;
         self.history.windows.sort_by_key(|window| (window.key, window.statistics.index));
@@ -144,7 +157,7 @@ impl Collector {
 /// Reads a whole history. `on_progress` as in [`Source::read`].
 ///
 /// # Errors
-/// As [`Source::read`].
+/// The errors of [`Source::read`].
 pub fn read(
     source: &Source<'_>,
     mut on_progress: impl FnMut(u64, u64),

@@ -1,4 +1,4 @@
-//! `keywatch train`: the model of `behaviour.outlier` from history.
+//! `keywatch train` trains the model of `behaviour.outlier` from history.
 //!
 //! ```text
 //! events -> requests -> windows (polars, lazily) -> features (as in the service) -> densities (linfa)
@@ -14,32 +14,41 @@ pub mod samples;
 pub mod source;
 pub mod windows;
 
-use crate::app::AppError;
+use crate::decode::DecodeError;
 use crate::detect::outlier::density::Density;
 use crate::detect::outlier::model::{FORMAT, Model};
 use crate::detect::outlier::{advance, allowance};
 use crate::detect::priors::Priors;
+use crate::enrich::EnrichError;
 use crate::profile::behaviour::{Run, schema_hash};
+use crate::source::SourceError;
+use crate::store::StoreError;
 
 use self::compare::RARE;
 use self::fit::{Criterion, fit, survival};
 use self::history::History;
 use self::samples::{LeftOut, Sample, Samples};
 
-/// Why nothing was trained.
+/// Why no model was trained.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]
-    App(#[from] AppError),
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Enrich(#[from] EnrichError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("the requests could not be summed up: {0}")]
     Polars(#[from] polars::error::PolarsError),
     #[error(
         "{found} windows ({what}) are too few to train with: {needed} are needed. A window is an \
-         hour of a key with 20 requests or more; against its own past a key is held after 12 of \
+         hour of a key with 20 requests or more; a key is compared with its own past after 12 of \
          them. Give more history"
     )]
     TooFew { what: &'static str, found: usize, needed: usize },
-    #[error("no mixture fits the windows ({what}): they are too much alike. Give other history")]
+    #[error("no mixture fits the windows ({what}): they are too similar. Use another history")]
     NoFit { what: &'static str },
     #[error("the principal components could not be found: {0}")]
     Algebra(String),
@@ -47,26 +56,27 @@ pub enum TrainError {
     Json(#[from] serde_json::Error),
 }
 
-/// A model, and how it came about.
+/// A model and the figures of its training.
 #[derive(Clone, Debug)]
 pub struct Trained {
     pub model: Model,
     pub own_criteria: Vec<Criterion>,
     pub peer_criteria: Vec<Criterion>,
-    /// Mean log density of the keys that the fit did not see, a window.
+    /// Mean log density of a window, over the keys that the fit did not see.
     pub held_out: f64,
     pub fitted: f64,
-    /// Windows of keys that the fit did not see which are called rarer than once in a thousand,
-    /// in a thousand.
+    /// Windows of held-out keys that the model calls rarer than once in a thousand; in a thousand
+    /// windows.
     pub held_out_beyond: f64,
     pub held_out_windows: usize,
     pub history: HistorySummary,
 }
 
-/// What a model was trained with.
+/// The history that a model was trained with.
 #[derive(Clone, Debug)]
 pub struct HistorySummary {
     pub requests: u64,
+    pub attempts: u64,
     pub rejections: u64,
     pub keys: usize,
     pub windows: usize,
@@ -80,26 +90,26 @@ pub struct HistorySummary {
 
 impl Trained {
     /// # Errors
-    /// Numbers that JSON does not know.
+    /// Returns an error for numbers that JSON cannot express.
     pub fn set_priors(&mut self, priors: Priors) -> Result<(), TrainError> {
         self.model.priors = priors;
         Ok(self.model.seal()?)
     }
 }
 
-/// One key in five does not take part in the fit, and tells how well it holds for others.
+/// One key in five is held out of the fit and measures how well it generalizes.
 const HELD_OUT: u32 = 5;
 
 fn is_held_out(sample: &Sample) -> bool {
     sample.key % HELD_OUT == HELD_OUT - 1
 }
 
-/// The windows that are held out, and the others.
+/// Splits the windows into those held out and the others.
 fn split(samples: &[Sample]) -> (Vec<&Sample>, Vec<&Sample>) {
     samples.iter().partition(|sample| is_held_out(sample))
 }
 
-/// Share of windows that a density calls rarer than `rare`.
+/// The measured share of windows rarer than `rare`, divided by `rare`.
 fn survival_ratio(density: &Density, samples: &[&Sample], rare: f64) -> f64 {
     let surprise = |sample: &Sample| density.survival.surprise(density.score(&sample.features));
     let beyond = samples.iter().filter(|sample| surprise(sample) > -rare.ln()).count();
@@ -107,7 +117,7 @@ fn survival_ratio(density: &Density, samples: &[&Sample], rare: f64) -> f64 {
 }
 
 /// # Errors
-/// Too little history, or a fit that fails.
+/// Returns an error for too little history, or if the fit fails.
 pub fn train(
     name: &str,
     history: &History,
@@ -146,6 +156,7 @@ pub fn train(
         held_out_windows: held_out.len(),
         history: HistorySummary {
             requests: history.requests,
+            attempts: history.attempts,
             rejections: history.rejections,
             keys: history.keys.len(),
             windows: history.windows.len(),
@@ -160,7 +171,7 @@ pub fn train(
     })
 }
 
-/// The sums of surprises of all keys' windows, 0 for a window that is ordinary itself.
+/// The running sums of surprise over all keys' windows; 0 for a window that is ordinary itself.
 fn runs(density: &Density, samples: &[Sample]) -> Vec<f64> {
     let mut runs = Vec::with_capacity(samples.len());
     for windows in samples.chunk_by(|a, b| a.key == b.key) {

@@ -1,6 +1,4 @@
-//! Windows to features, by the same code as in the service.
-
-use std::collections::BTreeMap;
+//! Computes the features of windows with the same code as the service.
 
 use crate::detect::outlier::peer_features;
 use crate::profile::behaviour::{Baseline, FleetWindow, is_disturbed};
@@ -14,21 +12,21 @@ use super::windows::KeyWindow;
 pub struct Sample {
     pub key: u32,
     pub features: Vec<f64>,
-    /// Windows that its key has learned from before.
+    /// Number of windows that its key had learned from before this one.
     pub learned: u8,
 }
 
-/// Features of all windows that say something, by key and window.
+/// The features of all usable windows, by key and window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
-    /// Against the key's own past.
+    /// Features relative to the key's own past.
     pub own: Vec<Sample>,
-    /// As they are.
+    /// Features in absolute terms.
     pub peers: Vec<Sample>,
     pub left_out: LeftOut,
 }
 
-/// Windows that taught nothing, by the reason.
+/// Number of windows excluded from training, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     pub labelled: u64,
@@ -55,11 +53,11 @@ impl LeftOut {
     }
 }
 
-/// Follows every key through its windows. Those that `exclusions` cover are neither learned
+/// Follows every key through its windows. Windows that `exclusions` cover are neither learned from
 /// nor sampled.
 pub fn samples(history: &History, exclusions: &Exclusions) -> Samples {
     let mut samples = Samples::default();
-    let fleet = fleet(history);
+    let fleet: Vec<FleetWindow> = history.fleet.values().copied().collect();
     for windows in history.windows.chunk_by(|a, b| a.key == b.key) {
         let mut baseline = Baseline::default();
         for window in windows {
@@ -85,16 +83,4 @@ pub fn samples(history: &History, exclusions: &Exclusions) -> Samples {
         }
     }
     samples
-}
-
-/// All keys as one, by window.
-fn fleet(history: &History) -> Vec<FleetWindow> {
-    let mut fleet = BTreeMap::<i32, FleetWindow>::new();
-    for KeyWindow { statistics, unavailable, .. } in &history.windows {
-        let index = statistics.index;
-        let window = fleet.entry(index).or_insert(FleetWindow { index, ..FleetWindow::default() });
-        window.requests += statistics.requests as u32;
-        window.unavailable += *unavailable as u32;
-    }
-    fleet.into_values().collect()
 }

@@ -1,4 +1,4 @@
-//! Requests to the statistics of windows, with polars.
+//! Aggregates requests into the statistics of windows, with polars.
 
 use polars::prelude::{
     Column, DataFrame, DataType, Expr, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series, col,
@@ -10,15 +10,14 @@ use crate::profile::behaviour::{
 };
 use crate::profile::outcome::{FAILURES, Failure};
 
-/// Requests as columns, in the order they came.
+/// Requests as columns, in order of arrival.
 #[derive(Default)]
 pub struct Requests {
     keys: Vec<u32>,
     windows: Vec<i32>,
     times: Vec<i64>,
-    /// One more than the failure; 0 for none.
+    /// The failure's index plus 1; 0 for no failure.
     failures: Vec<u8>,
-    unavailable: Vec<bool>,
     signed: Vec<bool>,
     addresses: Vec<u8>,
     places: Vec<u8>,
@@ -27,12 +26,10 @@ pub struct Requests {
     skews: Vec<Option<f32>>,
 }
 
-/// The window of one key.
+/// The statistics of one key in one window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyWindow {
     pub key: u32,
-    /// Answered 5xx.
-    pub unavailable: f64,
     pub statistics: Statistics,
 }
 
@@ -41,16 +38,11 @@ impl Requests {
         self.keys.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     pub fn push(&mut self, key: u32, observation: &Observation) {
         self.keys.push(key);
         self.windows.push(window_of(observation.time));
         self.times.push(observation.time.as_micros());
         self.failures.push(observation.failure.map_or(0, |failure| failure as u8 + 1));
-        self.unavailable.push(observation.is_unavailable);
         self.signed.push(observation.is_signed);
         self.addresses.push(observation.address);
         self.places.push(observation.place);
@@ -66,7 +58,6 @@ impl Requests {
             Series::new("window".into(), self.windows).into(),
             Series::new("time".into(), self.times).into(),
             Series::new("failure".into(), self.failures).into(),
-            Series::new("unavailable".into(), self.unavailable).into(),
             Series::new("signed".into(), self.signed).into(),
             Series::new("address".into(), self.addresses).into(),
             Series::new("place".into(), self.places).into(),
@@ -77,11 +68,11 @@ impl Requests {
         DataFrame::new(height, columns)
     }
 
-    /// The statistics of every key's windows before `before`, by key and window; and the
-    /// requests of later ones.
+    /// Returns the statistics of all windows that start before `before`, by key and window, and the
+    /// requests of later windows.
     ///
     /// # Errors
-    /// Of polars: out of memory.
+    /// Returns an error of polars: out of memory.
     pub fn summarize(self, before: i32) -> Result<(Vec<KeyWindow>, Self), PolarsError> {
         let rest = self.later(before);
         let frame = self.into_frame()?.lazy().filter(col("window").lt(lit(before)));
@@ -95,7 +86,6 @@ impl Requests {
             rest.windows.push(self.windows[row]);
             rest.times.push(self.times[row]);
             rest.failures.push(self.failures[row]);
-            rest.unavailable.push(self.unavailable[row]);
             rest.signed.push(self.signed[row]);
             rest.addresses.push(self.addresses[row]);
             rest.places.push(self.places[row]);
@@ -107,7 +97,7 @@ impl Requests {
     }
 }
 
-/// One row a key and window; every column a float.
+/// One row for each key and window; every column is a float.
 fn aggregate(requests: LazyFrame) -> Result<LazyFrame, PolarsError> {
     let float = |expression: Expr| expression.cast(DataType::Float64);
     let count = |condition: Expr| float(condition.cast(DataType::UInt32).sum());
@@ -118,7 +108,6 @@ fn aggregate(requests: LazyFrame) -> Result<LazyFrame, PolarsError> {
         col("time") - col("window").cast(DataType::Int64) * lit(WINDOW_SECONDS * 1_000_000);
     let mut columns = vec![
         float(len()).alias("requests"),
-        count(col("unavailable")).alias("unavailable_requests"),
         count(col("signed")).alias("signed_requests"),
         float(col("address").n_unique()).alias("addresses"),
         float(col("minute").n_unique()).alias("minutes"),
@@ -139,7 +128,7 @@ fn aggregate(requests: LazyFrame) -> Result<LazyFrame, PolarsError> {
         (0..PLACE_BUCKETS as u8)
             .map(|bucket| count(col("place").eq(lit(bucket))).alias(format!("place_{bucket}"))),
     );
-    // Gaps are of one key within one window: `over` keeps the order in which requests came.
+    // Gaps are between requests of one key within one window: `over` keeps the order of arrival.
     Ok(requests
         .with_columns([
             (in_window.cast(DataType::Float64) / lit(60e6)).cast(DataType::UInt8).alias("minute"),
@@ -161,7 +150,6 @@ fn read(frame: &DataFrame) -> Result<Vec<KeyWindow>, PolarsError> {
     let windows = frame.column("window")?.i32()?;
     let [requests, signed, addresses, minutes] =
         [column("requests")?, column("signed_requests")?, column("addresses")?, column("minutes")?];
-    let unavailable = column("unavailable_requests")?;
     let [gap_sum, gap_squares] = [column("gap_sum")?, column("gap_squares")?];
     let [sized, size_sum] = [column("sized")?, column("size_sum")?];
     let [timed, skew_sum] = [column("timed")?, column("skew_sum")?];
@@ -172,7 +160,6 @@ fn read(frame: &DataFrame) -> Result<Vec<KeyWindow>, PolarsError> {
     };
     let window = |(row, (key, index)): (usize, (u32, i32))| KeyWindow {
         key,
-        unavailable: unavailable[row],
         statistics: Statistics {
             index,
             requests: requests[row],
@@ -203,7 +190,7 @@ mod tests {
     use crate::event::EventTime;
     use crate::profile::behaviour::{Baseline, BehaviourProfile};
 
-    /// Two keys over eight hours, in bursts, some records late, some fields missing.
+    /// Requests of two keys over eight hours, in bursts, some records late, some fields missing.
     fn observations() -> Vec<(u32, Observation)> {
         let mut state = 7u64;
         let mut draw = move |below: u64| {
@@ -226,7 +213,6 @@ mod tests {
                 let observation = Observation {
                     time: EventTime::from_micros(time - late),
                     failure,
-                    is_unavailable: draw(100) == 0,
                     is_signed: draw(2) == 0,
                     address: draw(64) as u8,
                     place: draw(3) as u8,
@@ -239,7 +225,7 @@ mod tests {
             .collect()
     }
 
-    /// As the engine folds one request after the other.
+    /// The windows as the engine computes them, one request after the other.
     fn folded() -> Vec<KeyWindow> {
         let mut windows = Vec::new();
         for wanted in 0..2 {
@@ -250,7 +236,7 @@ mod tests {
             for (key, observation) in of_key.chain([(wanted, end)]) {
                 if let Some(ended) = profile.end_before(observation.time) {
                     let statistics = ended.statistics;
-                    windows.push(KeyWindow { key, unavailable: 0.0, statistics });
+                    windows.push(KeyWindow { key, statistics });
                 }
                 profile.count(&observation);
             }
@@ -264,14 +250,15 @@ mod tests {
         let mut latest = [i32::MIN; 2];
         for (key, observation) in observations() {
             let window = window_of(observation.time);
-            // What comes after its window is over is left out, as the collector does.
+            // Like the collector, this leaves out a request that arrives after its window has
+            // closed.
             if window >= latest[key as usize] {
                 latest[key as usize] = window;
                 requests.push(key, &observation);
             }
         }
         let (windows, rest) = requests.summarize(i32::MAX).unwrap();
-        assert!(rest.is_empty());
+        assert_eq!(rest.len(), 0);
         let folded = folded();
         assert_eq!(windows.len(), folded.len());
         assert!(windows.len() >= 6, "{}", windows.len());
@@ -314,6 +301,6 @@ mod tests {
         let (windows, rest) = requests.summarize(first + 1).unwrap();
         let counted: f64 = windows.iter().map(|window| window.statistics.requests).sum();
         assert_eq!(counted as usize + rest.len(), all);
-        assert!(!rest.is_empty() && rest.windows.iter().all(|window| *window > first));
+        assert!(rest.len() > 0 && rest.windows.iter().all(|window| *window > first));
     }
 }

@@ -1,16 +1,23 @@
 //! The synchronous core, scene by scene: what must alert, and what is ordinary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod across_partitions;
+mod attempts;
 mod bad_input;
 mod behaviour;
-mod conduct;
-mod merged;
+mod checkpoints;
+mod image;
+mod joint;
 mod models;
+mod nonces;
+mod places;
+mod routes;
 mod scene;
-mod snapshots;
-mod sources;
+mod stuffing;
+mod usage;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
+use keywatch::engine::Disposition;
 use keywatch::event::{PartitionId, ShardId};
 use proptest::prelude::*;
 
@@ -240,9 +247,10 @@ fn a_redelivered_record_is_not_a_replay_and_counts_once() {
     let mut scene = settled(30.0);
     scene.request("key", LONDON, 2.0 * DAY).nonce("zq81").request_id("r-1");
     scene.request("key", LONDON, 2.0 * DAY).nonce("zq81").request_id("r-1");
-    let (alerts, counters) = scene.run_counted();
+    let outcome = scene.outcome();
+    let alerts = &outcome.alerts;
     assert!(alerts.is_empty());
-    assert_eq!(counters.redelivered, 1);
+    assert_eq!(outcome.count(Disposition::Redelivered), 1);
 }
 
 #[test]
@@ -252,8 +260,9 @@ fn a_partition_read_again_changes_nothing() {
     let mut engine = Scene::engine();
     let partition = Scene::partition();
     engine.process(ShardId::Shared, &partition, &events, None);
-    engine.process(ShardId::Shared, &partition, &events, None);
-    assert_eq!(engine.counters().redelivered, events.len() as u64);
+    let again = engine.process(ShardId::Shared, &partition, &events, None);
+    assert_eq!(again.count(Disposition::Redelivered), events.len());
+    assert!(again.alerts.is_empty());
 }
 
 #[test]
@@ -279,17 +288,6 @@ fn a_clock_that_was_always_wrong_is_not_stale() {
 }
 
 #[test]
-fn a_counter_that_goes_back_is_out_of_order() {
-    let mut scene = Scene::new();
-    for n in 0..5_000 {
-        scene.request("key", LONDON, f64::from(n) * 30.0).nonce(&(100_000 + n).to_string());
-    }
-    scene.request("key", LONDON, 150_000.0).nonce("7");
-    let alerts = scene.run();
-    assert_eq!(alerts[0].detectors, [DetectorId::OutOfOrderNonce]);
-}
-
-#[test]
 fn more_evidence_updates_the_one_incident_and_quiet_closes_it() {
     let mut scene = settled(30.0);
     scene.request("key", LONDON, 2.0 * DAY).nonce("zq81");
@@ -312,8 +310,8 @@ fn refused_strangers_get_no_profile() {
     for n in 0..100 {
         scene.request(&format!("invented-{n}"), LONDON, f64::from(n)).status(401);
     }
-    let (_, counters) = scene.run_counted();
-    assert_eq!(counters.unprofiled, 100);
+    let outcome = scene.outcome();
+    assert_eq!(outcome.count(Disposition::Unprofiled), 100);
 }
 
 #[test]
@@ -325,9 +323,10 @@ fn one_event_in_the_year_2100_changes_nothing() {
     let wrong = events.iter().position(|e| e.event.nonce.is_some()).unwrap();
     events[wrong].event.time = scene.at(74.0 * 365.0 * DAY);
     let mut engine = Scene::engine();
-    assert!(engine.process(ShardId::Shared, &Scene::partition(), &events, None).is_empty());
-    assert_eq!(engine.counters().set_aside, 1);
-    assert_eq!(engine.counters().redelivered, 0);
+    let outcome = engine.process(ShardId::Shared, &Scene::partition(), &events, None);
+    assert!(outcome.alerts.is_empty());
+    assert_eq!(outcome.quarantined().count(), 1);
+    assert_eq!(outcome.count(Disposition::Redelivered), 0);
     assert_quiet(&quiet);
 }
 
@@ -335,9 +334,10 @@ fn one_event_in_the_year_2100_changes_nothing() {
 fn a_gap_of_a_month_is_crossed() {
     let mut scene = settled(30.0);
     scene.steady("key", LONDON, 30.0 * DAY, HOUR, 30.0);
-    let (alerts, counters) = scene.run_counted();
+    let outcome = scene.outcome();
+    let alerts = &outcome.alerts;
     assert!(alerts.is_empty());
-    assert_eq!(counters.set_aside, 2);
+    assert_eq!(outcome.quarantined().count(), 2);
 }
 
 #[test]
@@ -354,10 +354,11 @@ fn partitions_that_are_hours_apart_are_judged_each_by_its_own_time() {
     // A backlog: the first partition is read to its end before the others begin.
     for (partition, events) in &logs {
         for batch in events.chunks(1_000) {
-            assert!(engine.process(ShardId::Shared, partition, batch, None).is_empty());
+            let outcome = engine.process(ShardId::Shared, partition, batch, None);
+            assert!(outcome.alerts.is_empty());
+            assert_eq!(outcome.count(Disposition::Judged), batch.len());
         }
     }
-    assert_eq!(engine.counters().redelivered + engine.counters().set_aside, 0);
 }
 
 /// A scene with every kind of finding in it.
@@ -369,7 +370,7 @@ fn eventful() -> Scene {
     scene.steady("other", NEW_YORK, 0.0, 2.0 * DAY, 300.0);
     scene.request("other", AMSTERDAM, 2.0 * DAY + 100.0);
     scene.steady("key", LONDON, 2.0 * DAY + 2.0 * HOUR, HOUR, 30.0);
-    sources::stuff(&mut scene, 2.0 * DAY + HOUR, 40);
+    stuffing::stuff(&mut scene, 2.0 * DAY + HOUR, 40);
     scene
 }
 
@@ -401,7 +402,7 @@ fn late_evidence_is_one_incident_and_not_one_for_each_record() {
         event
     }));
     let mut engine = Scene::engine();
-    let alerts = engine.process(ShardId::Shared, &Scene::partition(), &events, None);
+    let alerts = engine.process(ShardId::Shared, &Scene::partition(), &events, None).alerts;
     let opened = alerts.iter().filter(|alert| alert.alert_type == AlertType::Opened).count();
     assert_eq!(opened, 1, "{:#?}", alerts.iter().map(|alert| &alert.title).collect::<Vec<_>>());
 }

@@ -7,7 +7,7 @@ use keywatch::alert::Alert;
 use keywatch::config::{DetectConfig, PolicyConfig};
 use keywatch::detect::Family;
 use keywatch::detect::outlier::Model;
-use keywatch::engine::{Engine, Restoration, snapshot::Extent};
+use keywatch::engine::{Engine, Restoration, checkpoint::Extent};
 use keywatch::event::ShardId;
 use keywatch::registry::Registry;
 
@@ -28,7 +28,7 @@ fn history() -> Scene {
 }
 
 fn told(engine: &mut Engine, scene: &Scene) -> Vec<Alert> {
-    engine.process(SHARD, &Scene::partition(), &scene.events(), None)
+    engine.process(SHARD, &Scene::partition(), &scene.events(), None).alerts
 }
 
 fn engine_with(model: Model) -> Engine {
@@ -103,7 +103,7 @@ fn every_alert_names_the_model_that_was_in_use() {
         for event in &mut events {
             event.position.offset += names.len() as i64 * 100_000;
         }
-        let alerts = engine.process(SHARD, &Scene::partition(), &events, None);
+        let alerts = engine.process(SHARD, &Scene::partition(), &events, None).alerts;
         let of_key: Vec<_> = alerts.iter().filter(|a| a.key_id.as_deref() == Some(key)).collect();
         assert!(!of_key.is_empty());
         for alert in of_key {

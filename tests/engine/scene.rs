@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use compact_str::{CompactString, format_compact};
 use keywatch::alert::Alert;
 use keywatch::config::{DetectConfig, PolicyConfig};
 use keywatch::detect::outlier::Model;
-use keywatch::engine::{Counters, Engine};
+use keywatch::engine::{BatchOutcome, Engine};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
     RecordPosition, ShardId,
 };
+use keywatch::network::NetworkKind;
 use keywatch::registry::Registry;
 
 #[derive(Clone, Copy)]
@@ -62,6 +64,10 @@ pub const SYDNEY: Place = Place {
 
 /// The network of a hosting company.
 pub const HOSTER: u32 = 64_999;
+/// The network of another one.
+pub const OTHER_HOSTER: u32 = 64_997;
+/// The exits of a virtual private network.
+pub const VPN: u32 = 64_998;
 
 /// Monday, 2026-01-05, midnight UTC.
 const START: i64 = 1_767_571_200;
@@ -78,6 +84,16 @@ impl Request<'_> {
     pub fn nonce(self, nonce: &str) -> Self {
         let hash = nonce.bytes().fold(7u128, |h, b| h.wrapping_mul(1_000_003) ^ u128::from(b));
         self.0.nonce = Some(Nonce { fingerprint: Fingerprint(hash), number: nonce.parse().ok() });
+        self
+    }
+
+    pub fn signature(self, signature: u128) -> Self {
+        self.0.signature = Some(Fingerprint(signature));
+        self
+    }
+
+    pub fn valid_for(self, millis: u32) -> Self {
+        self.0.validity_ms = Some(millis);
         self
     }
 
@@ -98,6 +114,26 @@ impl Request<'_> {
 
     pub fn ip(self, ip: &str) -> Self {
         self.0.client_ip = ip.parse().unwrap();
+        self
+    }
+
+    pub fn agent(self, agent: &str) -> Self {
+        self.0.user_agent = Some(agent.into());
+        self
+    }
+
+    pub fn fingerprint(self, fingerprint: &str) -> Self {
+        self.0.client_fingerprint = Some(fingerprint.into());
+        self
+    }
+
+    pub fn tenant(self, tenant: &str) -> Self {
+        self.0.tenant = Some(tenant.into());
+        self
+    }
+
+    pub fn bytes_out(self, bytes: u64) -> Self {
+        self.0.bytes_out = Some(bytes);
         self
     }
 
@@ -133,8 +169,12 @@ impl Scene {
                 accuracy_km: 50.0,
             }),
             asn: place.asn,
-            as_name: "Example Networks".into(),
-            is_hosting: place.asn == HOSTER,
+            as_name: network_name(place.asn),
+            kind: match place.asn {
+                HOSTER | OTHER_HOSTER => NetworkKind::Hosting,
+                VPN => NetworkKind::Vpn,
+                _ => NetworkKind::Access,
+            },
         };
         self.requests.push((event, Arc::new(origin)));
         Request(&mut self.requests.last_mut().unwrap().0)
@@ -170,13 +210,12 @@ impl Scene {
     }
 
     pub fn run(&self) -> Vec<Alert> {
-        self.run_counted().0
+        self.outcome().alerts
     }
 
-    pub fn run_counted(&self) -> (Vec<Alert>, Counters) {
+    pub fn outcome(&self) -> BatchOutcome {
         let mut engine = Self::engine();
-        let alerts = engine.process(ShardId::Shared, &Self::partition(), &self.events(), None);
-        (alerts, engine.counters())
+        engine.process(ShardId::Shared, &Self::partition(), &self.events(), None)
     }
 
     /// The same log in batches whose sizes go round through `cuts`.
@@ -190,10 +229,20 @@ impl Scene {
                 break;
             }
             let (batch, after) = rest.split_at((*cut).min(rest.len()));
-            alerts.extend(engine.process(ShardId::Shared, &Self::partition(), batch, None));
+            alerts.extend(engine.process(ShardId::Shared, &Self::partition(), batch, None).alerts);
             rest = after;
         }
         alerts
+    }
+}
+
+fn network_name(asn: u32) -> CompactString {
+    match asn {
+        HOSTER => "Machines for Rent".into(),
+        OTHER_HOSTER => "Other Machines".into(),
+        VPN => "Example VPN".into(),
+        64_500..64_600 => "Example Networks".into(),
+        _ => format_compact!("Network {asn}"),
     }
 }
 

@@ -1,35 +1,33 @@
-//! The monitor says that it is blind, on the same ways as everything else.
+//! Tests that the monitor alerts when it is blind, through the same channels as other alerts.
 
+use keywatch::config::ClickHouseConfig;
 use keywatch::event::EventTime;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::alerts::alerts;
 use crate::support::clickhouse::{start, unmigrated};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::broker;
 use crate::support::mailbox::Mailbox;
-use crate::support::service::{Service, eventually, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::wait_for_rows;
+use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::Traffic;
 
-fn mail_to(mailbox: &Mailbox) -> String {
-    format!(
-        "[email]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\nfrom = \"kw@example.com\"\n\
-         to = [\"alice@example.com\"]\nmin_severity = \"high\"\n",
-        mailbox.smtp_port
-    )
+fn settings(clickhouse: &ClickHouseConfig, topic: &str, mailbox: &Mailbox) -> Settings {
+    Settings::new(clickhouse)
+        .kafka(topic)
+        .mail_to(mailbox, "alice@example.com")
+        .set("email.min_severity", "high")
 }
 
-/// The first revision of an incident about the monitor that is over, when both are stored, in
-/// whatever order. (A slow machine may fall behind, and be silent, once more.)
+/// The first revision of an incident about the monitor that is resolved, once both revisions are
+/// stored, in either order. (A slow machine may fall behind, or be silent, once more.)
 async fn resolved(store: &Store) -> Value {
-    let mut found = None;
-    eventually("resolved", async || {
-        found = opened_and_resolved(&alerts(store).await);
-        found.is_some()
-    })
-    .await;
-    let opened = found.unwrap();
+    let opened =
+        eventually("resolved", LIMIT, async || opened_and_resolved(&alerts(store).await)).await;
     assert_eq!((&opened["key_id"], &opened["source_ip"]), (&Value::Null, &Value::Null));
     opened
 }
@@ -45,10 +43,11 @@ fn opened_and_resolved(alerts: &[Value]) -> Option<Value> {
 }
 
 async fn wait_for_mail(mailbox: &Mailbox, text: &str) {
-    eventually(text, async || mailbox.mails().iter().any(|mail| mail.text.contains(text))).await;
+    eventually(text, LIMIT, async || mailbox.mails().iter().any(|mail| mail.text.contains(text)))
+        .await;
 }
 
-/// ClickHouse is what holds it up, so that the mail must not wait for the row.
+/// ClickHouse causes the delay, so the mail must not wait until the row is stored.
 #[tokio::test]
 async fn lag_beyond_its_bound_is_mailed_at_once_stored_later_and_resolved() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,12 +60,8 @@ async fn lag_beyond_its_bound_is_mailed_at_once_stored_later_and_resolved() {
     let late = traffic.split_off(total / 2);
     let topic = topic_of(broker(), &traffic).await;
     let mailbox = Mailbox::start(&[]);
-    let service = Service::start(
-        &(settings(&config)
-            + &kafka_settings(&topic, "")
-            + "[monitor]\nmax_lag_seconds = 3.0\n"
-            + &mail_to(&mailbox)),
-    );
+    let settings = settings(&config, &topic, &mailbox).set("monitor.max_lag_seconds", 3.0);
+    let service = Service::start(&settings);
     wait_for_rows(&store, "access_events", traffic.events.len()).await;
     drop(server);
     produce(broker(), &topic, &late);
@@ -83,19 +78,16 @@ async fn lag_beyond_its_bound_is_mailed_at_once_stored_later_and_resolved() {
     assert!(service.terminate().0.success());
 }
 
-/// Yesterday there was traffic at this hour.
+/// There was traffic at this hour yesterday.
 #[tokio::test]
 async fn silence_beyond_its_bound_is_told_and_resolved_when_traffic_returns() {
     let database = unmigrated().await;
     let usual = yesterday_around_this_hour();
     let topic = topic_of(broker(), &usual).await;
     let mailbox = Mailbox::start(&[]);
-    let service = Service::start(
-        &(settings(&database.config)
-            + &kafka_settings(&topic, "")
-            + "[monitor]\nmax_silence_seconds = 5.0\n"
-            + &mail_to(&mailbox)),
-    );
+    let settings =
+        settings(&database.config, &topic, &mailbox).set("monitor.max_silence_seconds", 5.0);
+    let service = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", usual.events.len()).await;
     wait_for_mail(&mailbox, "Nothing was stored for").await;
 
@@ -106,8 +98,8 @@ async fn silence_beyond_its_bound_is_told_and_resolved_when_traffic_returns() {
     assert!(service.terminate().0.success());
 }
 
-/// 20,000 requests an hour, from the begin of this hour to the end of the next: the test may run
-/// past its hour.
+/// 20,000 requests an hour, from the start of this hour to the end of the next, because the test
+/// may run into the next hour.
 fn yesterday_around_this_hour() -> Traffic {
     let mut traffic = Traffic::generated(50, 2.0, 6.0, 42);
     let first = EventTime::now().as_micros() / 3_600_000_000 * 3_600_000_000 - 86_400_000_000;

@@ -1,4 +1,4 @@
-//! `keywatch check-config` as a person or a script calls it.
+//! Tests `keywatch check-config` as a user or a script calls it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,17 +1,18 @@
-//! Alerts reach a real SMTP server and a real HTTP receiver, whatever those do.
+//! Tests delivery to a real SMTP server and a real HTTP receiver, and how it handles their faults.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keywatch::alert::{Alert, Severity};
 use keywatch::config::{EmailConfig, Secret, SmtpTls, WebhookConfig};
 use keywatch::deliver::memory::MemoryLog;
+use keywatch::deliver::record::{DeliveryOutcome, DeliveryRow};
 use keywatch::deliver::{Channel, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
-use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::EventTime;
 use mailparse::MailHeaderMap;
 use serde_json::Value;
 
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::mailbox::{Certificate, Mailbox};
 use crate::support::receiver::{Answer, Receiver, verified};
 
@@ -21,7 +22,7 @@ const PASSWORD: &str = "correct horse battery staple";
 fn fixture(name: &str) -> Alert {
     let path = format!("{}/tests/fixtures/alerts/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let alert: Alert = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    // Old alerts are given up at once.
+    // The outbox gives up old alerts at once, so this one is new.
     Alert { detected_at: EventTime::now(), ..alert }
 }
 
@@ -29,7 +30,7 @@ fn numbered(n: usize) -> Alert {
     Alert { id: format!("al_{n:03}"), ..fixture("impossible_travel") }
 }
 
-/// An outbox with one channel, whose alerts are stored first, as the service does.
+/// An outbox with one channel. Alerts are stored first, as in the service.
 struct Delivery {
     outbox: Outbox,
     log: Arc<MemoryLog>,
@@ -57,15 +58,14 @@ impl Delivery {
     }
 
     async fn wait_for(&self, rows: usize) -> Vec<DeliveryRow> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.log.rows().len() < rows {
-            assert!(Instant::now() < deadline, "no {rows} rows: {:#?}", self.log.rows());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.log.rows()
+        eventually(&format!("{rows} rows"), LIMIT, async || {
+            let found = self.log.rows();
+            if found.len() >= rows { Ok(found) } else { Err(found) }
+        })
+        .await
     }
 
-    /// Sends one alert and gives the record of the first attempt.
+    /// Sends one alert and returns the record of the first attempt.
     async fn first_attempt(self, alert: &Alert) -> DeliveryRow {
         self.send(alert);
         self.wait_for(1).await.swap_remove(0)
@@ -77,17 +77,8 @@ impl Delivery {
 fn email(mailbox: &Mailbox) -> EmailConfig {
     EmailConfig {
         host: "localhost".into(),
-        port: mailbox.smtp_port,
-        tls: SmtpTls::None,
-        ca_file: None,
-        username: None,
-        password: Secret::default(),
-        password_file: None,
-        from: "Keywatch <keywatch@example.com>".into(),
-        to: vec!["alice@example.com".into(), "bob@example.com".into()],
-        min_severity: Severity::Medium,
         max_per_minute: 100,
-        send_resolved: false,
+        ..EmailConfig::local(mailbox.smtp_port, &["alice@example.com", "bob@example.com"])
     }
 }
 
@@ -250,11 +241,11 @@ async fn a_server_that_is_down_is_waited_for() {
     assert_eq!(row.outcome, DeliveryOutcome::Failed, "{}", row.detail);
     let _late = Mailbox::start(&["--port", &port.to_string()]);
     let delivered = |row: &DeliveryRow| row.outcome == DeliveryOutcome::Delivered;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !delivery.log.rows().iter().any(delivered) {
-        assert!(Instant::now() < deadline, "{:#?}", delivery.log.rows());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the mail is delivered", LIMIT, async || {
+        let rows = delivery.log.rows();
+        if rows.iter().any(delivered) { Ok(()) } else { Err(rows) }
+    })
+    .await;
 }
 
 // ---- webhook --------------------------------------------------------------------
@@ -343,7 +334,7 @@ async fn a_redirect_is_not_followed_and_said_to_be_one() {
     assert!(rows[0].detail.contains("redirects are not followed"), "{}", rows[0].detail);
     assert!(!rows[0].detail.contains("s3cr3t"));
 
-    // The alert is kept, and a start with the address mended delivers it.
+    // The alert is kept, and a restart with the corrected address delivers it.
     let mended = Delivery::start_with(webhook(&elsewhere.url), Arc::clone(&delivery.log));
     assert_eq!(mended.wait_for(2).await[1].outcome, DeliveryOutcome::Delivered);
     assert_eq!(elsewhere.received().len(), 1);

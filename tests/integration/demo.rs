@@ -1,4 +1,4 @@
-//! `keywatch demo` as a person runs it.
+//! Tests `keywatch demo` as a user runs it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,8 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::clickhouse::keywatch_binary;
+use crate::support::eventually::eventually_blocking;
 
-/// A running demo with a temporary directory of its own.
+/// A running demo with its own temporary directory.
 struct Demo {
     process: Child,
     temporary: TempDir,
@@ -30,7 +31,7 @@ impl Demo {
         Self { process, temporary, begun: Instant::now() }
     }
 
-    /// Lines of its output as they come, with the time since the start.
+    /// Lines of its output as they arrive, with the time since the start.
     fn lines(&mut self) -> impl Iterator<Item = (Duration, String)> + use<> {
         let begun = self.begun;
         let output = BufReader::new(self.process.stdout.take().unwrap());
@@ -41,7 +42,7 @@ impl Demo {
         kill_process(Pid::from_child(&self.process), Signal::INT).unwrap();
     }
 
-    /// Waits for its end and checks that nothing of it is left.
+    /// Waits for its end and checks that no process or file of it is left.
     fn end(mut self) -> Option<i32> {
         let code = self.process.wait().unwrap().code();
         let left: Vec<_> = std::fs::read_dir(self.temporary.path()).unwrap().collect();
@@ -58,23 +59,18 @@ impl Drop for Demo {
     }
 }
 
-/// ClickHouse and the mailbox are the processes that have the directory on their command line.
+/// ClickHouse and the mailbox are the processes whose command line holds the directory.
 fn wait_until_unused(directory: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(10);
     let name = directory.to_str().unwrap();
-    loop {
+    eventually_blocking("no process is left", Duration::from_secs(10), || {
         let users: Vec<String> = std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok())
             .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
             .filter(|line| line.contains(name))
             .collect();
-        if users.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "still running: {users:#?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        if users.is_empty() { Ok(()) } else { Err(users) }
+    });
 }
 
 fn is_alert(line: &str) -> bool {
@@ -104,7 +100,8 @@ fn alerts_open_are_delivered_and_can_be_asked_about() {
         output.push(line);
     }
     assert_eq!(demo.end(), Some(0), "{output:#?}");
-    // A promise to whoever runs it, with room for a machine that runs all the other tests too.
+    // The demo promises this time; the limit leaves room for a machine that runs all other tests
+    // too.
     assert!(first_alert.unwrap() < Duration::from_secs(60), "{first_alert:?}");
     assert!(!output.iter().any(|line| line.contains('\u{1b}')), "colour without a terminal");
     assert!(figure(&output, "e-mails") > 0);

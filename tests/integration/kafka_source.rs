@@ -1,12 +1,14 @@
-//! The Kafka source against Apache Kafka.
+//! Tests the Kafka source against Apache Kafka.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keywatch::config::KafkaConfig;
-use keywatch::source::{BatchLimits, KafkaSource, RawBatch, Source};
-use tokio::time::{Instant, timeout};
+use keywatch::record::{BatchLimits, RawBatch};
+use keywatch::source::{KafkaSource, Source};
+use tokio::time::timeout;
 
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{Broker, Place, broker, unique};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -29,7 +31,7 @@ async fn commit(source: &mut KafkaSource, batch: &RawBatch) {
     source.commit(&batch.partition, batch.offsets().unwrap().1).await.unwrap();
 }
 
-/// Adds a batch; a record that is there already was read twice.
+/// Adds a batch; panics if a record was read twice.
 fn add(records: &mut Records, batch: &RawBatch) {
     for (offset, payload) in batch.records() {
         let key = (batch.partition.partition, offset);
@@ -132,11 +134,9 @@ async fn two_members_share_the_partitions_and_hand_them_over_without_loss_or_rep
     let mut second = open(&config, 50);
     let mut records = Records::new();
     let mut second_read = 0;
-    let deadline = Instant::now() + DEADLINE;
-    // Each stores what it gets, slowly enough for the second to join in the middle.
+    // Each source stores its records slowly enough that the second joins in the middle.
     let mut produced = 1_000;
-    while records.len() < 4 * produced as usize || second_read == 0 {
-        assert!(Instant::now() < deadline, "{} records, second {second_read}", records.len());
+    eventually("both have read, and all is read", LIMIT, async || {
         if records.len() == 4 * produced as usize {
             produce(broker, &topic, 4, produced..produced + 200).await;
             produced += 200;
@@ -152,8 +152,11 @@ async fn two_members_share_the_partitions_and_hand_them_over_without_loss_or_rep
                 commit(&mut second, &batch).await;
             }
         }
-    }
-    // The first leaves: the second takes over all partitions where the first stopped.
+        let is_all = records.len() == 4 * produced as usize && second_read > 0;
+        is_all.then_some(()).ok_or((records.len(), second_read))
+    })
+    .await;
+    // The first source leaves: the second takes over all partitions where the first stopped.
     first.close(CLOSE).await.unwrap();
     produce(broker, &topic, 4, produced..produced + 500).await;
     produced += 500;
@@ -177,18 +180,16 @@ async fn a_partition_is_given_back_only_when_its_last_batch_is_committed() {
         add(&mut records, &batch);
         in_flight.push(batch);
     }
-    // The second asks for its share, and gets none of it while the batches are in flight.
+    // The second source asks for its share, and gets none of it while batches are in flight.
     let mut second = open(&config, 1_000);
     assert!(timeout(Duration::from_secs(5), second.next()).await.is_err());
     for batch in &in_flight {
         commit(&mut first, batch).await;
     }
-    // Once it has its share, it goes on where the first stopped.
+    // Once the second source has its share, it continues where the first stopped.
     let mut produced = 100;
     let mut second_read = 0;
-    let deadline = Instant::now() + DEADLINE;
-    while second_read == 0 || records.len() < 2 * produced as usize {
-        assert!(Instant::now() < deadline);
+    eventually("the second has read, and all is read", LIMIT, async || {
         if records.len() == 2 * produced as usize {
             produce(broker, &topic, 2, produced..produced + 10).await;
             produced += 10;
@@ -202,7 +203,10 @@ async fn a_partition_is_given_back_only_when_its_last_batch_is_committed() {
         };
         add(&mut records, &batch);
         commit(source, &batch).await;
-    }
+        let is_all = records.len() == 2 * produced as usize && second_read > 0;
+        is_all.then_some(()).ok_or((records.len(), second_read))
+    })
+    .await;
     assert!(records == expected(2, 0..produced));
     first.close(CLOSE).await.unwrap();
     second.close(CLOSE).await.unwrap();

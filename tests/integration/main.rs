@@ -1,11 +1,14 @@
-//! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. One binary, so that it links once.
+//! Tests against real parts: ClickHouse, Kafka, SMTP, HTTP. All tests share one binary, so that it
+//! is linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod backtest_cli;
 mod blind;
+mod browser;
 mod chaos;
 mod check_config;
 mod clickhouse;
+mod console;
 mod deliver;
 mod demo;
 mod end_to_end;
@@ -14,8 +17,10 @@ mod faults;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod promise;
 mod repartition;
 mod replay;
+mod revocation;
 mod sources;
 mod state;
 mod support;

@@ -1,19 +1,22 @@
-//! Producers that do not partition by key: records go through a topic that is, exactly once.
+//! Tests producers that do not partition by key: records pass exactly once through a topic that is
+//! partitioned by key.
 
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, wait_for_rows};
-use crate::support::alerts::payloads;
-use crate::support::clickhouse::{lines, unmigrated};
+use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
-use crate::support::service::{Service, eventually, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::{assert_exact, count, wait_for_rows};
+use crate::support::topic::payloads;
 use crate::support::traffic::{REPLAYED_KEY, Traffic, undecodable};
 
 const INPUTS: i32 = 4;
 const OUTPUTS: i32 = 3;
 
-/// Without keys, one partition after the other.
+/// Sends records without keys, to one partition after the other.
 fn produce_anyhow(topic: &str, records: &[Vec<u8>]) {
     for partition in 0..INPUTS {
         let here = records.iter().skip(partition as usize).step_by(INPUTS as usize);
@@ -25,16 +28,15 @@ fn payloads_of(traffic: &Traffic) -> Vec<Vec<u8>> {
     traffic.events.iter().map(|event| serde_json::to_vec(event).unwrap()).collect()
 }
 
-/// A static member, so that the group need not wait when it is killed and comes back.
-fn member(topics: [&str; 2], instance: &str) -> String {
-    let more = format!(
-        "repartition_topic = \"{}\"\n[source.kafka.properties]\n\
-         \"group.instance.id\" = \"{instance}\"\n\
-         \"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"",
-        topics[1]
-    );
-    kafka_settings(topics[0], &more).replace("2_000", "200")
-        + "[state]\nsnapshot_seconds = 1\n[monitor]\nmax_lag_seconds = 600.0\n"
+fn member(database: &TestDatabase, [input, by_key]: [&str; 2], instance: &str) -> Settings {
+    Settings::new(&database.config)
+        .kafka(input)
+        .set("source.kafka.repartition_topic", by_key)
+        .batch_records(200)
+        .static_member(instance)
+        .soon_missed()
+        .snapshot_seconds(1)
+        .set("monitor.max_lag_seconds", 600.0)
 }
 
 async fn assert_keys_are_together(store: &Store) {
@@ -56,7 +58,7 @@ async fn records_without_keys_are_stored_once_though_the_repartitioners_are_kill
     produce_anyhow(&input, &bad);
 
     let topics = [input.as_str(), by_key.as_str()];
-    let settings_of = |instance| settings(&database.config) + &member(topics, instance);
+    let settings_of = |instance| member(&database, topics, instance);
     let other = Service::start(&settings_of("two"));
     for part in 1..=2 {
         let killed = Service::start(&settings_of("one"));
@@ -65,7 +67,7 @@ async fn records_without_keys_are_stored_once_though_the_repartitioners_are_kill
     }
     let last = Service::start(&settings_of("one"));
     wait_for_rows(store, "access_events", total * 4 / 5).await;
-    // Nobody comes back for its transaction and its partitions: they have to time out.
+    // No process ends its transaction or gives up its partitions, so both must time out.
     other.kill();
     wait_for_rows(store, "access_events", total).await;
     wait_for_rows(store, "rejected_events", bad.len()).await;
@@ -75,7 +77,7 @@ async fn records_without_keys_are_stored_once_though_the_repartitioners_are_kill
     let alerts = "SELECT count() > 0 FROM alerts WHERE key_id = '".to_owned() + REPLAYED_KEY + "'";
     assert_eq!(lines(store, &alerts).await, ["1"]);
 
-    eventually("no lag", async || last.metric("keywatch_source_lag_records") == 0.0).await;
+    eventually("no lag", LIMIT, async || last.metric("keywatch_source_lag_records") == 0.0).await;
     let (status, log) = last.terminate();
     assert!(status.success(), "{status}\n{log}");
     assert!(!log.contains("records carry no Kafka key"), "{log}");

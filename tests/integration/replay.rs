@@ -1,4 +1,4 @@
-//! Replays of requests that are no longer in memory: the store says what came first.
+//! Tests replays of requests that have left memory: the store decides which request came first.
 
 use std::fs;
 use std::process::Stdio;
@@ -7,13 +7,14 @@ use keywatch::event::EventTime;
 use serde_json::{Value, json};
 
 use crate::support::clickhouse::{lines, unmigrated};
-use crate::support::service::{file_settings, run, settings};
+use crate::support::service::run;
+use crate::support::settings::Settings;
 
 const LONDON: &str = "81.2.69.160";
 const SYDNEY: &str = "1.128.0.1";
 
-/// First uses are known in full for so many requests, of which there are more.
-const LITTLE_MEMORY: &str = "[detect]\nreplay_first_uses = 200\nreplay_memory_mebibytes = 1\n";
+/// First uses are remembered exactly for fewer requests than there are.
+const FIRST_USES: u32 = 200;
 const REQUESTS: i64 = 600;
 const EVERY_SECONDS: i64 = 20;
 
@@ -33,16 +34,20 @@ async fn a_request_of_hours_ago_is_confirmed_by_the_store_before_it_is_told() {
     let ordinary = |n| request(start, n, n * EVERY_SECONDS, LONDON);
     let mut log: Vec<Value> = (0..REQUESTS).map(ordinary).collect();
     let end = REQUESTS * EVERY_SECONDS;
-    // The whole record of the fourth request, as a log shipper sends it again, ...
+    // The whole record of the fourth request, as a log shipper delivers it again, ...
     log.push(ordinary(3));
-    // ... and the sixth request in other hands.
+    // ... and the sixth request, sent again by an attacker.
     log.push(request(start, 5, end, SYDNEY));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     fs::write(&path, log.iter().map(|event| format!("{event}\n")).collect::<String>()).unwrap();
 
-    let source = file_settings(&[&path]).replace("500", "20");
-    let output = run(&(settings(&database.config) + &source + LITTLE_MEMORY), Stdio::null());
+    let settings = Settings::new(&database.config)
+        .files(&[&path])
+        .batch_records(20)
+        .set("detect.replay_first_uses", FIRST_USES)
+        .set("detect.replay_memory_mebibytes", 1);
+    let output = run(&settings, Stdio::null());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let alerts = lines(&database.store, "SELECT alert FROM alerts FINAL ORDER BY revision").await;

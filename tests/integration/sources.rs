@@ -1,33 +1,36 @@
-//! A source that tries keys of several partitions, read by two processes.
+//! Tests a source that tries keys of several partitions, read by two processes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keywatch::event::EventTime;
 use keywatch::store::Store;
 use serde_json::{Value, json};
 
-use crate::end_to_end::{kafka_settings, wait_for_rows};
-use crate::support::alerts::{alerts, eventually_told, payloads};
+use crate::support::alerts::{alerts, eventually_told};
 use crate::support::clickhouse::{lines, unmigrated};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
-use crate::support::service::{Service, eventually, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::wait_for_rows;
+use crate::support::topic::payloads;
 
 const PARTITIONS: i32 = 8;
-/// On the list, and in the partition in which nothing else is refused.
+/// This key is on the source's list. Its partition has no other refused request.
 const LEAKED_KEY: &str = "ak-leaked";
 const CUSTOMERS: &str = "81.2.69.10";
 const THIEF: &str = "45.83.64.66";
 
-/// Of two networks, so that keys have a home. (Nobody is at home in networks for documentation.)
-fn networks(folder: &Path) -> String {
+/// Registers two networks, so that keys have a home. (Networks for documentation count as no home.)
+fn networks(folder: &Path) -> PathBuf {
     let path = folder.join("networks.csv");
     let lines = "81.2.69.0,81.2.69.255,64500,Customers\n45.83.64.0,45.83.64.255,64501,Rent\n";
     fs::write(&path, lines).unwrap();
-    format!("[enrich]\nasn_databases = [{path:?}]\n")
+    path
 }
 
-/// Events with their partitions, in the order of their times.
+/// Events with their partitions, in order of event time.
 struct Log {
     begin: EventTime,
     events: Vec<(i32, Value)>,
@@ -35,7 +38,8 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        // Lists begin two hours later, and not at the end of an hour, after which they are named.
+        // Lists begin two hours later. They do not begin at the end of an hour, because incident
+        // ids use the hour.
         let now = EventTime::now().as_seconds();
         let hour = now - now.rem_euclid(3_600.0);
         Self { begin: EventTime::from_seconds(hour as i64 - 10_200), events: Vec::new() }
@@ -62,7 +66,7 @@ impl Log {
     }
 }
 
-/// Sixteen customers behind one address for two hours; then all of them are refused for a while.
+/// Sixteen customers share one address for two hours; then all of them are refused for a while.
 fn customers() -> Log {
     let mut log = Log::new();
     let keys: Vec<(i32, String)> = (0..16).map(|n| (n % PARTITIONS, format!("ak-{n}"))).collect();
@@ -76,7 +80,7 @@ fn customers() -> Log {
     log
 }
 
-/// Two keys a partition, refused, and one that is answered.
+/// Two keys in each partition that are refused, and one key that is accepted.
 fn thin_list() -> Log {
     let mut log = Log::new();
     for n in 0..14 {
@@ -113,8 +117,10 @@ async fn a_list_too_thin_for_any_partition_is_told_once_by_two_processes() {
     let (topic, told) = (unique("sources"), unique("told"));
     broker().create_topic(&topic, PARTITIONS).await;
     broker().create_topic(&told, 1).await;
-    let more = networks(folder.path()) + &format!("[alerts_topic]\ntopic = \"{told}\"\n");
-    let settings = settings(&database.config) + &kafka_settings(&topic, "") + &more;
+    let settings = Settings::new(&database.config)
+        .kafka(&topic)
+        .set("enrich.asn_databases", vec![networks(folder.path()).to_str().unwrap()])
+        .set("alerts_topic.topic", told.as_str());
     let members = [(); 2].map(|()| {
         let member = Service::start(&settings);
         member.wait_for_log("Kafka partitions assigned");
@@ -128,7 +134,7 @@ async fn a_list_too_thin_for_any_partition_is_told_once_by_two_processes() {
     list.produce(&topic);
     let is_raised = "SELECT countIf(key_id = 'ak-leaked') > 0 AND countIf(source_ip IS NOT NULL) > 0 \
         FROM alerts WHERE has(detectors, 'auth.credential_stuffing')";
-    eventually("the key is raised", async || lines(store, is_raised).await == ["1"]).await;
+    eventually("the key is raised", LIMIT, async || lines(store, is_raised).await == ["1"]).await;
     eventually_told(store).await;
     for member in members {
         let (status, log) = member.terminate();

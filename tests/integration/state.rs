@@ -1,4 +1,4 @@
-//! State across restarts: what an undisturbed run alerts is what a disturbed one does.
+//! Tests state across restarts: a disturbed run raises the same alerts as an undisturbed one.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,16 +6,16 @@ use std::process::Stdio;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, count, kafka_settings, produce, wait_for_rows};
 use crate::support::alerts::{alerts, assert_same_alerts, eventually_done, eventually_judged};
 use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
 use crate::support::proxy::Proxy;
-use crate::support::service::{Service, eventually, file_settings, run, settings};
+use crate::support::service::{Service, run};
+use crate::support::settings::Settings;
+use crate::support::stored::{assert_exact, count, wait_for_rows};
+use crate::support::topic::produce;
 use crate::support::traffic::{PARTITIONS, REPLAYED_KEY, Traffic};
-
-/// A static member: the group need not wait until it has missed the killed one.
-const STATIC_MEMBER: &str = "[source.kafka.properties]\n\"group.instance.id\" = \"one\"";
 
 async fn topic_of(phases: &[&Traffic]) -> String {
     let topic = unique("state");
@@ -24,13 +24,16 @@ async fn topic_of(phases: &[&Traffic]) -> String {
     topic
 }
 
-fn service_settings(database: &TestDatabase, topic: &str, group: &str, seconds: u32) -> String {
-    let source = kafka_settings(topic, STATIC_MEMBER).replace("2_000", "200");
-    let source = source.replace(&format!("of-{topic}"), &format!("{group}-{topic}"));
-    settings(&database.config) + &source + &format!("[state]\nsnapshot_seconds = {seconds}\n")
+fn service_settings(database: &TestDatabase, topic: &str, group: &str, seconds: u32) -> Settings {
+    Settings::new(&database.config)
+        .kafka(topic)
+        .set("source.kafka.group_id", format!("{group}-{topic}"))
+        .batch_records(200)
+        .static_member("one")
+        .snapshot_seconds(seconds)
 }
 
-/// What a service alerts that reads all of the topic, without being disturbed.
+/// The alerts of an undisturbed service that reads the whole topic.
 async fn undisturbed(topic: &str, events: usize) -> Vec<Value> {
     let database = unmigrated().await;
     let service = Service::start(&service_settings(&database, topic, "undisturbed", 3_600));
@@ -45,8 +48,13 @@ fn is_about_the_replay(alert: &Value) -> bool {
     alert["key_id"] == REPLAYED_KEY && alert["detectors"][0] == "replay.duplicate_nonce"
 }
 
-/// Killed before the replay, and killed again while its incident is open. With rounds every
-/// second most of the state is restored; with one at the beginning most is scored again.
+/// A record without a key stands at the head of each partition, which must not lead to another state.
+fn produce_keyless(topic: &str) {
+    (0..PARTITIONS).for_each(|partition| broker().produce(topic, partition, ["no event"]));
+}
+
+/// The service is killed before the replay, and again while its incident is open. With a save every
+/// second, most of the state is restored. With one save at the start, most events are scored again.
 async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     let mut all = Traffic::generated(60, 3.0, 1.5, 21).with_attacks();
     let events = all.events.len();
@@ -54,14 +62,16 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     let (before, after) = (all, Traffic::aftermath());
     let database = unmigrated().await;
     let store = &database.store;
-    let topic = topic_of(&[&before]).await;
+    let topic = topic_of(&[]).await;
+    produce_keyless(&topic);
+    produce(broker(), &topic, &before);
     let settings = service_settings(&database, &topic, "killed", snapshot_seconds);
 
     let service = Service::start(&settings);
     wait_for_rows(store, "access_events", before.events.len()).await;
     if snapshot_seconds == 1 {
         let saved = "SELECT uniqExact(shard) FROM state_rounds WHERE round > 0";
-        eventually("increments", async || lines(store, saved).await == ["3"]).await;
+        eventually("increments", LIMIT, async || lines(store, saved).await == ["3"]).await;
     }
     service.kill();
     assert!(!alerts(store).await.iter().any(is_about_the_replay));
@@ -69,8 +79,10 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
     produce(broker(), &topic, &attack);
     let service = Service::start(&settings);
     wait_for_rows(store, "access_events", events).await;
-    eventually("the replay is told", async || alerts(store).await.iter().any(is_about_the_replay))
-        .await;
+    eventually("the replay is delivered", LIMIT, async || {
+        alerts(store).await.iter().any(is_about_the_replay)
+    })
+    .await;
     if snapshot_seconds > 1 {
         assert!(service.metric("keywatch_state_rescored_events_total") > 1_000.0);
     }
@@ -104,17 +116,16 @@ async fn a_kill_long_after_the_last_round_changes_no_alert() {
     killed_with_an_open_incident(3_600).await;
 }
 
-/// The second member takes partitions over twice: when it joins, and when the first is killed.
+/// The second member takes over partitions twice: when it joins, and when the first member is
+/// killed.
 #[tokio::test]
 async fn state_follows_its_partition_to_another_process() {
     let database = unmigrated().await;
     let traffic = Traffic::generated(60, 3.0, 1.5, 22).with_attacks();
     let total = traffic.events.len();
     let topic = topic_of(&[&traffic]).await;
-    let soon = "[source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\
-                \"heartbeat.interval.ms\" = \"500\"";
-    let source = kafka_settings(&topic, soon).replace("2_000", "100");
-    let settings = settings(&database.config) + &source + "[state]\nsnapshot_seconds = 1\n";
+    let settings = Settings::new(&database.config).kafka(&topic).batch_records(100);
+    let settings = settings.soon_missed().snapshot_seconds(1);
     let first = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", total / 10).await;
     let second = Service::start(&settings);
@@ -128,7 +139,7 @@ async fn state_follows_its_partition_to_another_process() {
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
 }
 
-/// Records that the ledger has of partitions with more to come: only those are read again.
+/// Number of stored records in partitions with more to come: only those are read again.
 async fn stored_of_unfinished(store: &Store, traffic: &Traffic) -> usize {
     let done = "SELECT partition, sum(last_offset - first_offset + 1) FROM ingest_batches \
         WHERE state = 'done' GROUP BY partition";
@@ -142,7 +153,7 @@ async fn stored_of_unfinished(store: &Store, traffic: &Traffic) -> usize {
     parsed.filter(is_unfinished).map(|(_, stored)| stored).sum()
 }
 
-/// What it scored is stored, and nothing tells so but the ledger.
+/// The scored events are stored, and only the ledger shows it.
 #[tokio::test]
 async fn a_kill_before_the_first_round_changes_no_alert() {
     let database = unmigrated().await;
@@ -152,7 +163,7 @@ async fn a_kill_before_the_first_round_changes_no_alert() {
     let direct = service_settings(&database, &topic, "killed", 1);
     let proxy = Proxy::start(&database.config.url);
     proxy.refuse_state();
-    let service = Service::start(&direct.replace(&database.config.url, &proxy.url));
+    let service = Service::start(&direct.clone().set("clickhouse.url", proxy.url.as_str()));
     wait_for_rows(&database.store, "access_events", total / 2).await;
     service.kill();
     let rounds = "SELECT count() FROM state_rounds";
@@ -171,16 +182,16 @@ async fn a_kill_before_the_first_round_changes_no_alert() {
     assert_same_alerts(&alerts(&database.store).await, &undisturbed(&topic, total).await);
 }
 
-/// The first member saves what the second one takes, so that nothing is scored twice, though
-/// rounds are an hour apart.
+/// The first member saves the state of the partitions that the second takes over, so that nothing
+/// is scored twice although rounds are an hour apart.
 #[tokio::test]
 async fn a_partition_that_is_given_back_takes_its_state_along() {
     let database = unmigrated().await;
     let traffic = Traffic::generated(60, 3.0, 1.5, 25).with_attacks();
     let total = traffic.events.len();
     let topic = topic_of(&[&traffic]).await;
-    let source = kafka_settings(&topic, "").replace("2_000", "100");
-    let settings = settings(&database.config) + &source + "[state]\nsnapshot_seconds = 3_600\n";
+    let settings = Settings::new(&database.config).kafka(&topic).batch_records(100);
+    let settings = settings.snapshot_seconds(3_600);
     let first = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", total / 5).await;
     let second = Service::start(&settings);
@@ -210,9 +221,8 @@ async fn an_interrupted_import_resumes_with_its_state() {
         path
     });
     let paths: Vec<&Path> = paths.iter().map(|path| path.as_path()).collect();
-    let source = file_settings(&paths).replace("500", "100");
     let import = |database: &TestDatabase| {
-        settings(&database.config) + &source + "[state]\nsnapshot_seconds = 1\n"
+        Settings::new(&database.config).files(&paths).batch_records(100).snapshot_seconds(1)
     };
 
     let interrupted = unmigrated().await;
@@ -233,7 +243,7 @@ async fn an_interrupted_import_resumes_with_its_state() {
     }
 }
 
-/// Neither an older nor a newer version's state stops the service, and it says so.
+/// State of an older or a newer version does not stop the service, which logs a warning.
 #[tokio::test]
 async fn state_of_another_version_is_left_alone_with_a_warning() {
     let database = unmigrated().await;
@@ -257,7 +267,7 @@ async fn state_of_another_version_is_left_alone_with_a_warning() {
     produce(broker(), &topic, &more);
     let service = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", total + more.events.len()).await;
-    service.wait_for_log("it is of format 65000");
+    service.wait_for_log("its format is 65000");
     service.wait_for_log("no saved state is usable");
     assert!(service.terminate().0.success());
     assert_eq!(lines(&database.store, generations).await, before, "kept for the newer version");

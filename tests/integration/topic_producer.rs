@@ -1,8 +1,8 @@
-//! The producer of alerts and dead letters against Apache Kafka.
+//! Tests the producer of alerts and dead letters against Apache Kafka.
 
 use std::time::Duration;
 
-use keywatch::deliver::kafka::TopicProducer;
+use keywatch::kafka::producer::TopicProducer;
 use rdkafka::Message;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::Headers;

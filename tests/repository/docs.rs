@@ -1,8 +1,12 @@
-//! What the documents point to exists.
+//! Checks that the files and targets that the documents name exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keywatch::alert::Alert;
+use keywatch::event::{PartitionId, ShardId};
+
+use crate::scene::{Place, Scene};
 use crate::{root, text};
 
 fn documents() -> Vec<PathBuf> {
@@ -26,7 +30,7 @@ fn links(markdown: &str) -> impl Iterator<Item = &str> {
         .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
 }
 
-/// A heading's anchor as GitHub makes it.
+/// A heading's anchor as GitHub generates it.
 fn anchor(heading: &str) -> String {
     heading
         .trim_start_matches('#')
@@ -83,13 +87,47 @@ fn every_make_target_named_in_a_document_exists() {
     }
 }
 
+const ZURICH: Place = Place {
+    ip: "203.0.113.7",
+    asn: 64_500,
+    country: "CH",
+    region: "Zurich",
+    city: "Zurich",
+    latitude: 47.4,
+    longitude: 8.5,
+};
+const SAO_PAULO: Place = Place {
+    ip: "198.51.100.9",
+    asn: 64_501,
+    country: "BR",
+    region: "São Paulo",
+    city: "São Paulo",
+    latitude: -23.5,
+    longitude: -46.6,
+};
+
+/// A key that is used in Zurich for three days, and in São Paulo twelve minutes after its last
+/// request there.
+fn travelling_key() -> Alert {
+    const DAYS: f64 = 3.0 * 86_400.0;
+    let mut scene = Scene::new();
+    scene.steady("k_81f0", ZURICH, 0.0, DAYS, 300.0);
+    scene.request("k_81f0", SAO_PAULO, DAYS - 300.0 + 725.0);
+    let partition = PartitionId { topic: "api-access".into(), partition: 3 };
+    let heard = scene.at(DAYS + 425.412);
+    let shard = ShardId::Partition(3);
+    let alerts = Scene::engine().process(shard, &partition, &scene.events(), Some(heard)).alerts;
+    let [alert] = alerts.try_into().unwrap();
+    alert
+}
+
 #[test]
-fn the_alert_shown_to_users_is_an_alert() {
+fn the_alert_shown_to_users_is_the_one_that_is_made() {
     let readme = text("README.md");
     let example = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    let alert: keywatch::alert::Alert = serde_json::from_str(example).unwrap();
     let shown: serde_json::Value = serde_json::from_str(example).unwrap();
-    assert_eq!(serde_json::to_value(&alert).unwrap(), shown, "fields that an alert does not have");
+    let made = serde_json::to_value(travelling_key()).unwrap();
+    assert_eq!(shown, made, "README.md should show\n{made:#}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The set-up scripts, as far as they go without downloading anything.
+//! Tests the set-up scripts as far as they run without a download.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,23 +1,23 @@
-//! How far one partition is stored, and how its next batches are cut.
+//! Tracks how far one partition is stored and cuts its next batches accordingly.
 
-use crate::source::RawBatch;
+use crate::record::RawBatch;
 use crate::store::{BatchInDoubt, Progress};
 
-/// What the ledger said when this ownership began, and what has come since.
+/// The ledger's progress when this ownership began, and the records that arrived since.
 #[derive(Debug)]
 pub struct Mark {
     stored_to: Option<i64>,
-    /// May or may not be stored, until it was cut again.
+    /// A batch that may or may not be stored; `None` once it was cut again.
     doubt: Option<BatchInDoubt>,
-    /// Records of the batch in doubt that have come so far.
+    /// Records of the in-doubt batch that have arrived so far.
     held: Option<RawBatch>,
     next_offset: Option<i64>,
-    /// Up to here everything is stored, or was cut.
+    /// Everything up to this offset is stored or was cut.
     covered_to: Option<i64>,
 }
 
-/// Records to store under these bounds. Those of a batch in doubt are the old ones, even when
-/// the source has dropped some of its records meanwhile: the bounds are in the token.
+/// Records to store under these bounds. An in-doubt batch keeps its original bounds even when the
+/// source has dropped some of its records, because the token includes the bounds.
 #[derive(Debug)]
 pub struct Cut {
     pub batch: RawBatch,
@@ -37,7 +37,7 @@ impl Mark {
         self.held.is_some()
     }
 
-    /// The batch in doubt, when none of its records came and, with `next`, none will.
+    /// Returns the in-doubt batch, if none of its records has arrived and `next` starts behind it.
     pub fn doubt_gone_before(&self, next: &RawBatch) -> Option<&BatchInDoubt> {
         let doubt = self.doubt.as_ref().filter(|_| self.held.is_none())?;
         next.offsets().is_some_and(|(first, _)| first > doubt.last_offset).then_some(doubt)
@@ -47,8 +47,8 @@ impl Mark {
         self.doubt = None;
     }
 
-    /// How many offsets lie between what came last and `batch`: dropped by the source after its
-    /// retention, compacted, or of a transaction's end.
+    /// Counts the offsets between the previous batch and `batch`. The source dropped them after its
+    /// retention, compaction removed them, or they are transaction markers.
     pub fn skipped_before(&mut self, batch: &RawBatch) -> u64 {
         let Some((first, last)) = batch.offsets() else { return 0 };
         let skipped = self.next_offset.map_or(0, |next| first.saturating_sub(next));
@@ -56,7 +56,7 @@ impl Mark {
         u64::try_from(skipped).unwrap_or(0)
     }
 
-    /// Cuts a batch into what is stored already and those that are to be stored, in order.
+    /// Cuts a batch into records that are stored already and records to store, in order.
     pub fn cut(&mut self, batch: RawBatch) -> Vec<Cut> {
         let covers_from = batch.covers_from;
         let mut cuts = self.cut_where_stored(batch);
@@ -66,8 +66,8 @@ impl Mark {
         cuts
     }
 
-    /// A new batch begins where the one before it ended, when there is no record in between: what
-    /// the ledger has no batch of is missing.
+    /// Extends a new batch to the end of the previous one when there is no record in between.
+    /// Offsets that no batch of the ledger covers therefore count as missing.
     fn cover(&mut self, cut: &mut Cut, covers_from: Option<i64>) {
         if let (Some(covered_to), Some(from)) = (self.covered_to, covers_from)
             && cut.token.is_none()
@@ -101,7 +101,7 @@ impl Mark {
         [fresh(stored), fresh(before), again, fresh(after)].into_iter().flatten().collect()
     }
 
-    /// The batch in doubt, when all of it has come; else it is held until then.
+    /// Returns the in-doubt batch when all of it has arrived, and holds its records until then.
     fn complete(&mut self, within: RawBatch, is_past: bool) -> Option<Cut> {
         let doubt = self.doubt.as_ref()?;
         let has_last = within.offsets().is_some_and(|(_, last)| last >= doubt.last_offset);
@@ -141,7 +141,7 @@ mod tests {
         Mark::new(Progress { stored_to: Some(10), in_doubt })
     }
 
-    /// Of what is to be stored.
+    /// The bounds of the cuts that are to be stored.
     fn bounds(cuts: &[Cut]) -> Vec<(i64, i64)> {
         cuts.iter()
             .filter(|cut| !cut.batch.is_stored)
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_handed_on_for_the_state_alone() {
+    fn stored_records_are_passed_on_for_the_state_alone() {
         let mut mark = stored_to_10(None);
         assert!(mark.cut(batch(1..=10))[0].batch.is_stored);
         let cuts = mark.cut(batch(8..=15));

@@ -1,4 +1,4 @@
-//! What a revocation would have cost: the requests of a key that were served after it.
+//! Measures the cost of a revocation: the requests of a key that were served after it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
@@ -11,19 +11,19 @@ use super::super::span::Span;
 use super::super::timeline::Timeline;
 use super::{Revocation, Revocations, RevokedKey};
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, KeyId};
-use crate::profile::source::network_of;
+use crate::profile::stuffing::network_of;
 
-/// Bins of a key's timeline at first.
+/// Initial width of a bin in a key's timeline.
 const TIMELINE_SECONDS: u32 = 60;
 
-/// Networks remembered of a key; a key that is used from more has no place of its own.
+/// The largest number of networks remembered for a key. A key with more has no networks of its own.
 const MAX_NETWORKS: usize = 4_096;
 
 /// Requests that were answered (status below 400), from networks (IPv4 /24, IPv6 /48) that had
 /// used the key before the evidence began, and from others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Served {
-    /// From the key's own networks: the customer's, most likely.
+    /// Requests from the key's own networks, most likely the customer's.
     pub owner: u64,
     pub others: u64,
 }
@@ -45,7 +45,7 @@ pub struct Losses {
 struct Watched {
     tenant: Option<String>,
     by: [Option<Revocation>; 2],
-    /// When each network used the key first.
+    /// The time of the first request from each network.
     networks: HashMap<IpNet, EventTime>,
     timeline: Timeline,
 }
@@ -83,7 +83,7 @@ impl Losses {
         self.span.bounds()
     }
 
-    /// The revoked keys, in no order.
+    /// The revoked keys, in any order.
     pub fn finish(self, labels: &[Label]) -> Vec<RevokedKey> {
         let revoked = |(key_id, watched): (KeyId, Watched)| RevokedKey {
             attack: attack_on(&key_id, &watched.by, labels),
@@ -109,7 +109,7 @@ impl Watched {
             *first = event.time.min(*first);
         }
         let first_used = self.networks.get(&network).copied();
-        let is_served = event.status < 400;
+        let is_served = !event.answer().is_error();
         for revocation in self.by.iter_mut().flatten() {
             if !is_served || event.time <= revocation.time {
                 continue;
@@ -123,7 +123,7 @@ impl Watched {
     }
 }
 
-/// The known attack on the key that had begun when it was first revoked.
+/// The known attack on the key that had begun before its first revocation.
 fn attack_on(key_id: &KeyId, by: &[Option<Revocation>; 2], labels: &[Label]) -> Option<String> {
     let last = by.iter().flatten().map(|revocation| revocation.time).max()?;
     let of_key = labels.iter().filter(|label| label.key_id.as_ref() == Some(key_id));

@@ -1,8 +1,8 @@
-//! Two configurations on one history: which keys one would revoke and the other not, and what
-//! of the traffic would have broken.
+//! Compares two configurations on one history: which keys only one of them would revoke, and how
+//! much traffic that would have broken.
 //!
-//! The log is read twice: once through both cores, for the revocations, and once for the
-//! requests of the keys that were revoked by either.
+//! The log is read twice: once through both scorers, for the revocations, and once for the requests
+//! of the keys that either revokes.
 
 mod loss;
 pub mod page;
@@ -15,15 +15,18 @@ use serde::Serialize;
 
 use super::labels::Label;
 use super::timeline::Bin;
-use crate::alert::{Alert, AlertType, DetectorId};
-use crate::app::{AppError, Core};
+use crate::alert::{Alert, DetectorId};
+use crate::backtest::BacktestError;
 use crate::config::Config;
+use crate::engine::Scorer;
 use crate::event::{EventTime, KeyId};
-use crate::source::{BatchLimits, FileReader};
+use crate::record::BatchLimits;
+use crate::respond::{self, Granted};
+use crate::source::FileReader;
 
 use self::loss::{Losses, Served};
 
-/// A configuration under the name that the person knows it by.
+/// A configuration and the file name that the user gave.
 pub struct Candidate {
     pub name: String,
     pub config: Config,
@@ -35,29 +38,31 @@ pub struct Difference {
     pub keys: usize,
     pub first_event_time: Option<EventTime>,
     pub last_event_time: Option<EventTime>,
-    /// Attacks are known, so that revocations are right or wrong.
+    /// Whether attacks are labelled, so that a revocation can be called right or wrong.
     pub has_labels: bool,
     pub policies: [PolicyOutcome; 2],
-    /// All keys that either revokes: first those that only one does, with the most requests lost.
+    /// All keys that either configuration revokes. Keys that only one revokes come first, ordered
+    /// by lost requests.
     pub revoked: Vec<RevokedKey>,
 }
 
-/// What one configuration comes to.
+/// The result of one configuration.
 #[derive(Debug, Serialize)]
 pub struct PolicyOutcome {
     pub name: String,
     pub version: String,
     pub revoked: usize,
-    /// Of these, keys that the other does not revoke.
+    /// The number of these keys that the other configuration does not revoke.
     pub revoked_alone: usize,
-    /// Of these, keys that no known attack explains, where attacks are known.
+    /// The number of these keys that no known attack explains; `None` without labels.
     pub revoked_wrongly: usize,
     pub lost: Served,
-    /// Requests of the owners that would have been refused, by tenant; the empty name is none.
+    /// Requests of the owners that would have been refused, by tenant. The empty name stands for
+    /// keys without a tenant.
     pub lost_by_tenant: BTreeMap<String, u64>,
 }
 
-/// A key that one configuration or both revoke.
+/// A key that one configuration or both would revoke.
 #[derive(Debug, Serialize)]
 pub struct RevokedKey {
     pub key_id: KeyId,
@@ -70,12 +75,12 @@ pub struct RevokedKey {
     pub requests: Vec<Bin>,
 }
 
-/// The request to revoke a key, and what would have been refused after it.
+/// The request to revoke a key, and the requests that would have been refused after it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Revocation {
     pub time: EventTime,
     pub incident: String,
-    /// When the evidence began.
+    /// The time of the first evidence.
     pub since: EventTime,
     pub detectors: Vec<DetectorId>,
     pub confidence: f64,
@@ -85,7 +90,7 @@ pub struct Revocation {
 }
 
 impl RevokedKey {
-    /// Only one of the two revokes it.
+    /// Whether only one of the two configurations revokes it.
     pub fn is_disputed(&self) -> bool {
         self.by.iter().flatten().count() == 1
     }
@@ -95,63 +100,68 @@ impl RevokedKey {
     }
 }
 
-/// Runs `inputs` through both configurations. Each decides as if it were not a dry run: what
-/// is compared is what would happen.
+/// Runs `inputs` through both configurations. Both run with `dry_run` off, because the comparison
+/// is about their effect.
 ///
-/// `on_progress` is called with the bytes read and the bytes to read.
+/// `on_progress` is called with the bytes read and the total.
 ///
 /// # Errors
-/// Unreadable input, configuration or databases.
+/// Returns an error for unreadable input, configuration or databases.
 pub fn run(
     inputs: &[PathBuf],
     candidates: &[Candidate; 2],
     labels: &[Label],
     mut on_progress: impl FnMut(u64, u64),
-) -> Result<Difference, AppError> {
+) -> Result<Difference, BacktestError> {
     let limits = BatchLimits::from(&candidates[0].config.source);
-    let mut cores = [live_core(&candidates[0].config)?, live_core(&candidates[1].config)?];
-    let mut revocations: [Revocations; 2] = Default::default();
+    let configs = [0, 1].map(|side: usize| live(&candidates[side].config));
+    let mut scorers = [Scorer::open(&configs[0])?, Scorer::open(&configs[1])?];
+    let mut alerts: [Vec<Alert>; 2] = Default::default();
     let mut reader = FileReader::open(inputs.to_vec(), limits)?;
     let progress = reader.progress();
     for batch in reader.by_ref() {
         let batch = batch?;
-        for (core, revocations) in cores.iter_mut().zip(&mut revocations) {
-            note_revocations(revocations, &core.process(&batch, None).alerts);
+        for (scorer, alerts) in scorers.iter_mut().zip(&mut alerts) {
+            alerts.append(&mut scorer.process(&batch, None).outcome.alerts);
         }
         on_progress(progress.read_bytes(), 2 * progress.total_bytes());
     }
-    let [mut core, _] = cores;
-    let mut losses = Losses::new(revocations);
+    let [mut scorer, _] = scorers;
+    let mut losses = Losses::new([0, 1].map(|side| revocations(&alerts[side], &configs[side])));
     let mut reader = FileReader::open(inputs.to_vec(), limits)?;
     let progress = reader.progress();
     for batch in reader.by_ref() {
-        losses.add(core.decode(&batch?, None).events());
+        losses.add(scorer.decode(&batch?, None).events());
         on_progress(progress.total_bytes() + progress.read_bytes(), 2 * progress.total_bytes());
     }
-    Ok(compare(candidates, losses, core.keys(), labels))
+    Ok(compare(candidates, losses, scorer.engine().keys(), labels))
 }
 
-/// First revocations by key.
+/// The first revocation of each key.
 type Revocations = BTreeMap<KeyId, Revocation>;
 
-fn live_core(config: &Config) -> Result<Core, AppError> {
+fn live(config: &Config) -> Config {
     let mut config = config.clone();
     config.policy.dry_run = false;
-    Core::new(&config)
+    config
 }
 
-fn note_revocations(revocations: &mut Revocations, alerts: &[Alert]) {
-    for alert in alerts.iter().filter(|alert| alert.alert_type == AlertType::RevocationRequested) {
-        if let Some(key_id) = &alert.key_id {
-            revocations.entry(key_id.clone()).or_insert_with(|| alert.into());
+fn revocations(alerts: &[Alert], config: &Config) -> Revocations {
+    let rules = respond::Rules::new(&config.policy);
+    let mut revocations = Revocations::new();
+    for granted in respond::replay(alerts, &rules, config.policy.quiet_close_seconds) {
+        if let Some(key_id) = &granted.alert.key_id {
+            revocations.entry(key_id.clone()).or_insert_with(|| Revocation::of(&granted));
         }
     }
+    revocations
 }
 
-impl From<&Alert> for Revocation {
-    fn from(alert: &Alert) -> Self {
+impl Revocation {
+    fn of(granted: &Granted) -> Self {
+        let alert = &granted.alert;
         Self {
-            time: alert.detected_event_time,
+            time: granted.time,
             incident: alert.id.clone(),
             since: alert.first_event_time,
             detectors: alert.detectors.clone(),

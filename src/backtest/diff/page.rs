@@ -1,21 +1,20 @@
-//! The difference as one HTML page, like the report of a backtest.
+//! Renders the difference as one HTML page, like the report of a backtest.
 
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::super::page::draw::{PLOT_HEIGHT, anchor, bar, figure_cell, legend, request_plot};
-use super::super::page::scale::{
-    TimeAxis, count, counted, duration_text, number, percent, share_text, time_text,
-};
-use super::super::page::summary::{card, volume_text};
-use super::super::page::{page, section};
 use super::{Difference, PolicyOutcome, Revocation, RevokedKey};
+use crate::page::draw::{PLOT_HEIGHT, anchor, bar, figure_cell, legend, request_plot};
+use crate::page::scale::{
+    TimeAxis, count, counted, duration_text, number, percent, share_text, time_text, volume_text,
+};
+use crate::page::{card, page, section};
 
-/// What the two configurations are called beside their names.
+/// Short labels for the two configurations, shown beside their names.
 pub const SIDES: [&str; 2] = ["A", "B"];
 
-/// Tenants and keys that are shown one by one.
+/// The largest number of tenants and of keys listed one by one.
 const SHOWN: usize = 20;
 
 /// The same difference gives the same bytes.
@@ -30,7 +29,7 @@ pub fn render(difference: &Difference) -> String {
     page("diff", &headline(difference), &body)
 }
 
-/// One sentence.
+/// The result in one sentence.
 pub fn headline(difference: &Difference) -> String {
     let [a, b] = &difference.policies;
     match (a.revoked_alone, b.revoked_alone) {
@@ -51,7 +50,7 @@ fn head(difference: &Difference) -> Markup {
     let bounds = difference.first_event_time.zip(difference.last_event_time);
     let span = volume_text(difference.events, difference.keys, bounds);
     let cards = difference.policies.iter().zip(SIDES).map(|(policy, side)| {
-        let alone = format!("{} by it alone; {}", count(policy.revoked_alone), policy.name);
+        let alone = format!("{} only by it; {}", count(policy.revoked_alone), policy.name);
         card(&format!("Keys that {side} revokes"), &count(policy.revoked), &alone)
     });
     let lost = difference.policies.iter().zip(SIDES).map(|(policy, side)| {
@@ -76,7 +75,7 @@ fn policies(difference: &Difference) -> Markup {
     let body = html! {
         table {
             thead { tr {
-                th { "Configuration" } th { "Revoked" } th { "By it alone" }
+                th { "Configuration" } th { "Revoked" } th { "Only by it" }
                 @if difference.has_labels { th { "Wrongly" } }
                 th { "Owners' requests lost" } th { "Others' requests stopped" }
             } }
@@ -93,8 +92,8 @@ fn policies(difference: &Difference) -> Markup {
         }
     };
     section(
-        "What each would have done",
-        "Both decide as if it were no dry run. Requests are those that were answered after the \
+        "The result of each configuration",
+        "Both run without `dry_run`. Requests are those that were answered after the \
          revocation: the owner's when they came from a network that had used the key before the \
          evidence began, others' when not. Wrongly revoked keys are those that no known attack explains.",
         &body,
@@ -139,7 +138,7 @@ fn tenants(difference: &Difference) -> Markup {
         @if rows.len() > SHOWN { p.faint { "And " (counted(rows.len() - SHOWN, "more tenant")) "." } }
     };
     section(
-        "Whose traffic would have broken",
+        "Traffic that would have broken",
         "Owners' requests that would have been refused, by tenant.",
         &body,
     )
@@ -217,7 +216,8 @@ fn plot(difference: &Difference, key: &RevokedKey, revocations: &[(&Revocation, 
             text.tick x=(percent(at)) y="-14" text-anchor=(anchor(at)) { "revoked by " (side) }
         }
     };
-    request_plot(&axis, &key.requests, key.bin_seconds, "the revocation", &behind, &marks)
+    let bins = key.requests.iter().map(|bin| (bin.start, bin.requests));
+    request_plot(&axis, bins, key.bin_seconds, "the revocation", &behind, &marks)
 }
 
 fn agreed(difference: &Difference) -> Markup {

@@ -1,14 +1,15 @@
-//! Whether the promised number of false alerts is kept.
+//! Shows whether the number of false alerts stays within the promise.
 
 use maud::{Markup, html};
 
-use super::super::report::{Calibration, Report};
-use super::draw::{anchor, bar};
-use super::scale::{number, percent};
+use super::super::figures::{Calibration, Report};
+use crate::page;
+use crate::page::draw::{anchor, bar};
+use crate::page::scale::{number, percent};
 
 const HEIGHT: f64 = 180.0;
 
-/// Nothing when it was not measured.
+/// Renders the section; empty if calibration was not measured.
 pub fn section(report: &Report) -> Markup {
     let Some(families) = report.calibration.as_deref().filter(|families| !families.is_empty())
     else {
@@ -31,17 +32,17 @@ pub fn section(report: &Report) -> Markup {
         }
         div.pair style="margin-top:1.2rem" { @for family in families.iter().filter(|f| !f.points.is_empty()) { (curve(family)) } }
     };
-    super::section(
+    page::section(
         "Promised and measured",
-        "The configuration allows so many false alerts in a run of this length; beside it is what \
-         came. In the plots, a rarity that the model promises (say, once in 1,000 key-hours) stands \
-         against how often it was really seen: points on the dashed line keep the promise, points \
-         above it alert too often.",
+        "The table compares the number of false alerts that the configuration allows in a run of \
+         this length with the number measured. Each plot compares a rarity that the model promises \
+         (say, once in 1,000 key-hours) with the measured one: points on the dashed line keep the \
+         promise, points above it alert too often.",
         &body,
     )
 }
 
-/// Both axes by decades, from certain (1) at the top right to the rarest.
+/// An axis in decades of probability, from 1 down to the rarest; both axes of the plot use it.
 struct Decades {
     lowest: f64,
 }
@@ -53,7 +54,8 @@ impl Decades {
         Self { lowest: least.log10().floor().max(-15.0) }
     }
 
-    /// 0 at the rarest, 1 at certain; what never happened is drawn as the rarest.
+    /// Position on the axis: 0 for the rarest, 1 for a probability of 1. A share of 0 is drawn as
+    /// the rarest.
     fn at(&self, share: f64) -> f64 {
         let decades = if share > 0.0 { share.log10() } else { self.lowest };
         (1.0 - decades / self.lowest).clamp(0.0, 1.0)

@@ -1,14 +1,15 @@
-//! Single keys: what they did around an attack or an incident.
+//! Shows the requests of single keys around an attack or an incident.
 
 use maud::{Markup, html};
 
 use super::super::cases::{AttackCase, IncidentCase, Requests};
-use super::super::report::Report;
-use super::draw::{PLOT_HEIGHT, badge, legend, request_plot, severity_class};
-use super::scale::{TimeAxis, counted, duration_text, number, percent, time_text};
+use super::super::figures::Report;
 use crate::event::EventTime;
+use crate::page;
+use crate::page::draw::{PLOT_HEIGHT, badge, legend, request_plot, severity_class};
+use crate::page::scale::{TimeAxis, counted, duration_text, number, percent, time_text};
 
-/// Nothing without labels.
+/// Renders the attacks; empty without labels.
 pub fn attacks(report: &Report) -> Markup {
     if report.worst_attacks.is_empty() {
         return html! {};
@@ -24,7 +25,7 @@ pub fn attacks(report: &Report) -> Markup {
         @for case in &report.worst_attacks { (attack(case)) }
         (legend(&[("requests", "requests of the key"), ("attack", "the attack"), ("medium", "alert, by severity")]))
     };
-    super::section(
+    page::section(
         heading,
         "The requests of each attacked key before, during and after the attack, with the alerts \
          about it. A missed attack is one that no alert of medium severity or above named.",
@@ -38,7 +39,7 @@ fn attack(case: &AttackCase) -> Markup {
         (None, Some(seconds)) => {
             format!("missed: only a low sign, after {}", duration_text(seconds))
         }
-        (None, None) => "missed: nothing named it".to_owned(),
+        (None, None) => "missed: no alert named it".to_owned(),
     };
     let lasting = duration_text(case.end.seconds_since(case.start));
     html! {
@@ -47,14 +48,14 @@ fn attack(case: &AttackCase) -> Markup {
             p.faint {
                 @match &case.key_id { Some(key) => { "Key " code { (key) } }, None => "All keys" }
                 ", from " (time_text(case.start)) ", lasting " (lasting) "."
-                @if !case.detectors.is_empty() { " It would have counted for: " (case.detectors.join(", ")) "." }
+                @if !case.detectors.is_empty() { " Detectors that count as finding it: " (case.detectors.join(", ")) "." }
             }
             (timeline(&TimeAxis::new(case.from, case.to), &case.requests, Some((case.start, case.end))))
         }
     }
 }
 
-/// Nothing without incidents; with labels only the false ones.
+/// Renders the incidents, with labels only the false ones; empty without incidents.
 pub fn incidents(report: &Report) -> Markup {
     if report.worst_incidents.is_empty() {
         return html! {};
@@ -76,7 +77,7 @@ pub fn incidents(report: &Report) -> Markup {
         @for case in &report.worst_incidents { (incident(case)) }
         (legend(&[("requests", "requests of the key"), ("medium", "alert, by severity")]))
     };
-    super::section(heading, explanation, &body)
+    page::section(heading, explanation, &body)
 }
 
 fn incident(case: &IncidentCase) -> Markup {
@@ -112,10 +113,11 @@ fn timeline(
     };
     let alerts = counted(requests.alerts.len(), "alert");
     let behind = attack.map(|(start, end)| shade(axis, start, end)).unwrap_or_default();
-    request_plot(axis, &requests.bins, requests.bin_seconds, &alerts, &behind, &marks)
+    let bins = requests.bins.iter().map(|bin| (bin.start, bin.requests));
+    request_plot(axis, bins, requests.bin_seconds, &alerts, &behind, &marks)
 }
 
-/// The time of the attack, at least wide enough to be seen.
+/// Shades the time of the attack, at least wide enough to be visible.
 fn shade(axis: &TimeAxis, start: EventTime, end: EventTime) -> Markup {
     let width = axis.width(end.seconds_since(start)).max(0.004);
     html! { rect.attack x=(percent(axis.at(start))) width=(percent(width)) y="-4" height=(PLOT_HEIGHT + 4.0) {} }

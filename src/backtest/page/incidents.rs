@@ -1,19 +1,21 @@
-//! When incidents were opened, and what opened them.
+//! Shows when incidents were opened, and which detectors opened them.
 
 use maud::{Markup, html};
 
-use super::super::report::{DetectorFigures, IncidentTime, Report, SEVERITIES};
-use super::draw::{AXIS_HEIGHT, legend, level, name, round_up, severity_class, time_axis};
-use super::scale::{TimeAxis, count, counted, percent, time_text};
+use super::super::figures::{DetectorFigures, IncidentTime, Report};
+use crate::alert::Severity;
 use crate::event::EventTime;
+use crate::page;
+use crate::page::draw::{AXIS_HEIGHT, legend, level, name, round_up, severity_class, time_axis};
+use crate::page::scale::{TimeAxis, count, counted, percent, time_text};
 
 const HEIGHT: f64 = 120.0;
 /// Room above the plot for the label of its top line.
 const ABOVE: f64 = 14.0;
 const COLUMNS: usize = 48;
 
-/// Incidents opened in one column's time, by severity from low to critical.
-type Column = [usize; SEVERITIES.len()];
+/// Number of incidents opened within one column of the plot, by severity from low to critical.
+type Column = [usize; Severity::ALL.len()];
 
 pub fn over_time(report: &Report) -> Markup {
     let (Some(first), Some(last)) = (report.first_event_time, report.last_event_time) else {
@@ -21,12 +23,16 @@ pub fn over_time(report: &Report) -> Markup {
     };
     if report.incidents == 0 {
         let quiet = html! { p { "No incidents were opened." } };
-        return super::section("Incidents over time", "When incidents were opened.", &quiet);
+        return page::section("Incidents over time", "When incidents were opened.", &quiet);
     }
     let axis = TimeAxis::new(first, last);
     let columns = columns(&axis, &report.incident_times);
     let total = |column: &Column| column.iter().sum::<usize>();
     let top = round_up(columns.iter().map(total).max().unwrap_or(0) as f64);
+    let severities: Vec<_> = Severity::ALL
+        .iter()
+        .map(|severity| (severity_class(*severity), severity.as_str()))
+        .collect();
     let body = html! {
         figure {
             svg.plot height=(ABOVE + HEIGHT + AXIS_HEIGHT) role="img" aria-label=(counted(report.incidents, "incident")) {
@@ -39,11 +45,11 @@ pub fn over_time(report: &Report) -> Markup {
                 }
             }
         }
-        (legend(&SEVERITIES.map(|severity| (severity_class(severity), severity.as_str()))))
+        (legend(&severities))
     };
-    super::section(
+    page::section(
         "Incidents over time",
-        "How many incidents were opened when, by the highest severity they reached. False alerts \
+        "Incidents opened over time, by the highest severity they reached. False alerts \
          cluster at the beginning, while little is known of each key, and where all keys change at \
          once.",
         &body,
@@ -54,7 +60,7 @@ fn columns(axis: &TimeAxis, incidents: &[IncidentTime]) -> Vec<Column> {
     let mut columns = vec![Column::default(); COLUMNS];
     for incident in incidents {
         let place = (axis.at(incident.opened).clamp(0.0, 1.0) * COLUMNS as f64) as usize;
-        let severity = SEVERITIES.iter().position(|severity| *severity == incident.severity);
+        let severity = Severity::ALL.iter().position(|severity| *severity == incident.severity);
         columns[place.min(COLUMNS - 1)][severity.unwrap_or(0)] += 1;
     }
     columns
@@ -62,24 +68,24 @@ fn columns(axis: &TimeAxis, incidents: &[IncidentTime]) -> Vec<Column> {
 
 fn column_text(first: EventTime, last: EventTime, place: usize, column: &Column) -> String {
     let seconds = last.seconds_since(first) * place as f64 / COLUMNS as f64;
-    let counts = SEVERITIES.iter().zip(column).rev().filter(|(_, count)| **count > 0);
+    let counts = Severity::ALL.iter().zip(column).rev().filter(|(_, count)| **count > 0);
     let counts: Vec<String> =
         counts.map(|(severity, n)| format!("{} {severity}", count(*n))).collect();
     format!("from {}: {}", time_text(first.plus_seconds(seconds)), counts.join(", "))
 }
 
-/// The severest at the bottom, where lengths compare best.
+/// The highest severity is drawn at the bottom, where lengths are easiest to compare.
 fn stack(place: usize, column: &Column, top: f64) -> Markup {
     let mut below = 0;
-    let parts: Vec<_> = SEVERITIES
-        .into_iter()
-        .zip(*column)
+    let parts: Vec<_> = Severity::ALL
+        .iter()
+        .zip(column)
         .rev()
-        .filter(|(_, count)| *count > 0)
+        .filter(|(_, count)| **count > 0)
         .map(|(severity, count)| {
             below += count;
             let y = HEIGHT * (1.0 - below as f64 / top);
-            (severity_class(severity), y, HEIGHT * count as f64 / top)
+            (severity_class(*severity), y, HEIGHT * *count as f64 / top)
         })
         .collect();
     let x = percent(place as f64 / COLUMNS as f64);
@@ -115,7 +121,7 @@ pub fn by_detector(report: &Report) -> Markup {
         }
         @if labelled { (legend(&[("true", "during a known attack on the key"), ("false", "no known attack")])) }
     };
-    super::section("What opened incidents", explanation, &body)
+    page::section("Detectors that opened incidents", explanation, &body)
 }
 
 fn split_bar(figures: &DetectorFigures, most: usize, labelled: bool) -> Markup {

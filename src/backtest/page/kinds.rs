@@ -1,15 +1,16 @@
-//! Recall and time to detect, by kind of attack.
+//! Shows recall and time to detect by kind of attack.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::super::report::{AtSeverity, KindFigures, Quantiles, Report};
-use super::draw::{anchor, badge, bar, figure_cell, name};
-use super::scale::{count, duration_text, number, percent};
+use super::super::figures::{AtSeverity, KindFigures, Quantiles, Report};
 use super::summary::at_medium;
+use crate::page;
+use crate::page::draw::{anchor, badge, bar, figure_cell, name};
+use crate::page::scale::{count, duration_text, number, percent};
 
-/// Nothing without labels.
+/// Renders recall; empty without labels.
 pub fn recall(report: &Report) -> Markup {
     let Some(lowest) = report.at_severity.first().filter(|at| at.labels > 0) else {
         return html! {};
@@ -24,10 +25,10 @@ pub fn recall(report: &Report) -> Markup {
             }
         }
     };
-    super::section(
+    page::section(
         "Attacks found, by kind",
-        "Of the known attacks of each kind, how many an alert of this severity or above named; the \
-         least found come first.",
+        "For each kind, the number of known attacks that an alert of this severity or above named; \
+         kinds that were found least often come first.",
         &body,
     )
 }
@@ -35,7 +36,7 @@ pub fn recall(report: &Report) -> Markup {
 fn worst_first<'a>(report: &'a Report, lowest: &'a AtSeverity) -> Vec<&'a str> {
     let recalls = |kind: &str| -> Vec<f64> {
         let recall = |at: &AtSeverity| at.kinds.get(kind).map_or(0.0, |figures| figures.recall);
-        // Medium first: below it nobody need look.
+        // Medium comes first: alerts below it need no one's attention.
         let order = [1, 0, 2, 3];
         order.iter().filter_map(|place| report.at_severity.get(*place)).map(recall).collect()
     };
@@ -52,7 +53,7 @@ fn recall_cell(figures: Option<&KindFigures>) -> Markup {
     figure_cell(bar(figures.recall, "found", &text), &text)
 }
 
-/// Nothing without attacks found.
+/// Renders time to detect; empty if no attack was found.
 pub fn time_to_detect(report: &Report) -> Markup {
     let Some(at) = at_medium(report) else { return html! {} };
     let (seconds, requests) = (
@@ -82,24 +83,24 @@ pub fn time_to_detect(report: &Report) -> Markup {
             }
         }
     };
-    super::section(
+    page::section(
         "Time to detect, by kind",
         "From the attack's first moment to the first alert of medium severity or above that names \
-         it, in time and in requests that the key had made: the dot is the middle attack, the ring \
+         it, in time and in requests that the key had made: the dot is the median attack, the ring \
          the slowest. Each step of the scale is ten times the one before. Missed attacks are not in \
          it.",
         &body,
     )
 }
 
-/// A scale on which each decade is as wide as the next.
+/// A logarithmic scale: every decade has the same width.
 struct Ladder {
     lowest: i32,
     highest: i32,
 }
 
 impl Ladder {
-    /// From the decade of the least to that of the most; `None` of nothing.
+    /// A scale from the decade of the least value to that of the greatest; `None` without values.
     fn of(
         kinds: &BTreeMap<String, KindFigures>,
         quantiles: impl Fn(&KindFigures) -> Option<Quantiles>,
@@ -113,13 +114,13 @@ impl Ladder {
 
     fn at(&self, value: f64) -> f64 {
         let decades = f64::from(self.highest - self.lowest);
-        // Rings at the ends stay inside.
+        // The clamp keeps the circles at the ends inside the plot.
         let share = (value.max(1e-9).log10() - f64::from(self.lowest)) / decades;
         0.02 + 0.96 * share.clamp(0.0, 1.0)
     }
 
     fn header(&self, text: impl Fn(f64) -> String) -> Markup {
-        // Four labels at most: more run into each other.
+        // Four labels at most: more would overlap.
         let every = (self.highest - self.lowest + 2) / 3;
         let decades = (self.lowest..=self.highest).step_by(every.max(1) as usize);
         html! {

@@ -1,10 +1,11 @@
-//! What one gets for listening to milder alerts too: more found, more false.
+//! Shows the trade-off between severities: lower ones find more attacks and give more false alerts.
 
 use maud::{Markup, html};
 
-use super::super::report::{AtSeverity, Report};
-use super::draw::{badge, bar, figure_cell, round_up};
-use super::scale::{count, number, share_text};
+use super::super::figures::{AtSeverity, Report};
+use crate::page;
+use crate::page::draw::{badge, bar, figure_cell, round_up};
+use crate::page::scale::{count, number, share_text};
 
 pub fn section(report: &Report) -> Markup {
     let top = report.at_severity.iter().map(|at| at.false_alerts_per_1000_key_days);
@@ -33,7 +34,7 @@ pub fn section(report: &Report) -> Markup {
             tbody { @for at in &report.at_severity { (row(report, at, top)) } }
         }
     };
-    super::section(heading, explanation, &body)
+    page::section(heading, explanation, &body)
 }
 
 fn row(report: &Report, at: &AtSeverity, top: f64) -> Markup {

@@ -1,13 +1,13 @@
-//! What there is to know when there is time for ten lines only.
+//! Summarizes the run in the few lines that a hurried reader needs.
 
 use maud::{Markup, html};
 
 use super::super::cases::MISSED_BELOW;
-use super::super::report::{AtSeverity, Report};
-use super::scale::{count, counted, duration_text, number, share_text, time_text};
-use crate::event::EventTime;
+use super::super::figures::{AtSeverity, Report};
+use crate::page::card;
+use crate::page::scale::{count, counted, duration_text, number, share_text, volume_text};
 
-/// One line, for the title and the list of open tabs.
+/// One line, for the page's title and the browser tab.
 pub fn headline(report: &Report) -> String {
     match at_medium(report).filter(|at| at.labels > 0) {
         Some(at) => format!("{} of {} attacks found", count(at.found), count(at.labels)),
@@ -30,7 +30,7 @@ pub fn head(report: &Report) -> Markup {
     }
 }
 
-/// The figures that sum up the run count alerts of medium severity and above.
+/// The figures of medium severity and above, which sum up the run.
 pub fn at_medium(report: &Report) -> Option<&AtSeverity> {
     report.at_severity.iter().find(|at| at.severity == MISSED_BELOW)
 }
@@ -47,25 +47,6 @@ fn span(report: &Report) -> String {
     text
 }
 
-/// How much was read, from when to when.
-pub fn volume_text(events: u64, keys: usize, bounds: Option<(EventTime, EventTime)>) -> String {
-    let Some((first, last)) = bounds else {
-        return "The log holds no events.".to_owned();
-    };
-    format!(
-        "{} events of {} from {} to {} UTC ({}).",
-        count(events as usize),
-        counted(keys, "key"),
-        time_text(first),
-        time_text(last),
-        duration_text(last.seconds_since(first)),
-    )
-}
-
-pub fn card(name: &str, value: &str, note: &str) -> Markup {
-    html! { div { dt { (name) } dd { div.value { (value) } div.faint { (note) } } } }
-}
-
 fn cards(report: &Report) -> Vec<Markup> {
     let Some(at) = at_medium(report) else { return Vec::new() };
     let key_days = report.volume.keys as f64 * report.volume.days;
@@ -75,7 +56,7 @@ fn cards(report: &Report) -> Vec<Markup> {
         let severe = at.true_incidents + at.false_incidents;
         return vec![
             card("Incidents", &count(report.incidents), "of any severity"),
-            card("Medium and above", &count(severe), "worth a look by somebody"),
+            card("Medium and above", &count(severe), "worth an analyst's look"),
             card("Incidents per 1,000 key-days", &rate, &over),
             card("Keys", &count(report.volume.keys), "with requests that were answered"),
         ];
@@ -94,7 +75,7 @@ fn cards(report: &Report) -> Vec<Markup> {
     ]
 }
 
-/// The middle kind's median delay, and the longest of all.
+/// The median of the kinds' median delays, and the longest delay of all.
 fn delays(at: &AtSeverity) -> (String, String) {
     let seconds = at.kinds.values().filter_map(|kind| kind.seconds_to_detect);
     let mut medians: Vec<f64> = seconds.clone().map(|quantiles| quantiles.median).collect();
@@ -103,7 +84,7 @@ fn delays(at: &AtSeverity) -> (String, String) {
     match medians.get(medians.len() / 2) {
         Some(middle) => (
             duration_text(*middle),
-            format!("for the middle kind of attack; at worst {}", duration_text(longest)),
+            format!("for the median kind of attack; at worst {}", duration_text(longest)),
         ),
         None => ("none".to_owned(), "no attack was found".to_owned()),
     }

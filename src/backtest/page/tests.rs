@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::cases::{IncidentCase, Mark, Requests};
-use super::super::report::{
-    AtSeverity, Calibration, DetectorFigures, IncidentTime, KindFigures, Quantiles, SEVERITIES,
-    Volume,
+use super::super::figures::{
+    AtSeverity, Calibration, DetectorFigures, IncidentTime, KindFigures, Quantiles, Volume,
 };
 use super::super::timeline::Bin;
 use super::*;
@@ -18,11 +17,11 @@ fn at(seconds: f64) -> EventTime {
     START.plus_seconds(seconds)
 }
 
-/// A run of a day with so many incidents, labelled or not.
+/// A run of one day with this number of incidents and labels.
 fn report(incidents: usize, labels: usize) -> Report {
     let times = (0..incidents).map(|n| IncidentTime {
         opened: at(n as f64 * 86_400.0 / incidents.max(1) as f64),
-        severity: SEVERITIES[n % 4],
+        severity: Severity::ALL[n % 4],
     });
     Report {
         volume: Volume { events: 1_000, keys: 1, days: 1.0, ..Volume::default() },
@@ -30,7 +29,10 @@ fn report(incidents: usize, labels: usize) -> Report {
         last_event_time: Some(at(86_400.0)),
         labels,
         incidents,
-        at_severity: SEVERITIES.map(|severity| figures(severity, labels, incidents)).into(),
+        at_severity: Severity::ALL
+            .iter()
+            .map(|severity| figures(*severity, labels, incidents))
+            .collect(),
         detectors: vec![DetectorFigures {
             detector: DetectorId::RateSpike,
             true_incidents: 0,
@@ -106,7 +108,7 @@ fn all() -> [Report; 6] {
     [report(0, 0), report(1, 0), report(5_000, 0), report(40, 3), calibrated(), Report::default()]
 }
 
-/// Names of elements, in pairs that close, each written by this page.
+/// Checks that every element closes and is one that this page writes.
 #[test]
 fn elements_are_ours_and_close_and_nothing_is_fetched() {
     const VOID: [&str; 3] = ["!DOCTYPE", "meta", "wbr"];

@@ -1,16 +1,17 @@
-//! Many alerts in one mail.
+//! A digest mail lists many alerts.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::wording::{one_line, time};
+use super::wording::one_line;
 use crate::alert::{Alert, Severity};
+use crate::facts::time;
 
-/// Further alerts are counted, not listed.
+/// Alerts listed in one digest. The digest counts further ones and does not list them.
 const MOST_LISTED: usize = 100;
 
-/// Every string is safe to show: see `wording`.
+/// The content of a digest. Every string is safe to show: see `wording`.
 pub(super) struct Digest {
     pub(super) subject: String,
     pub(super) headline: String,
@@ -41,8 +42,8 @@ impl Digest {
             subject: format!("[{}] {headline}", severity.as_str().to_uppercase()),
             headline,
             severity,
-            summary: "These came up faster than mails may leave (email.max_per_minute), so they \
-                      are in one mail."
+            summary: "Alerts arrived faster than mails may be sent (email.max_per_minute), so \
+                      they share one mail."
                 .into(),
             lines: latest.iter().take(MOST_LISTED).map(|alert| line(alert)).collect(),
             omitted: (omitted > 0).then(|| format!("and {omitted} more, all in the alert list")),

@@ -1,17 +1,17 @@
-//! The HTML part: tables and inline styles, which is what Outlook and Gmail draw.
-//! `maud` escapes every value, so nothing from the log can become markup.
+//! The HTML part is built from tables and inline styles, because Outlook and Gmail render those.
+//! `maud` escapes every value, so no value from the log can become markup.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::content::{EvidenceReport, Report};
 use super::digest::Digest;
-use super::report::{EvidenceReport, Report};
 use crate::alert::Severity;
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;";
 const MONOSPACE: &str = "font-family:Consolas,Menlo,'Courier New',monospace;";
 
-/// For mail programs that ask for colours of their own in the dark. The others turn
-/// the colours themselves, which plain ones on white survive.
+/// Colours for mail programs that support their own dark style. The other programs invert the
+/// colours themselves; plain colours on white stay readable when inverted.
 const DARK: &str = "@media (prefers-color-scheme:dark){\
     .page{background:#111418!important}\
     .card{background:#1b1f24!important}\
@@ -57,7 +57,7 @@ fn document(title: &str, preview: &str, body: &Markup) -> String {
                 style { (PreEscaped(DARK)) }
             }
             body class="page" bgcolor="#eef0f3" style="margin:0;padding:0;background:#eef0f3;" {
-                // Shown next to the subject in the list of mails.
+                // Mail programs show this text next to the subject in the list of mails.
                 div style="display:none;max-height:0;overflow:hidden;" { (preview) }
                 table role="presentation" class="page" width="100%" cellpadding="0" cellspacing="0"
                     border="0" bgcolor="#eef0f3" style="background:#eef0f3;" {
@@ -155,7 +155,7 @@ fn digest_lines(digest: &Digest) -> Markup {
     }
 }
 
-/// Lines are broken by `br`, since Outlook ignores `white-space`.
+/// Breaks lines with `br`, since Outlook ignores `white-space`.
 fn code(text: &str) -> Markup {
     html! {
         table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin-bottom:8px;" {
@@ -175,7 +175,7 @@ mod tests {
     use super::super::digest as digests;
     use super::*;
 
-    /// One element a line, so that a change can be read.
+    /// Puts each element on its own line, so that a diff of two snapshots is readable.
     fn lines(html: &str) -> String {
         html.replace("><", ">\n<")
     }
@@ -191,7 +191,7 @@ mod tests {
         insta::assert_snapshot!("digest", lines(&digest(&digests::tests::sample())));
     }
 
-    /// Every `<` in the mail belongs to an element that this file writes.
+    /// The test compares every `<` in the mail with the elements that this file writes.
     #[test]
     fn nothing_from_the_log_becomes_markup() {
         const OURS: [&str; 15] = [

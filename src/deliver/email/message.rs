@@ -1,4 +1,4 @@
-//! A mail as it leaves: headers, and text and HTML as alternatives.
+//! Builds a mail: headers, and text and HTML as alternatives.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,20 +7,21 @@ use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 
+use super::content::Report;
 use super::digest::Digest;
-use super::report::Report;
 use super::{html, text};
 use crate::alert::{Alert, AlertType, Severity};
 use crate::deliver::delivery_id;
 
-/// Who writes to whom.
+/// Sender and recipients of the mails.
 pub(super) struct Envelope {
     pub(super) from: Mailbox,
     pub(super) to: Vec<Mailbox>,
 }
 
-/// Mails of one incident refer to the mail that opened it, so that they form a thread.
-/// A repeated attempt has the same `Message-ID`, by which mail programs drop doubles.
+/// Builds the mail about one revision of an incident. Mails of one incident refer to the mail that
+/// opened it, so that they form a thread. A repeated attempt has the same `Message-ID`, by which
+/// mail programs drop duplicates.
 pub(super) fn alert_mail(
     envelope: &Envelope,
     alert: &Alert,
@@ -68,9 +69,9 @@ fn builder(
         .from(envelope.from.clone())
         .date(date)
         .subject(subject)
-        // RFC 3834: no holiday notices in answer, ...
+        // RFC 3834: asks for no automatic replies, such as holiday notices.
         .raw_header(header("Auto-Submitted", "auto-generated"))
-        // ... and the same for Exchange, which has its own word for it.
+        // Exchange uses this header for the same request.
         .raw_header(header("X-Auto-Response-Suppress", "All"))
         .raw_header(header("X-Keywatch-Severity", severity.as_str()));
     if severity >= Severity::High {

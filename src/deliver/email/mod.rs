@@ -1,17 +1,16 @@
-//! E-mail to the security team.
+//! Sends alerts to the security team by e-mail.
 //!
-//! A person reads these, so not every revision of an incident is worth one. A mail
-//! leaves when an incident is new or has become worse (a higher severity or a stronger
-//! action than any mail about it had), and always for a revocation request; that an
-//! incident is over only when `email.send_resolved` asks for it. What was mailed is
-//! remembered in memory: after a restart, an open incident's next revision may bring
-//! one more mail.
+//! A person reads these mails, so most revisions of an incident cause none. The channel sends a
+//! mail when an incident is new or has become worse (a higher severity or a stronger action than
+//! any mail about it had). It always sends one for a revocation request. It reports the end of an
+//! incident only if `email.send_resolved` is set. The channel remembers in memory which mails it
+//! sent: after a restart, the next revision of an open incident may cause one more mail.
 
+mod content;
 mod digest;
 mod html;
 mod message;
 mod pace;
-mod report;
 mod text;
 mod transport;
 mod wording;
@@ -30,7 +29,7 @@ use super::{Allowance, Channel, ChannelError, DeliveryError};
 use crate::alert::{Action, Alert, AlertType, Severity};
 use crate::config::EmailConfig;
 
-/// Incidents whose mails are remembered.
+/// The number of incidents whose mails are remembered.
 const MOST_INCIDENTS: usize = 10_000;
 
 pub struct EmailChannel {
@@ -103,7 +102,7 @@ impl Channel for EmailChannel {
             AlertType::Opened | AlertType::Updated => {
                 let (severity, action) = *self.mailed.get(&alert.id)?;
                 let worse = alert.severity > severity || alert.action > action;
-                (!worse).then_some("no worse than an earlier mail said")
+                (!worse).then_some("no worse than in an earlier mail")
             }
         }
     }
@@ -137,20 +136,7 @@ mod tests {
     use crate::config::{Secret, SmtpTls};
 
     fn config() -> EmailConfig {
-        EmailConfig {
-            host: "127.0.0.1".into(),
-            port: 25,
-            tls: SmtpTls::None,
-            ca_file: None,
-            username: None,
-            password: Secret::default(),
-            password_file: None,
-            from: "Keywatch <keywatch@example.com>".into(),
-            to: vec!["security@example.com".into()],
-            min_severity: Severity::Medium,
-            max_per_minute: 10,
-            send_resolved: false,
-        }
+        EmailConfig::local(25, &["security@example.com"])
     }
 
     fn revision(n: u32, alert_type: AlertType, severity: Severity, action: Action) -> Alert {

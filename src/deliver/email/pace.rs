@@ -1,4 +1,4 @@
-//! How fast mails may leave: a token bucket.
+//! Limits the rate of mails with a token bucket.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::super::Allowance;
 
-/// Lets a burst of `per_minute` mails go at once, then one every `60 / per_minute`
-/// seconds. The last mail of a burst, and each after it, takes all that waits, so
-/// that no alert waits longer than that.
+/// Lets a burst of `per_minute` mails leave at once, then one mail every `60 / per_minute` seconds.
+/// The last mail of a burst, and each later one, carries all waiting alerts, so no alert waits
+/// longer than that interval.
 pub(super) struct Pace {
     per_minute: f64,
     /// Mails that may leave now, from 0 to `per_minute`.
@@ -32,7 +32,8 @@ impl Pace {
             Allowance::All
         } else {
             let wait = (1.0 - self.tokens) * 60.0 / self.per_minute;
-            // The millisecond outweighs rounding, which would make us ask twice.
+            // The added millisecond outweighs rounding, after which a caller would have to ask
+            // twice.
             Allowance::NotBefore(now + Duration::from_secs_f64(wait) + Duration::from_millis(1))
         }
     }

@@ -1,9 +1,9 @@
-//! The plain-text part.
+//! Renders the plain-text part of a mail.
 
 use std::fmt::Write;
 
+use super::content::Report;
 use super::digest::Digest;
-use super::report::Report;
 
 const LINE_WIDTH: usize = 76;
 
@@ -47,7 +47,7 @@ fn evidence(report: &Report) -> String {
     tables.collect::<Vec<_>>().join("\n")
 }
 
-/// Names in a column as wide as the widest.
+/// Pads the names to a column as wide as the widest of them.
 fn rows(rows: &[(String, String)], indent: &str) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let line = |(name, value): &(String, String)| format!("{indent}{name:width$}  {value}\n");

@@ -1,4 +1,4 @@
-//! The way to the SMTP server, and what its answers mean.
+//! Sends mails to the SMTP server and interprets its replies.
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -33,8 +33,8 @@ impl Transport {
         Ok(Self { smtp: builder.build(), host: config.host.clone() })
     }
 
-    /// Sends to all recipients at once. When the server refuses the mail for good, each
-    /// recipient is tried alone, so that one bad address does not silence the others.
+    /// Sends to all recipients at once. If the server refuses the mail permanently, each recipient
+    /// is tried alone, so that one bad address does not block the others.
     pub(super) async fn send(&self, message: &Message) -> Result<String, DeliveryError> {
         let envelope = message.envelope();
         let mail = message.formatted();
@@ -91,7 +91,7 @@ impl Transport {
     }
 }
 
-/// What a person must mend before any mail can leave, if that is the case.
+/// The fault that the operator must repair before any mail can leave; `None` for other errors.
 fn blocked(error: &Error) -> Option<&'static str> {
     // RFC 4954, section 6, and RFC 3207: refused for lack of, or because of, credentials.
     if let Some(530 | 534 | 535 | 538) = error.status().map(u16::from) {
@@ -102,7 +102,9 @@ fn blocked(error: &Error) -> Option<&'static str> {
             "TLS failed: check email.tls, and email.ca_file if the certificate is your own",
         );
     }
-    error.is_client().then_some("cannot serve us: check email.tls, email.username and email.port")
+    error
+        .is_client()
+        .then_some("cannot serve this client: check email.tls, email.username and email.port")
 }
 
 fn is_tls_failure(error: &Error) -> bool {

@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 use super::super::memory::MemoryLog;
 use super::super::{DeliveryError, fixtures};
 use super::*;
-use crate::delivery::DeliveryOutcome;
+use crate::deliver::record::DeliveryOutcome;
 
 type Answer = Result<String, DeliveryError>;
 
-/// A receiver that answers as told, and takes everything once it has run out of answers.
+/// A receiver that gives the prepared replies in order, then accepts everything.
 #[derive(Default)]
 struct Receiver {
     answers: Mutex<VecDeque<Answer>>,
@@ -25,7 +25,7 @@ impl Receiver {
         Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
     }
 
-    /// The ids of the alerts of each call.
+    /// The ids of the alerts in each call.
     fn calls(&self) -> Vec<Vec<String>> {
         self.calls.lock().unwrap().iter().map(|(_, ids)| ids.clone()).collect()
     }
@@ -76,7 +76,7 @@ fn retryable() -> Answer {
     Err(DeliveryError::Retryable { reason: "busy".into(), retry_after: None })
 }
 
-/// Waits in the test's own time, which runs as fast as nothing else happens.
+/// Waits in tokio's paused time, which advances whenever no task is ready.
 async fn until(what: &str, mut reached: impl FnMut() -> bool) {
     for _ in 0..200_000 {
         if reached() {

@@ -1,5 +1,5 @@
-//! What a fleet's scores were like in training, as plain numbers: a new shard is calibrated
-//! from its first hour.
+//! Holds the score distributions of the training fleet as plain numbers, so that a new shard is
+//! calibrated from its first hour.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::{Calibration, Fit, SCORES, Tail};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationPrior {
-    /// Hours of keys that were measured; without any, there is no prior.
+    /// Number of measured key-hours; without any, there is no prior.
     key_hours: f64,
     /// In the order of [`super::MEASURED`].
     tails: Vec<TailPrior>,
 }
 
-/// One family's tail: a generalized Pareto distribution, and what it was fitted to.
+/// The tail of one family: a generalized Pareto distribution, and the counts that it was fitted to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TailPrior {
@@ -28,7 +28,7 @@ struct TailPrior {
     /// In decibels.
     scale: f64,
     shape: f64,
-    /// Hours of keys by their worst score, from the base upwards.
+    /// Number of key-hours by their worst score, from the base upwards.
     counts: BTreeMap<usize, f32>,
 }
 
@@ -66,17 +66,18 @@ impl CalibrationPrior {
         Self { key_hours: calibration.key_hours, tails }
     }
 
-    /// Whether it was made by a version that measures as this one does.
+    /// Whether it was made by a version that measures as this one does. Families that it did not
+    /// measure yet, the last ones, begin without a past.
     pub fn is_usable(&self) -> bool {
         let own = Calibration::default().tails;
         self.tails.is_empty()
             || self.key_hours >= 0.0
                 && self.key_hours.is_finite()
-                && self.tails.len() == own.len()
+                && self.tails.len() <= own.len()
                 && self.tails.iter().zip(&own).all(|(prior, tail)| prior.fits(tail))
     }
 
-    /// The calibration to begin with. The prior must be usable.
+    /// The calibration of a new shard. The prior must be usable.
     pub fn restore(&self) -> Calibration {
         let mut calibration = Calibration::default();
         for (prior, tail) in self.tails.iter().zip(&mut calibration.tails) {

@@ -1,8 +1,8 @@
-//! A mixture of Gaussians over whitened features, scored from its parameters.
+//! Scores whitened features by a mixture of Gaussians.
 
 use serde::{Deserialize, Serialize};
 
-use super::drift::Bins;
+use super::bins::Bins;
 use super::survival::Survival;
 
 /// One Gaussian of a mixture.
@@ -15,7 +15,7 @@ pub struct Component {
     pub precision: Vec<f64>,
 }
 
-/// What ordinary windows are like.
+/// The distribution of ordinary windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Density {
@@ -23,15 +23,15 @@ pub struct Density {
     pub center: Vec<f64>,
     /// Robust standard deviation of each feature.
     pub scale: Vec<f64>,
-    /// Scaled features are cut off at this: no single one makes an outlier. Those that show in
-    /// one number have a detector of their own.
+    /// Scaled features are clamped to this, so that no single feature makes an outlier. An anomaly
+    /// of one number has a detector of its own.
     pub limit: f64,
-    /// Principal components by rows, each over its standard deviation.
+    /// Principal components by rows, each divided by its standard deviation.
     pub whitening: Vec<Vec<f64>>,
     pub components: Vec<Component>,
-    /// How ordinary windows score.
+    /// Distribution of the scores of ordinary windows.
     pub survival: Survival,
-    /// Where each feature lay in training, to see it drift.
+    /// Distribution of each feature in training, to measure drift.
     pub bins: Vec<Bins>,
 }
 
@@ -62,7 +62,7 @@ impl Density {
             && self.bins.iter().all(Bins::is_usable)
     }
 
-    /// Features in robust deviations from their medians, cut off; unknown ones (NaN) at 0.
+    /// Features in robust deviations from their medians, clamped. Unknown ones (NaN) are 0.
     pub fn scaled(&self, features: &[f64]) -> Vec<f64> {
         let by_feature = features.iter().zip(&self.center).zip(&self.scale);
         by_feature
@@ -73,12 +73,12 @@ impl Density {
             .collect()
     }
 
-    /// The features on the principal components.
+    /// The features projected on the principal components.
     pub fn whitened(&self, scaled: &[f64]) -> Vec<f64> {
         self.whitening.iter().map(|row| dot(row, scaled)).collect()
     }
 
-    /// Minus the logarithm of the density of whitened features: the higher, the stranger.
+    /// Minus the logarithm of the density of whitened features. Higher is stranger.
     pub fn score(&self, features: &[f64]) -> f64 {
         let whitened = self.whitened(&self.scaled(features));
         let logs = self.components.iter().map(|component| component.log_density(&whitened));
@@ -86,8 +86,8 @@ impl Density {
         -log_sum_exp(&logs)
     }
 
-    /// Logarithm of the density in the measure of the features themselves, in which two models
-    /// can be compared. (Cut off at `limit`, it does not quite add up to one.)
+    /// Logarithm of the density in the units of the features themselves, so that two models can be
+    /// compared. (Because of the clamp at `limit`, it does not quite integrate to one.)
     pub fn log_density(&self, features: &[f64]) -> f64 {
         // Rows of the whitening are orthogonal: the determinant is the product of their lengths.
         let lengths = self.whitening.iter().map(|row| 0.5 * dot(row, row).ln()).sum::<f64>();
@@ -95,10 +95,11 @@ impl Density {
         lengths - scales - self.score(features)
     }
 
-    /// How much each feature adds to the squared Mahalanobis distance from the nearest
-    /// component; those that make the window more ordinary count below 0. The distance's
-    /// gradient times the features, as the whitening mixes them (the corr-max idea of Garthwaite
-    /// and Koch, Annals of Applied Statistics 2016, for a mixture).
+    /// The part of each feature in the squared Mahalanobis distance from the nearest component.
+    /// Features that make the window more ordinary count below 0.
+    ///
+    /// This is the distance's gradient times the features, as the whitening mixes them (the
+    /// corr-max idea of Garthwaite and Koch, Annals of Applied Statistics 2016, for a mixture).
     pub fn contributions(&self, features: &[f64]) -> Vec<f64> {
         let scaled = self.scaled(features);
         let whitened = self.whitened(&scaled);
@@ -116,7 +117,7 @@ impl Density {
         by_feature.collect()
     }
 
-    /// The component that most likely made these features.
+    /// The component that most likely generated these features.
     pub fn nearest(&self, features: &[f64]) -> usize {
         let whitened = self.whitened(&self.scaled(features));
         let logs = self.components.iter().map(|component| component.log_density(&whitened));
@@ -131,7 +132,8 @@ impl Component {
         let features = whitened.len() as f64;
         let standardized = self.standardized(whitened);
         let distance = dot(&standardized, &standardized);
-        // One logarithm of the product: deviations are near 1, so that it stays far from its ends.
+        // One logarithm of the product is enough: deviations are near 1, so that the product
+        // neither overflows nor underflows.
         let determinant: f64 = diagonal(&self.precision, whitened.len()).product();
         self.weight.ln() + determinant.ln() - 0.5 * (distance + features * LOG_TWO_PI)
     }
@@ -160,8 +162,10 @@ fn diagonal(triangle: &[f64], features: usize) -> impl Iterator<Item = f64> + '_
     (0..features).map(|row| triangle[row * (row + 3) / 2])
 }
 
-/// Of the first values of `b`, as many as `a` has. Four sums at once: one after the other, most
-/// of a score's time would be waiting for the addition before.
+/// The dot product of `a` and the first values of `b`.
+///
+/// Four sums run in parallel. With one sum, most of a score's time would be spent waiting for the
+/// previous addition.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 4;
     let b = &b[..a.len()];
@@ -176,8 +180,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// `ln(sum(exp))` that does not underflow: linfa 0.8.1 sums the plain exponentials, and calls
-/// everything beyond 38 standard deviations impossible.
+/// `ln(sum(exp))` without underflow. linfa 0.8.1 sums the plain exponentials, and calls everything
+/// beyond 38 standard deviations impossible.
 pub fn log_sum_exp(logs: &[f64]) -> f64 {
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {

@@ -1,11 +1,12 @@
-//! `behaviour.outlier`: a key's whole hour looks unlike itself, or, of a key without a past,
-//! unlike any of its peers.
+//! Finds hours in which a key behaves unlike its own past, or, without a past, unlike its peers:
+//! `behaviour.outlier`.
 //!
-//! A window's features are scored by a mixture of Gaussians, and the score by what ordinary
-//! windows score. Windows follow each other: what is only a little strange for hours is told by
-//! the cumulative sum of surprises (Page 1954), whose own distribution in training gives the
-//! p-value.
+//! A mixture of Gaussians scores the features of a window (an hour). The distribution of ordinary
+//! windows' scores gives the surprise of the window. A key that is only a little strange, but for
+//! hours, is found by the cumulative sum of surprises (Page 1954). The distribution of such sums in
+//! training gives the p-value.
 
+pub mod bins;
 pub mod density;
 pub mod drift;
 pub mod model;
@@ -19,30 +20,31 @@ use crate::alert::DetectorId;
 use crate::event::EventTime;
 use crate::profile::behaviour::{Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
 
-/// Every window takes so many times off the sum what the key's windows usually add ...
+/// Every window lowers the sum by the usual surprise of the key's windows times this ...
 const ALLOWANCE: f64 = 1.5;
-/// ... and one that adds less than that leaves this share of the sum at most: what was strange is
-/// over after two or three ordinary hours.
+/// ... and a window whose surprise is lower than that leaves at most this share of the sum: after
+/// two or three ordinary hours the strange ones are over.
 const ORDINARY_LEAVES: f64 = 0.5;
-/// What is usual is 1 nat by definition, if the model is right for the key; it is learned with
-/// this weight for those that are always strange, and at most this much more than twice of it.
+/// Weight with which the usual surprise is learned from each window. It is 1 nat by definition if
+/// the model is right for the key; the learned value serves keys that are always strange.
 const USUAL_WEIGHT: f64 = 0.03;
+/// One window teaches at most this much more than twice the usual surprise.
 const MAX_LESSON: f64 = 1.0;
-/// One window adds at most this much ...
+/// One window adds at most this much to the sum, in nats ...
 const MAX_SURPRISE: f64 = 12.0;
-/// ... and the sum ends here, so that it falls soon when the behaviour is ordinary again.
+/// ... and the sum has this maximum, so that it falls soon after the behaviour is ordinary again.
 const MAX_RUN: f64 = 100.0;
-/// Features that are named.
+/// Number of features that an alert names.
 const NAMED: usize = 4;
-/// A feature that adds less than this share of the distance is not named.
+/// A feature with less than this share of the distance is not named.
 const MIN_SHARE: f64 = 0.08;
 
-/// What a window takes off the sum of surprises of a key.
+/// The amount that each window takes off a key's sum of surprises, in nats.
 pub fn allowance(run: Run) -> f64 {
     ALLOWANCE * f64::from(run.usual).max(1.0)
 }
 
-/// The sum after a window of `surprise` nats, the `windows`-th of its key.
+/// The sum after a window of `surprise` nats. The window is the `windows`-th of its key.
 pub fn advance(run: Run, surprise: f64, windows: u8) -> Run {
     let (known, gain) = (f64::from(run.sum), surprise.min(MAX_SURPRISE) - allowance(run));
     let most = if gain > 0.0 { MAX_RUN } else { ORDINARY_LEAVES * known };
@@ -53,29 +55,29 @@ pub fn advance(run: Run, surprise: f64, windows: u8) -> Run {
     Run { sum: sum as f32, usual: (usual + weight * lesson) as f32 }
 }
 
-/// What a window is held against.
+/// The reference that a window is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
     Itself,
     Peers,
 }
 
-/// What the model says of a window.
+/// The model's judgement of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub against: Against,
     /// Minus the logarithm of the density.
     pub score: f64,
-    /// In nats, of the window alone.
+    /// Surprise of the window alone, in nats.
     pub surprise: f64,
-    /// The sum of surprises with this window.
+    /// The sum of surprises that includes this window.
     pub run: Run,
     pub p_value: f64,
     features: Vec<f64>,
 }
 
-/// Judges a window that is over; `None` of one that is too small to say anything, and of a key
-/// without a past when the model does not know its peers.
+/// Judges a window that has ended. `None` if the window is too small to judge, or if the key has no
+/// past and the model does not know its peers.
 pub fn judge(
     model: &Model,
     baseline: Option<&Baseline>,
@@ -91,7 +93,7 @@ pub fn judge(
     let features = baseline.features(statistics).to_vec();
     let score = model.own.score(&features);
     let surprise = model.own.survival.surprise(score);
-    // A window that is ordinary itself says nothing, whatever came before it.
+    // An ordinary window is not a finding, whatever came before it.
     let adds = surprise > allowance(run);
     let run = advance(run, surprise, baseline.windows());
     let sum = f64::from(run.sum);
@@ -107,12 +109,12 @@ fn judge_by_peers(model: &Model, statistics: &Statistics) -> Judgement {
     Judgement { against: Against::Peers, score, surprise, run: Run::default(), p_value, features }
 }
 
-/// The features of a window as it is; NaN where nothing is known.
+/// The features of a window as it is; NaN where they are unknown.
 pub fn peer_features(statistics: &Statistics) -> Vec<f64> {
     PEERS.iter().map(|feature| (feature.value)(statistics).unwrap_or(f64::NAN)).collect()
 }
 
-/// One feature that makes a window strange.
+/// A feature that makes a window strange.
 struct Contribution {
     name: &'static str,
     words: &'static str,
@@ -123,7 +125,7 @@ struct Contribution {
 }
 
 impl Judgement {
-    /// Of the window against the key's past, if that is what it was held against.
+    /// The window's features against the key's past, if it was compared with that.
     pub fn own_features(&self) -> Option<&[f64]> {
         (self.against == Against::Itself).then_some(self.features.as_slice())
     }
@@ -137,7 +139,7 @@ impl Judgement {
         let named = self.contributions(model, baseline, statistics);
         let start = EventTime::from_seconds(i64::from(statistics.index) * WINDOW_SECONDS);
         let whom = match self.against {
-            Against::Itself => "itself",
+            Against::Itself => "its own past",
             Against::Peers => "any other key",
         };
         let listed: Vec<String> = named.iter().map(Contribution::text).collect();
@@ -149,8 +151,8 @@ impl Judgement {
             expected: None,
             headline: format!("behaves unlike {whom}{hours}"),
             sentence: format!(
-                "In the hour from {start} its {} requests were, taken together, unlike {whom}{hours}: \
-                 {}.",
+                "In the hour from {start} the key behaved unlike {whom}{hours}. Its {} requests, taken \
+                 together: {}.",
                 statistics.requests,
                 listed.join(", ")
             ),
@@ -163,10 +165,11 @@ impl Judgement {
                 "surprise_of_run": round(f64::from(self.run.sum)),
                 "features": named.iter().map(Contribution::to_json).collect::<Vec<_>>(),
             }),
+            ceiling: None,
         }
     }
 
-    /// The features that make it strange, the strongest first.
+    /// The features that make the window strange, the strongest first.
     fn contributions(
         &self,
         model: &Model,
@@ -248,7 +251,7 @@ impl Contribution {
     }
 }
 
-/// Three digits that mean something.
+/// The value with about three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
@@ -287,7 +290,7 @@ mod tests {
         statistics
     }
 
-    /// As many requests, on what the key used least, in bursts, with larger answers.
+    /// As many requests, but in bursts, on routes that the key used least, and with larger answers.
     fn strange(index: i32) -> Statistics {
         let mut statistics = ordinary(index);
         statistics.errors = 12.0;
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_unlike_the_key_are_told_in_the_end_and_ordinary_ones_never() {
+    fn strange_hours_are_reported_in_the_end_and_ordinary_ones_never() {
         let model = Model::shipped().unwrap();
         let (mut baseline, mut run) = (Baseline::default(), Run::default());
         for index in 0..96 {
@@ -319,7 +322,7 @@ mod tests {
         let of_ten_thousand_keys = Thresholds::new(&DetectConfig::default(), 10_000).behaviour;
         assert!(p_values[23] < of_ten_thousand_keys, "{p_values:?}");
         let last = judge(&model, Some(&baseline), run, &strange(120)).unwrap();
-        let told = last.into_signal(&model, Some(&baseline), &strange(120));
-        assert!(told.sentence.contains("unlike itself for hours"), "{}", told.sentence);
+        let signal = last.into_signal(&model, Some(&baseline), &strange(120));
+        assert!(signal.sentence.contains("unlike its own past for hours"), "{}", signal.sentence);
     }
 }

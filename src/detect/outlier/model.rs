@@ -1,4 +1,4 @@
-//! A trained model: plain parameters in JSON, checked before they are used.
+//! Reads a trained model (plain parameters in JSON) and checks it before use.
 
 use std::path::{Path, PathBuf};
 
@@ -7,45 +7,46 @@ use sha2::{Digest, Sha256};
 
 use super::density::Density;
 use super::survival::Survival;
+use crate::config::ModelsConfig;
 use crate::detect::priors::Priors;
 use crate::profile::behaviour::{OWN_FEATURES, PEER_FEATURES, schema_hash};
 
-/// The form of the file.
+/// Version of the file format.
 pub const FORMAT: u32 = 2;
 
-/// The model that the program carries, see `models/default.md`.
+/// The model that the program carries: `models/default.md`.
 const SHIPPED: &str = include_str!("../../../models/default.json");
 
-/// Parameters of `behaviour.outlier`, and what a new shard begins with.
+/// The parameters of `behaviour.outlier`, and the priors of a new shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     pub format: u32,
     pub name: String,
-    /// [`schema_hash`] of the features that it was trained with.
+    /// [`schema_hash`] of the features that the model was trained with.
     pub features: String,
-    /// Windows against the key's own past.
+    /// Distribution of windows against the key's own past.
     pub own: Density,
-    /// Runs of surprising windows of one key.
+    /// Distribution of sums over consecutive windows of one key.
     pub runs: Survival,
-    /// Windows of keys without a past, against those of all keys.
+    /// Distribution of windows as they are, for keys without a past.
     pub peers: Density,
-    /// What its fleet was like.
+    /// Priors learned from the fleet of the training.
     pub priors: Priors,
-    /// The program's own: trained on other keys than those it judges, so that it cannot know
-    /// what kinds of keys there are.
+    /// Whether this is the model that the program carries. It was trained on other keys than those
+    /// it judges, so that it does not know the peers of a key.
     #[serde(skip)]
     pub is_shipped: bool,
     /// SHA-256 of this file's content with an empty checksum, as compact JSON.
     pub checksum: String,
 }
 
-/// Why a model cannot be used.
+/// The reason why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    #[error("cannot read the model {path}: {source}; train one, or leave `models.path` out")]
+    #[error("cannot read the model {path}; train one, or leave `models.path` out")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{path} is no model: {reason}; train it again with `keywatch train`")]
+    #[error("{path} is not a model: {reason}; train it again with `keywatch train`")]
     Parse { path: PathBuf, reason: serde_json::Error },
     #[error(
         "{path} has the format {found}, this version reads {FORMAT}; train it again with \
@@ -59,7 +60,10 @@ pub enum ModelError {
     Features { path: PathBuf, found: String, expected: String },
     #[error("{path}: {part} lacks parameters or has impossible ones; train it again")]
     Parameters { path: PathBuf, part: &'static str },
-    #[error("{path} was changed after training: its checksum is {found}, its content's {expected}")]
+    #[error(
+        "{path} was changed after training: it states the checksum {found}, but its \
+         content has {expected}"
+    )]
     Checksum { path: PathBuf, found: String, expected: String },
 }
 
@@ -67,17 +71,42 @@ impl Model {
     /// The model that the program carries.
     ///
     /// # Errors
-    /// Never of a program whose tests passed.
+    /// Never: the tests read this model.
     pub fn shipped() -> Result<Self, ModelError> {
         let model = Self::parse(SHIPPED, Path::new("the shipped model"))?;
         Ok(Self { is_shipped: true, ..model })
     }
 
+    /// Reads and checks a model.
+    ///
     /// # Errors
-    /// A model that does not fit. `path` is where it came from.
+    /// The file cannot be read, or the model does not fit this version.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "read at the start, and when the file is replaced"
+        )]
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ModelError::Read { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// The configured model, or the shipped one if none is configured. It does not matter whether
+    /// behaviour is judged.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn in_use(config: &ModelsConfig) -> Result<Self, ModelError> {
+        config.path.as_deref().map_or_else(Self::shipped, Self::read)
+    }
+
+    /// Parses and checks a model. `path` is its origin, for errors.
+    ///
+    /// # Errors
+    /// The model does not fit this version.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ModelError> {
         let path = || PathBuf::from(path);
-        // The format first: another one has other fields.
+        // The format comes first: another format has other fields.
         #[derive(Deserialize)]
         struct Head {
             format: u32,
@@ -108,10 +137,10 @@ impl Model {
         Ok(model)
     }
 
-    /// Sets the checksum of what the model holds.
+    /// Sets the checksum of the model's content.
     ///
     /// # Errors
-    /// Numbers that JSON does not know.
+    /// The model holds numbers that JSON cannot express.
     pub fn seal(&mut self) -> Result<(), serde_json::Error> {
         self.checksum = self.content_checksum()?;
         Ok(())
@@ -122,7 +151,7 @@ impl Model {
         Ok(hex::encode(Sha256::digest(serde_json::to_vec(&unsealed)?)))
     }
 
-    /// Name and content, for alerts: `default-1f3a09c2`.
+    /// Name and start of the checksum, for alerts: `default-1f3a09c2`.
     pub fn version(&self) -> String {
         format!("{}-{}", self.name, self.checksum.get(..8).unwrap_or("unsealed"))
     }

@@ -1,18 +1,18 @@
-//! From a score to the share of ordinary windows that score at least as high.
+//! Converts a score into the share of ordinary windows that score at least as high.
 
 use serde::{Deserialize, Serialize};
 
-/// Shares of windows at which scores are kept, falling. Above the last the tail is taken to be
-/// exponential.
+/// Shares of windows whose score quantiles are kept, descending. Above the last quantile the tail
+/// is taken to be exponential.
 pub const LEVELS: [f64; 10] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
 
 /// Empirical quantiles of scores, and an exponential tail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Survival {
-    /// By [`LEVELS`], never falling.
+    /// Quantiles in the order of [`LEVELS`], never descending.
     pub scores: Vec<f64>,
-    /// Mean excess over the last of them.
+    /// Mean excess over the last quantile.
     pub mean_excess: f64,
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn survival() -> Survival {
-        // Of a standard exponential: quantiles are -ln of the level.
+        // The quantiles of a standard exponential distribution are -ln of the level.
         Survival { scores: LEVELS.iter().map(|level| -level.ln()).collect(), mean_excess: 1.0 }
     }
 

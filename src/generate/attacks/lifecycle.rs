@@ -1,8 +1,8 @@
-//! Attacks that show against the registry: keys that ought not to be in use, or not there.
+//! Defines attacks that contradict the registry: the key should not be in use, or not at that
+//! place.
 
-use super::recipe::{
-    ALL_WELL, AS_OWN, Lifecycle, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME, SiteChoice,
-};
+use super::recipe::{ALL_WELL, AS_OWN, Lifecycle, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME};
+use super::sites::SiteChoice;
 
 const FORGOTTEN_KEY: Recipe = Recipe {
     pace: Pace::new(0.5, 0.05),

@@ -1,8 +1,9 @@
-//! Attacks that show in where the key is used.
+//! Defines attacks that show in the location from which the key is used.
 
-use super::recipe::{AS_OWN, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME, SiteChoice};
+use super::recipe::{AS_OWN, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME};
+use super::sites::SiteChoice;
 
-/// A thief with the key, in no hurry.
+/// A thief with the key who does not hurry.
 const THIEF: Recipe = Recipe {
     minutes: (20.0, 60.0),
     pace: Pace::new(0.5, 0.05),
@@ -30,7 +31,7 @@ pub(super) const NEW_NETWORK: Recipe = Recipe {
     ..THIEF
 };
 
-/// In the key's own /24, so that nothing but the allowlist tells.
+/// The address lies in the key's own /24, so that only the allowlist reveals it.
 pub(super) const IP_NOT_ALLOWED: Recipe = Recipe {
     detectors: &["policy.ip_not_allowed"],
     site: SiteChoice::Neighbour,

@@ -1,16 +1,19 @@
-//! What an attack is made of: whom it suits, from where, how fast, in what manner.
+//! Defines the recipe of an attack: its victims, its rate, and its manner.
 
 use super::super::characters::Character;
-use super::super::places::{Place, any_place, places_where};
+use super::super::plan::Plan;
 use super::super::products::Product;
-use super::super::random::Random;
+use super::super::window::Window;
+use super::AttackKind;
+use super::sites::SiteChoice;
+use crate::event::EventTime;
 
-/// Everything about one kind of attack.
+/// The full description of one kind of attack.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::generate) struct Recipe {
-    /// Ids of the detectors any of which counts, the intended one first.
+    /// Ids of the detectors that count as finding it, the intended one first.
     pub detectors: &'static [&'static str],
-    /// Keys of these characters can be attacked so.
+    /// Characters whose keys can be victims.
     pub characters: &'static [Character],
     pub signing: SigningNeed,
     /// Shortest and longest, in minutes.
@@ -19,9 +22,23 @@ pub(in crate::generate) struct Recipe {
     pub site: SiteChoice,
     pub manner: Manner,
     pub lifecycle: Lifecycle,
+    /// Lowest and highest mean rate of the victim's own client for which the attack stands out.
+    pub own_rate: (f64, f64),
+    /// If set, the attack begins between these hours of the victim's local time.
+    pub night: Option<(f64, f64)>,
+    /// An attack that precedes this one from the same place, and its duration in seconds.
+    pub prelude: Option<(AttackKind, f64)>,
 }
 
-/// What the victim's client must send for the attack to make sense.
+impl Recipe {
+    /// Characters of the plan whose keys can be victims.
+    pub fn suitable(&self, plan: &Plan) -> Vec<Character> {
+        let characters = self.characters.iter().copied();
+        characters.filter(|character| plan.characters.contains(*character)).collect()
+    }
+}
+
+/// Fields that the victim's client must send for the attack to make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::generate) enum SigningNeed {
     Any,
@@ -32,94 +49,92 @@ pub(in crate::generate) enum SigningNeed {
     SignatureOnly,
 }
 
-/// Requests a second: a multiple of the key's own mean rate, or at least so many.
+/// Requests a second: a multiple of the key's own mean rate, but at least a minimum.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::generate) struct Pace {
     pub factor: f64,
     pub at_least: f64,
-    /// Rises from next to nothing over the whole attack.
-    pub ramp: bool,
-    /// Mean number of requests that come together; 1 for no bursts.
+    pub shape: Shape,
+    /// Mean number of requests in a burst; 1 for no bursts.
     pub burst: f64,
 }
 
 impl Pace {
     pub const fn new(factor: f64, at_least: f64) -> Self {
-        Self { factor, at_least, ramp: false, burst: 1.0 }
+        Self { factor, at_least, shape: Shape::Steady, burst: 1.0 }
     }
 
     pub const fn ramp(factor: f64, at_least: f64) -> Self {
-        Self { factor, at_least, ramp: true, burst: 1.0 }
+        Self { factor, at_least, shape: Shape::Ramp, burst: 1.0 }
     }
 }
 
-/// From where the attacker calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::generate) enum SiteChoice {
-    /// The key's own machines.
-    Own,
-    /// Another machine of the key's network.
-    Neighbour,
-    /// A hosting or VPN network of another AS in the key's country.
-    RentedInCountry,
-    /// Another country of the region.
-    NextCountry,
-    /// A household on another continent.
-    FarAway,
-    /// A hosting or VPN network on another continent.
-    RentedFarAway,
+pub(in crate::generate) enum Shape {
+    Steady,
+    /// Rises from nearly zero over the whole attack.
+    Ramp,
+    /// The key's whole rate rises by a quarter every four hours.
+    Stairs,
 }
 
-impl SiteChoice {
-    pub fn is_possible_from(self, home: &Place) -> bool {
-        matches!(self, Self::Own | Self::Neighbour)
-            || !places_where(|place| self.suits(home, place)).is_empty()
-    }
+impl Shape {
+    const STAIR_SECONDS: f64 = 4.0 * 3_600.0;
+    const STAIR: f64 = 1.25;
 
-    /// The attacker's network, `None` when it is the key's own.
-    pub fn place(self, home: &Place, random: &mut Random) -> Option<&'static Place> {
-        any_place(random, |place| self.suits(home, place))
-    }
-
-    fn suits(self, home: &Place, place: &Place) -> bool {
-        let km = home.distance_km(place);
-        let another_network = place.asn != home.asn;
+    /// The factor of the attack's rate at `time`.
+    pub fn factor(self, window: Window, time: EventTime) -> f64 {
         match self {
-            Self::Own | Self::Neighbour => false,
-            Self::RentedInCountry => {
-                place.is_rented() && another_network && place.country == home.country
+            Self::Steady => 1.0,
+            Self::Ramp => 0.02 + 0.98 * window.share(time),
+            Self::Stairs => {
+                let stair = (time.seconds_since(window.start) / Self::STAIR_SECONDS).floor();
+                Self::STAIR.powf(stair.max(0.0) + 1.0) - 1.0
             }
-            Self::NextCountry => {
-                place.country != home.country && another_network && (200.0..2_500.0).contains(&km)
-            }
-            Self::FarAway => !place.is_rented() && another_network && km > 5_000.0,
-            Self::RentedFarAway => place.is_rented() && another_network && km > 5_000.0,
         }
     }
 }
 
-/// What the attacker's requests look like; `None` is as the key's own.
+/// The properties of the attacker's requests; `None` means the same as the key's own.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::generate) struct Manner {
     pub product: Option<Product>,
-    /// Of the key's own routes mostly those that it uses least.
+    /// Requests mostly those of the key's own routes that it uses least.
     pub prefers_rare_routes: bool,
     /// Statuses with their weights.
     pub statuses: Option<&'static [(u16, f64)]>,
     pub trick: Trick,
-    /// With a tool of the attacker's own.
+    /// Uses a tool of the attacker's own.
     pub foreign_agent: bool,
     pub other_environment: bool,
-    /// Answers larger by this factor.
+    /// Responses are larger by this factor.
     pub bytes_factor: f64,
-    /// Nearly all requests name keys that do not exist.
-    pub invents_keys: bool,
+    pub names: Names,
+    /// The attacker has at most a key id, but neither key nor secret: all requests are refused.
+    pub outsider: bool,
+    /// Requests one id after the other.
+    pub counts_up: bool,
+    /// The attack ends after this many requests.
+    pub at_most: u64,
 }
 
-/// What the attacker does with nonce, time and signature.
+/// The key that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::generate) enum Names {
+    /// The key under attack.
+    Victim,
+    /// Nearly always a key that does not exist.
+    Invented,
+    /// The public ids of all keys, one after the other.
+    PublicIds,
+    /// Mostly invented keys, the public ids of others now and then.
+    Mixed,
+}
+
+/// How the attacker uses nonce, time and signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::generate) enum Trick {
-    /// Signs as the key does.
+    /// Signs like the key's own client.
     Sign,
     /// Sends the newest captured requests again.
     Replay,
@@ -131,9 +146,21 @@ pub(in crate::generate) enum Trick {
     LowNonce,
     /// Signs with a counter that starts again from 1 every fifty requests.
     SmallCounter,
+    /// Sends a request again within the seconds in which it is valid.
+    ReplaySoon,
+    /// Like `ReplaySoon`, from the client's own address.
+    ReplayHere,
+    /// A captured signature under a new nonce and time.
+    NewNonce,
+    /// An invented nonce, twice in a row.
+    InventedNonce,
+    /// A nonce that no counter would reach.
+    HugeNonce,
+    /// The nonces that the victim will use next.
+    NextNonce,
 }
 
-/// What has become of the key by the time of the attack.
+/// The state of the key's life cycle by the time of the attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::generate) enum Lifecycle {
     InUse,
@@ -147,7 +174,7 @@ pub(super) const AROUND_THE_CLOCK: &[Character] = &[Character::SteadyServer, Cha
 pub(super) const SINGLE_HOME: &[Character] =
     &[Character::SteadyServer, Character::Trader, Character::OfficeHours];
 
-/// The key's own client at its usual pace: what the recipes start from.
+/// The key's own client at its usual pace, from which the recipes start.
 pub(super) const OWN_CLIENT: Recipe = Recipe {
     detectors: &[],
     characters: AROUND_THE_CLOCK,
@@ -157,6 +184,9 @@ pub(super) const OWN_CLIENT: Recipe = Recipe {
     site: SiteChoice::Own,
     manner: AS_OWN,
     lifecycle: Lifecycle::InUse,
+    own_rate: (0.02, 0.5),
+    night: None,
+    prelude: None,
 };
 
 pub(super) const AS_OWN: Manner = Manner {
@@ -167,7 +197,10 @@ pub(super) const AS_OWN: Manner = Manner {
     foreign_agent: false,
     other_environment: false,
     bytes_factor: 1.0,
-    invents_keys: false,
+    names: Names::Victim,
+    outsider: false,
+    counts_up: false,
+    at_most: u64::MAX,
 };
 
 pub(super) const ALL_WELL: &[(u16, f64)] = &[(200, 1.0)];

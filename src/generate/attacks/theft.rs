@@ -1,10 +1,19 @@
-//! Attacks that show in what is asked for, alone or with other signs.
+//! Defines attacks that show in the requested routes, alone or with other signs.
 
+use super::super::characters::Character;
 use super::super::products::{ADMINISTRATION, EXPORT, KEY_MANAGEMENT};
-use super::recipe::{AS_OWN, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME, SiteChoice};
+use super::recipe::{AS_OWN, Manner, Names, OWN_CLIENT, Pace, Recipe, SINGLE_HOME};
+use super::sites::SiteChoice;
 
 pub(super) const UNEXPECTED_ENDPOINT: Recipe = Recipe {
     detectors: &["scope.unexpected_endpoint"],
+    characters: &[
+        Character::SteadyServer,
+        Character::Trader,
+        Character::Serverless,
+        Character::LlmCustomer,
+        Character::PrefixedIds,
+    ],
     minutes: (15.0, 45.0),
     pace: Pace::new(0.5, 0.05),
     manner: Manner {
@@ -36,7 +45,7 @@ pub(super) const CREDENTIAL_STUFFING: Recipe = Recipe {
     manner: Manner {
         statuses: Some(&[(401, 18.0), (403, 1.5), (200, 0.5)]),
         foreign_agent: true,
-        invents_keys: true,
+        names: Names::Invented,
         ..AS_OWN
     },
     ..OWN_CLIENT
@@ -74,9 +83,9 @@ pub(super) const SLOW_EXFILTRATION: Recipe = Recipe {
     ..OWN_CLIENT
 };
 
-/// Own machines, own routes, own signer, a rate within the usual: only that the routes which
-/// the key uses least are asked for most, in small bursts, with a few more errors and larger
-/// answers, at any hour, shows that somebody else is at work. No single number is far off.
+/// The attacker uses the key's machines, routes and signer, and a rate within the usual. Only the
+/// mix reveals it: mostly the routes that the key uses least, in small bursts, with a few more
+/// errors and larger responses, at any hour. No single number is far off.
 pub(super) const MIMICRY: Recipe = Recipe {
     detectors: &["behaviour.outlier"],
     minutes: (480.0, 960.0),

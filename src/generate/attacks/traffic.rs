@@ -1,4 +1,4 @@
-//! Attacks that show in how much is asked and how it is answered.
+//! Defines attacks that show in the number of requests and in their responses.
 
 use super::super::characters::Character;
 use super::recipe::{AROUND_THE_CLOCK, AS_OWN, Manner, OWN_CLIENT, Pace, Recipe, SINGLE_HOME};
@@ -11,6 +11,8 @@ pub(super) const RATE_SPIKE: Recipe = Recipe {
         Character::OfficeHours,
         Character::Fleet,
         Character::Mobile,
+        Character::Serverless,
+        Character::Poller,
     ],
     minutes: (5.0, 15.0),
     pace: Pace::new(12.0, 4.0),

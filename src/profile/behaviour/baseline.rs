@@ -1,4 +1,4 @@
-//! What is usual for one key, and how far a window is from it.
+//! Learns one key's usual windows, and measures how far a window deviates from them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,31 +6,32 @@ use super::feature::{FEATURES, OWN_FEATURES};
 use super::observation::ROUTE_BUCKETS;
 use super::statistics::{Statistics, departure, entropy};
 
-/// A window teaches at least this share of what is usual: about the last day and a half.
+/// Least weight of a new window. With it, the baseline follows about the last 33 windows.
 const SETTLED_WEIGHT: f64 = 0.03;
-/// A window whose features are this far off together (root mean square) teaches a quarter.
+/// Root mean square of the features above which a window is strange.
 const STRANGE: f64 = 1.3;
-const STRANGE_LESSON: f64 = 0.25;
-/// A window of so many requests teaches, and counts, half.
+/// Factor on the weight of a strange window.
+const STRANGE_FACTOR: f64 = 0.25;
+/// Requests of a window that has half the full weight.
 const HALF_REQUESTS: f64 = 20.0;
-/// The prior deviation weighs as much as so many windows.
+/// Weight of the prior deviation, in windows.
 const PRIOR_WINDOWS: f64 = 5.0;
-/// A residual teaches as if it were at most so many mean deviations: whoever changes a key's
-/// behaviour step by step must not teach that steps are ordinary.
+/// Residuals are winsorized at this many mean absolute deviations, so that somebody who changes
+/// a key's behaviour in steps cannot teach the baseline that such steps are ordinary.
 const WINSORIZED_AT: f64 = 4.0;
-/// Of a standard normal variable, mean absolute value over standard deviation.
+/// Mean absolute value of a standard normal variable.
 const MEAN_ABSOLUTE: f64 = 0.797_884_560_802_865_4;
-/// Windows before a key is held against its own past.
+/// Windows that the baseline must learn before a key is compared with its own past.
 const SETTLED_WINDOWS: u8 = 12;
-/// Requests before a window says anything.
+/// Fewest requests of a window that is judged.
 const MIN_REQUESTS: f64 = 20.0;
-/// Of an hour of the day, how fast it is learned.
+/// Weight of a new window in the mean of its hour of the day.
 const HOUR_WEIGHT: f64 = 0.25;
 const HOURS: usize = 24;
-/// Silent windows that are caught up with at most.
+/// Most silent windows that are learned at once.
 const MAX_SILENT_WINDOWS: i32 = 7 * 24;
 
-// Fixed point: half the bytes of floats, and the same numbers everywhere.
+// Fixed-point numbers take half the bytes of floats, and are equal on all machines.
 const LEVEL_STEP: f64 = 1.0 / 2_048.0;
 const SHARE_STEP: f64 = 1.0 / 16_384.0;
 const HOUR_STEP: f64 = 1.0 / 16.0;
@@ -40,13 +41,14 @@ const UNKNOWN_HOUR: u8 = u8::MAX;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     windows: u8,
-    /// The last window that is caught up with.
+    /// Number of the last window that was learned or passed.
     last: i32,
     means: [i16; OWN_FEATURES],
     /// Mean absolute residuals.
     deviations: [i16; OWN_FEATURES],
+    /// Usual shares of the route buckets, in units of 1/65,535.
     routes: [u16; ROUTE_BUCKETS],
-    /// Mean `ln(1 + requests)` by hour of the day.
+    /// Mean `ln(1 + requests)` by hour of the day (UTC).
     hours: [u8; HOURS],
 }
 
@@ -63,14 +65,14 @@ impl Default for Baseline {
     }
 }
 
-/// What a window shows of one feature.
+/// One feature as measured in a window.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
     Share {
         part: f64,
         whole: f64,
     },
-    /// `certainty`, 0 to 1: how much a window of so many requests says.
+    /// `certainty` is a factor on the residual from 0 to 1. It grows with the number of requests.
     Level {
         value: f64,
         certainty: f64,
@@ -79,23 +81,23 @@ enum Measure {
 }
 
 impl Baseline {
-    /// Whether there is enough past to hold a window against.
+    /// Whether the baseline has learned enough windows to compare one with them.
     pub fn is_settled(&self) -> bool {
         self.windows >= SETTLED_WINDOWS
     }
 
-    /// Windows that were learned, up to 255.
+    /// Number of windows learned, at most 255.
     pub fn windows(&self) -> u8 {
         self.windows
     }
 
-    /// Whether a window is large enough to be judged.
+    /// Whether a window has enough requests to be judged.
     pub fn is_telling(statistics: &Statistics) -> bool {
         statistics.requests >= MIN_REQUESTS
     }
 
-    /// How far a window is from what is usual: for each of [`FEATURES`] the inverse hyperbolic
-    /// sine of a z-score, 0 where nothing is known.
+    /// Deviation of a window from the baseline: for each of [`FEATURES`] the inverse hyperbolic
+    /// sine of a z-score. The value is 0 if the feature is missing or nothing was learned.
     pub fn features(&self, statistics: &Statistics) -> [f64; OWN_FEATURES] {
         let measures = self.measure(statistics);
         std::array::from_fn(|which| {
@@ -104,8 +106,8 @@ impl Baseline {
         })
     }
 
-    /// What the window shows and what is usual, of one feature, in its own measure: a share, a
-    /// logarithm, a mean.
+    /// The observed and the usual value of feature `which`, in the feature's own unit: a share, a
+    /// logarithm or a mean. `None` if the window does not have the feature.
     pub fn observed_and_usual(&self, statistics: &Statistics, which: usize) -> Option<(f64, f64)> {
         if which == HOUR {
             return Some((statistics.volume(), self.usual_volume(statistics.index)));
@@ -117,15 +119,14 @@ impl Baseline {
         }
     }
 
-    /// Learns a window that is over.
+    /// Learns a window that has ended, and the silent windows before it.
     pub fn learn(&mut self, statistics: &Statistics) {
         self.pass(statistics.index);
         if statistics.requests < 1.0 {
             return;
         }
         let measures = self.measure(statistics);
-        let lesson = self.lesson(statistics);
-        let weight = self.weight() * lesson;
+        let weight = self.weight() * self.weight_factor(statistics);
         let weights: [f64; OWN_FEATURES] =
             std::array::from_fn(|which| self.learn_feature(which, measures[which], weight));
         learn_shares(&mut self.routes, &statistics.routes, weights[ROUTE_MIX]);
@@ -133,23 +134,25 @@ impl Baseline {
         self.windows = self.windows.saturating_add(1);
     }
 
-    /// Of a window among those before it.
+    /// Weight of a new window against those before it.
     fn weight(&self) -> f64 {
         (1.0 / (f64::from(self.windows) + 1.0)).max(SETTLED_WEIGHT)
     }
 
-    /// How much of its weight a window teaches: less of few requests, and of strange ones.
-    fn lesson(&self, statistics: &Statistics) -> f64 {
+    /// Factor on the weight of a window. It is smaller if the window has few requests or is
+    /// strange.
+    fn weight_factor(&self, statistics: &Statistics) -> f64 {
         if self.windows == 0 {
             return 1.0;
         }
         let squares: f64 = self.features(statistics).iter().map(|feature| feature * feature).sum();
         let is_strange = self.is_settled() && squares > STRANGE * STRANGE * OWN_FEATURES as f64;
-        let lesson = if is_strange { STRANGE_LESSON } else { 1.0 };
-        lesson * statistics.requests / (statistics.requests + HALF_REQUESTS)
+        let factor = if is_strange { STRANGE_FACTOR } else { 1.0 };
+        factor * statistics.requests / (statistics.requests + HALF_REQUESTS)
     }
 
-    /// Catches up with the silent windows before `index`, which is not learned.
+    /// Learns the silent windows before window `index`, and marks `index` as passed without
+    /// learning it.
     pub fn pass(&mut self, index: i32) {
         let from = self.last.saturating_add(1).max(index.saturating_sub(MAX_SILENT_WINDOWS));
         if self.last != i32::MIN {
@@ -186,7 +189,8 @@ impl Baseline {
         ]
     }
 
-    /// A share's distance in standard deviations of a binomial, a level's in its own measure.
+    /// Difference between a measure and its usual value. For a share it is in standard deviations
+    /// of a binomial (arcsine transformation, Anscombe 1948). For a level it is in its own unit.
     fn residual(&self, which: usize, measure: Measure) -> f64 {
         if self.windows == 0 {
             return 0.0;
@@ -194,8 +198,8 @@ impl Baseline {
         match measure {
             Measure::Missing => 0.0,
             Measure::Share { part, whole } => {
-                let steadied = |part: f64| ((part + 0.375) / (whole + 0.75)).sqrt().asin();
-                2.0 * whole.sqrt() * (steadied(part) - steadied(self.share(which) * whole))
+                let arcsine = |part: f64| ((part + 0.375) / (whole + 0.75)).sqrt().asin();
+                2.0 * whole.sqrt() * (arcsine(part) - arcsine(self.share(which) * whole))
             }
             Measure::Level { value, certainty } => (value - self.mean(which)) * certainty,
         }
@@ -209,7 +213,7 @@ impl Baseline {
         (f64::from(self.means[which]) * SHARE_STEP).sin().powi(2)
     }
 
-    /// At this hour of the day; at any, where that is not known yet.
+    /// Mean volume at this hour of the day, or over all hours if this hour is not known yet.
     fn usual_volume(&self, index: i32) -> f64 {
         match self.hours[hour_of_day(index)] {
             UNKNOWN_HOUR => self.mean(VOLUME),
@@ -224,7 +228,8 @@ impl Baseline {
         (PRIOR_WINDOWS * prior + windows * own) / (PRIOR_WINDOWS + windows)
     }
 
-    /// Returns the weight that it taught with: less where it is far from what is usual.
+    /// Learns one feature. Returns the weight that was used: it is reduced if the residual is
+    /// winsorized.
     fn learn_feature(&mut self, which: usize, measure: Measure, weight: f64) -> f64 {
         let residual = self.residual(which, measure).abs();
         let limit = WINSORIZED_AT * self.deviation(which);
@@ -254,7 +259,7 @@ impl Baseline {
     }
 }
 
-/// Places in [`FEATURES`].
+// Indices into [`FEATURES`].
 const VOLUME: usize = 0;
 const HOUR: usize = 1;
 const ROUTE_MIX: usize = 6;
@@ -271,7 +276,7 @@ fn hour_of_day(index: i32) -> usize {
     index.rem_euclid(HOURS as i32) as usize
 }
 
-/// Shares of 65,535.
+/// Moves the shares `usual`, in units of 1/65,535, towards those of `counts`.
 fn learn_shares(usual: &mut [u16], counts: &[u16], weight: f64) {
     let total: f64 = counts.iter().map(|count| f64::from(*count)).sum();
     if total == 0.0 {

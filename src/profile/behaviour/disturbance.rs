@@ -1,20 +1,21 @@
-//! Hours in which the API itself failed: they say nothing of any key.
+//! Finds hours in which the API itself failed. Such hours are not evidence about any key.
 
 use serde::{Deserialize, Serialize};
 
-/// An hour is disturbed when this share of all requests was answered 5xx ...
+/// Smallest share of 5xx answers in a disturbed hour.
 const DISTURBED_SHARE: f64 = 0.03;
-/// ... and so many were.
+/// Smallest number of 5xx answers in a disturbed hour.
 const MIN_UNAVAILABLE: u32 = 20;
-/// The hour after is disturbed too: clients catch up.
+/// Number of hours after a disturbed one that count as disturbed too, because clients then repeat
+/// the failed requests.
 const AFTERMATH: i32 = 1;
 
-/// All keys' answers in one window.
+/// Answers to all keys in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetWindow {
     pub index: i32,
     pub requests: u32,
-    /// 5xx.
+    /// Number of 5xx answers.
     pub unavailable: u32,
 }
 
@@ -25,7 +26,7 @@ impl FleetWindow {
     }
 }
 
-/// Whether one of `windows` disturbs the window `index`.
+/// Whether the API failed in window `index` or just before, according to `windows`.
 pub fn is_disturbed(windows: &[FleetWindow], index: i32) -> bool {
     let near = windows.iter().filter(|window| (index - AFTERMATH..=index).contains(&window.index));
     near.copied().any(FleetWindow::is_disturbed)

@@ -1,4 +1,4 @@
-//! Names and words of the features, and the hash by which a model knows them.
+//! Lists the behaviour features, and hashes their definition so that models can check it.
 
 use sha2::{Digest, Sha256};
 
@@ -6,28 +6,32 @@ use super::WINDOW_SECONDS;
 use super::observation::{ADDRESS_BUCKETS, PLACE_BUCKETS, ROUTE_BUCKETS};
 use super::statistics::{Statistics, entropy};
 
-/// To be raised with every change of what the features mean in numbers: models trained before
-/// do not fit any more.
+/// Version of the feature values. Raise it with every change of their computation, because models
+/// of the older version then no longer fit.
 const DEFINITION: u32 = 2;
 
-/// In what measure a feature is kept, and how people read it.
+/// The scale on which a feature is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Share,
-    /// The arcsine of a share's root.
+    /// Arcsine of the square root of a share.
     ArcShare,
-    /// `ln` of a number, `ln` of a share, `ln(1 + n)` of a number, and of bytes.
+    /// `ln(n)` of a number.
     LogNumber,
+    /// `ln` of a share.
     LogShare,
+    /// `ln(1 + n)` of a count.
     LogCount,
+    /// `ln(1 + n)` of bytes.
     LogBytes,
     /// `asinh` of seconds.
     AsinhSeconds,
+    /// A number without transformation.
     Plain,
 }
 
 impl Unit {
-    /// The value as people know it: a share in percent, a number, bytes, seconds.
+    /// Transforms a stored value back for display: percent, a number, bytes or seconds.
     pub fn natural(self, value: f64) -> f64 {
         match self {
             Self::Share => 100.0 * value,
@@ -40,7 +44,7 @@ impl Unit {
         }
     }
 
-    /// What stands behind the number.
+    /// The unit symbol to print after the value of [`Self::natural`].
     pub const fn symbol(self) -> &'static str {
         match self {
             Self::Share | Self::ArcShare | Self::LogShare => " %",
@@ -51,13 +55,14 @@ impl Unit {
     }
 }
 
-/// One feature of a window against the key's own past.
+/// One feature of a window that is compared with the key's own past.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature {
     pub name: &'static str,
+    /// Description for messages.
     pub words: &'static str,
     pub unit: Unit,
-    /// Mean absolute residual of a key of which nothing is known.
+    /// Mean absolute residual that is assumed for a new key.
     pub prior_deviation: f64,
 }
 
@@ -72,27 +77,29 @@ const fn feature(
     Feature { name, words, unit, prior_deviation }
 }
 
-/// Places are not among them: they have detectors of their own, and a service that moves to other
-/// machines would be strange for hours.
+/// Features that are compared with the key's own past. Places are not among them: they have their
+/// own detectors, and a service that moves to other machines would be an outlier for hours.
 pub const FEATURES: [Feature; OWN_FEATURES] = [
     feature("volume", "requests in the hour", Unit::LogCount, 0.5),
     feature("hour", "requests for this hour of the day", Unit::LogCount, 0.6),
     feature("errors", "share of errors (4xx, 5xx)", Unit::Share, 0.8),
     feature("refused", "share refused (401, 403)", Unit::Share, 0.8),
     feature("throttled", "share throttled (429)", Unit::Share, 0.8),
-    feature("route_spread", "routes in equal use", Unit::LogNumber, 0.15),
-    feature("route_mix", "distance from its usual mixture of routes", Unit::Plain, 0.4),
-    feature("spread", "minutes in use, against evenly spread requests", Unit::LogShare, 0.2),
+    feature("route_spread", "effective number of routes", Unit::LogNumber, 0.15),
+    feature("route_mix", "distance from the usual mix of routes", Unit::Plain, 0.4),
+    feature("spread", "minutes in use, relative to randomly spread requests", Unit::LogShare, 0.2),
     feature("burstiness", "burstiness of the gaps (-1 to 1)", Unit::Plain, 0.1),
     feature("size", "size of the answers", Unit::LogBytes, 0.2),
     feature("signed", "share of signed requests", Unit::Share, 0.8),
-    feature("skew", "difference of the client's clock", Unit::AsinhSeconds, 0.2),
+    feature("skew", "clock skew of the client", Unit::AsinhSeconds, 0.2),
 ];
 
-/// One feature of a window as it is, for keys without a past.
+/// One feature of a window that is compared with the windows of other keys, for keys without a
+/// past.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerFeature {
     pub name: &'static str,
+    /// Description for messages.
     pub words: &'static str,
     pub unit: Unit,
     pub value: fn(&Statistics) -> Option<f64>,
@@ -109,20 +116,25 @@ const fn peer(
     PeerFeature { name, words, unit, value }
 }
 
-/// Shares as arcsines of their roots, which steadies their variance (Anscombe 1948).
+/// Arcsine of the square root of a share, which stabilises its variance (Anscombe 1948).
 fn share(part: f64, whole: f64) -> Option<f64> {
     Some(((part + 0.375) / (whole + 0.75)).sqrt().asin())
 }
 
+/// Features that are compared with the windows of other keys.
 pub const PEERS: [PeerFeature; PEER_FEATURES] = [
     peer("volume", "requests in the hour", Unit::LogCount, |s| Some(s.volume())),
     peer("errors", "share of errors (4xx, 5xx)", Unit::ArcShare, |s| share(s.errors, s.requests)),
     peer("refused", "share refused (401, 403)", Unit::ArcShare, |s| share(s.refused, s.requests)),
     peer("throttled", "share throttled (429)", Unit::ArcShare, |s| share(s.throttled, s.requests)),
     peer("addresses", "different addresses", Unit::LogNumber, |s| Some(s.log_addresses())),
-    peer("place_spread", "places in equal use", Unit::LogNumber, |s| Some(entropy(&s.places))),
-    peer("route_spread", "routes in equal use", Unit::LogNumber, |s| Some(entropy(&s.routes))),
-    peer("spread", "minutes in use, against evenly spread requests", Unit::LogShare, |s| {
+    peer("place_spread", "effective number of places", Unit::LogNumber, |s| {
+        Some(entropy(&s.places))
+    }),
+    peer("route_spread", "effective number of routes", Unit::LogNumber, |s| {
+        Some(entropy(&s.routes))
+    }),
+    peer("spread", "minutes in use, relative to randomly spread requests", Unit::LogShare, |s| {
         Some(s.log_spread())
     }),
     peer("burstiness", "burstiness of the gaps (-1 to 1)", Unit::Plain, Statistics::burstiness),
@@ -130,7 +142,8 @@ pub const PEERS: [PeerFeature; PEER_FEATURES] = [
     peer("signed", "share of signed requests", Unit::ArcShare, |s| share(s.signed, s.requests)),
 ];
 
-/// What a model must have been trained with, as 16 hexadecimal digits.
+/// Hash of the feature definitions, as 16 hexadecimal digits. A model fits only if it was trained
+/// with the same hash.
 pub fn schema_hash() -> String {
     let mut hash = Sha256::new();
     hash.update(format!(

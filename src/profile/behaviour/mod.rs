@@ -1,12 +1,12 @@
-//! How a key behaves, hour by hour: what it did in the present window, and what is usual for it.
+//! Computes the features of `behaviour.outlier` from a key's windows of one hour.
 //!
-//! The one definition of the features of `behaviour.outlier`. The service folds requests into a
-//! [`Window`]; training makes the same [`Statistics`] of all windows at once with polars. From
-//! there on both run the same code: [`Baseline::features`] and [`Baseline::learn`].
+//! The service adds each request to a [`Window`]. Training computes the same [`Statistics`] for
+//! all windows at once with polars. From the statistics on, both run the same code:
+//! [`Baseline::features`] and [`Baseline::learn`].
 //!
-//! Windows are whole hours of event time (UTC), as those of the other detectors that learn by
-//! the hour: shorter ones hold too few requests of most keys for shares and entropies, longer
-//! ones keep an alert waiting.
+//! Windows are whole hours of event time (UTC), as for the other detectors that learn by the
+//! hour. In shorter windows, most keys send too few requests for shares and entropies. Longer
+//! windows delay alerts.
 
 mod baseline;
 mod disturbance;
@@ -28,38 +28,38 @@ pub use self::observation::{Observation, PLACE_BUCKETS, ROUTE_BUCKETS};
 pub use self::statistics::Statistics;
 pub use self::window::Window;
 
-/// Length of a window of behaviour.
+/// Length of a window.
 pub const WINDOW_SECONDS: i64 = 3_600;
 
-/// Number of the window that `time` falls into.
+/// Number of the window that contains `time`, counted from the epoch.
 pub fn window_of(time: EventTime) -> i32 {
     let index = time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000);
     i32::try_from(index).unwrap_or_default()
 }
 
-/// A window that is over.
+/// A window that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     pub statistics: Statistics,
-    /// The key was suspected in it.
+    /// Whether the key was suspected during the window.
     pub is_suspected: bool,
 }
 
 /// The behaviour of one key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct BehaviourProfile {
-    /// `None` between two windows, and where nothing judges behaviour.
+    /// `None` between two windows, and without a behaviour model.
     window: Option<Box<Window>>,
     baseline: Option<Box<Baseline>>,
     pub run: Run,
 }
 
-/// Surprise of the last windows: see [`crate::detect::outlier`].
+/// Cumulative surprise of the last windows: see [`crate::detect::outlier`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Cumulative sum, in nats.
     pub sum: f32,
-    /// Mean of a window.
+    /// Mean surprise of one window, in nats.
     pub usual: f32,
 }
 
@@ -70,13 +70,13 @@ impl Default for Run {
 }
 
 impl BehaviourProfile {
-    /// The window that ended before `time`, if one did.
+    /// Takes the window that ended before `time`. `None` if no window has ended.
     pub fn end_before(&mut self, time: EventTime) -> Option<Ended> {
         let window = self.window.take_if(|window| window.index() < window_of(time))?;
         Some(Ended { statistics: window.statistics(), is_suspected: window.is_suspected() })
     }
 
-    /// Counts a request; one that belongs to a window that is over is left out.
+    /// Counts a request. Late requests of an ended window are ignored.
     pub fn count(&mut self, observation: &Observation) {
         let index = window_of(observation.time);
         let window = self.window.get_or_insert_with(|| Box::new(Window::new(index)));
@@ -85,7 +85,7 @@ impl BehaviourProfile {
         }
     }
 
-    /// What is unusual in the present window must not be learned.
+    /// Marks the current window as suspicious, so that the baseline does not learn it.
     pub fn suspect_current(&mut self) {
         if let Some(window) = &mut self.window {
             window.suspect();
@@ -96,13 +96,14 @@ impl BehaviourProfile {
         self.baseline.as_deref()
     }
 
-    /// Notes a window that is not learned.
+    /// Records that a window passed, without learning it.
     pub fn pass(&mut self, statistics: &Statistics) {
         if let Some(baseline) = &mut self.baseline {
             baseline.pass(statistics.index);
         }
     }
 
+    /// Learns a window that has ended.
     pub fn learn(&mut self, statistics: &Statistics) {
         self.baseline.get_or_insert_default().learn(statistics);
     }

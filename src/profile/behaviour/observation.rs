@@ -1,4 +1,4 @@
-//! What one request adds to its key's behaviour.
+//! Reduces one request to the numbers that a window counts.
 
 use std::net::IpAddr;
 
@@ -6,28 +6,30 @@ use crate::event::{AccessEvent, EventTime, Origin};
 use crate::profile::outcome::Failure;
 use crate::profile::route::RouteId;
 
-/// Routes, and places, are told apart by so many buckets: bounded, and the same in training.
+/// Hash buckets for routes. Service and training use the same number.
 pub const ROUTE_BUCKETS: usize = 16;
+/// Hash buckets for places. Service and training use the same number.
 pub const PLACE_BUCKETS: usize = 8;
-/// Distinct addresses are counted by the buckets that they fill (linear counting: Whang,
-/// Vander-Zanden and Taylor 1990).
+/// Hash buckets for addresses. The number of non-empty buckets estimates the number of distinct
+/// addresses (linear counting: Whang, Vander-Zanden and Taylor 1990).
 pub const ADDRESS_BUCKETS: usize = 64;
 
-/// One request in numbers.
+/// The numbers of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
     pub time: EventTime,
     pub failure: Option<Failure>,
-    /// 5xx: the API failed, not the client.
-    pub is_unavailable: bool,
-    /// It carries a nonce or a signature.
+    /// The request has a nonce or a signature.
     pub is_signed: bool,
+    /// Bucket of the client's address.
     pub address: u8,
+    /// Bucket of the place: a network (AS) in a country.
     pub place: u8,
+    /// Bucket of the route.
     pub route: u8,
-    /// `ln(1 + bytes)` of the answer, where it is logged.
+    /// `ln(1 + bytes)` of the answer. `None` if the log does not contain the size.
     pub size: Option<f32>,
-    /// Server time minus client time, `asinh` of the seconds, where the client sends it.
+    /// `asinh` of server time minus client time in seconds. `None` without a client time.
     pub skew: Option<f32>,
 }
 
@@ -37,7 +39,6 @@ impl Observation {
         Self {
             time: event.time,
             failure: Failure::of_status(event.status),
-            is_unavailable: event.status >= 500,
             is_signed: event.nonce.is_some() || event.signature.is_some(),
             address: bucket(address_hash(event.client_ip), ADDRESS_BUCKETS),
             place: place_bucket(origin.asn, &origin.country),
@@ -48,7 +49,7 @@ impl Observation {
     }
 }
 
-/// A place is a network (AS) in a country.
+/// The bucket of a place: a network (AS) in a country.
 fn place_bucket(asn: u32, country: &str) -> u8 {
     let seed = u64::from(asn);
     let place = country.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
@@ -62,12 +63,13 @@ fn address_hash(ip: IpAddr) -> u64 {
     }
 }
 
-/// The first of the buckets, of which there are a power of two, by the hash's upper bits.
+/// The bucket of a hash, by its upper bits. `buckets` must be a power of two.
 fn bucket(hash: u64, buckets: usize) -> u8 {
     (mix(hash) >> (64 - buckets.trailing_zeros())) as u8
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014): fixed, since states keep buckets.
+/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014). It must stay the same between
+/// releases, because saved states and models contain buckets.
 const fn mix(hash: u64) -> u64 {
     let hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

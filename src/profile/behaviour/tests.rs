@@ -1,3 +1,5 @@
+//! Tests the features and the baseline of a key's windows.
+
 use super::*;
 use crate::event::{AccessEvent, Origin};
 use crate::profile::route::route_id;
@@ -6,7 +8,7 @@ fn at(hour: i64, second: i64) -> EventTime {
     EventTime::from_seconds(1_767_571_200 + hour * 3_600 + second)
 }
 
-/// A hundred requests on three routes, one error, `errors` more, with `route` in the lead.
+/// Statistics of a hundred requests on three routes, mostly `route`, with `errors + 1` errors.
 fn hour(index: i64, errors: i64, route: &str) -> Statistics {
     let mut profile = BehaviourProfile::default();
     for n in 0..100 {
@@ -37,7 +39,7 @@ fn named(features: [f64; OWN_FEATURES], name: &str) -> f64 {
 }
 
 #[test]
-fn an_ordinary_hour_is_near_zero_and_what_changes_shows_where_it_should() {
+fn features_of_an_ordinary_hour_are_near_zero_and_a_change_shows_in_its_own_feature() {
     let baseline = usual();
     assert!(baseline.is_settled());
     let ordinary = baseline.features(&hour(48, 1, "/v1/payments"));
@@ -60,7 +62,7 @@ fn one_strange_hour_teaches_little() {
 }
 
 #[test]
-fn silent_hours_make_an_hour_of_the_day_quiet() {
+fn silent_hours_lower_the_usual_volume_of_their_hour_of_the_day() {
     let mut baseline = Baseline::default();
     for day in 0..6 {
         (8..18).for_each(|index| baseline.learn(&hour(day * 24 + index, 1, "/v1/payments")));
@@ -71,7 +73,7 @@ fn silent_hours_make_an_hour_of_the_day_quiet() {
 }
 
 #[test]
-fn what_comes_after_its_window_is_over_is_left_out() {
+fn late_requests_of_an_ended_window_are_ignored() {
     let mut profile = BehaviourProfile::default();
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
     let observation = |time| {

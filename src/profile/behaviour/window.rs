@@ -1,4 +1,4 @@
-//! The present window of one key.
+//! Counts one key's requests in the current window.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::statistics::Statistics;
 use crate::event::EventTime;
 use crate::profile::outcome::FAILURES;
 
-/// Counts and sums since the window began, in about 150 bytes.
+/// Counts and sums since the start of the window, in about 150 bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Window {
     index: i32,
@@ -16,8 +16,9 @@ pub struct Window {
     requests: u32,
     failures: [u32; FAILURES.len()],
     signed: u32,
-    /// Bits by bucket, and by minute.
+    /// One bit for each address bucket.
     addresses: u64,
+    /// One bit for each minute.
     minutes: u64,
     last: EventTime,
     gap_sum: f64,
@@ -60,10 +61,12 @@ impl Window {
         self.is_suspected
     }
 
+    /// Marks the window as suspicious.
     pub fn suspect(&mut self) {
         self.is_suspected = true;
     }
 
+    /// Counts a request, which must be in this window.
     pub fn add(&mut self, observation: &Observation) {
         if self.requests > 0 {
             let gap = observation.time.seconds_since(self.last).max(0.0);

@@ -1,5 +1,4 @@
-//! What tenants and fleet were like in training, as plain numbers: what the first keys of a
-//! new shard borrow.
+//! Stores a trained population as plain numbers, from which a new shard starts.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counts, Group, Hours, Population, SEASONS, Shape};
 
-/// Keys that a tenant must have to be remembered apart from the fleet.
+/// Fewest keys of a tenant that the prior contains. Smaller tenants count for the fleet only.
 const MIN_KEYS: u64 = 5;
 
 /// Places and hours of a fleet and of its larger tenants.
@@ -22,12 +21,13 @@ pub struct PopulationPrior {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GroupPrior {
-    /// Keys by the country, and by the network (AS number), in which each was first used.
+    /// Number of keys by the country of their first use.
     countries: BTreeMap<CompactString, u64>,
+    /// Number of keys by the network (AS number) of their first use.
     networks: BTreeMap<u32, u64>,
-    /// Hours of keys by season: weekdays' hours of the day (UTC), then weekends'.
+    /// Number of learned hours by season: 24 hours of weekdays (UTC), then 24 of weekends.
     hours: Vec<f32>,
-    /// What they add up to, each as a multiple of its key's mean.
+    /// Sum over these hours, each as a multiple of its key's mean.
     shares: Vec<f32>,
 }
 
@@ -79,20 +79,23 @@ impl<T: std::hash::Hash + Eq + Clone> Counts<T> {
 }
 
 impl PopulationPrior {
+    /// The prior that a learned population gives.
     pub fn of(population: &Population) -> Self {
         let tenants = population.tenants.iter();
-        let telling = tenants.filter(|(_, group)| group.countries.total >= MIN_KEYS);
+        let large = tenants.filter(|(_, group)| group.countries.total >= MIN_KEYS);
         Self {
             fleet: GroupPrior::of(&population.fleet),
-            tenants: telling.map(|(name, group)| (name.clone(), GroupPrior::of(group))).collect(),
+            tenants: large.map(|(name, group)| (name.clone(), GroupPrior::of(group))).collect(),
         }
     }
 
+    /// Whether all numbers are finite and not negative, and all lists of seasons have the right
+    /// length or are empty.
     pub fn is_usable(&self) -> bool {
         self.fleet.is_usable() && self.tenants.values().all(GroupPrior::is_usable)
     }
 
-    /// The population to begin with. The prior must be usable.
+    /// The population with which a new shard starts. The prior must be usable.
     pub fn restore(&self) -> Population {
         let fleet = self.fleet.restore(&Shape::FLAT);
         let tenant = |(name, prior): (&CompactString, &GroupPrior)| {
@@ -102,10 +105,12 @@ impl PopulationPrior {
         Population { fleet, tenants }
     }
 
+    /// Number of keys of the fleet.
     pub fn keys(&self) -> u64 {
         self.fleet.countries.values().sum()
     }
 
+    /// Number of tenants in the prior.
     pub fn tenants(&self) -> usize {
         self.tenants.len()
     }
@@ -113,12 +118,12 @@ impl PopulationPrior {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HourShare;
     use super::*;
     use crate::event::Origin;
+    use crate::rate::HourShare;
 
     #[test]
-    fn what_was_learned_is_known_from_the_beginning() {
+    fn a_restored_population_has_the_learned_probabilities() {
         let mut learned = Population::default();
         for n in 0..40 {
             let (tenant, country) = if n % 4 == 0 { ("small", "JP") } else { ("large", "DE") };
@@ -128,7 +133,7 @@ mod tests {
             learned.learn_hour(Some(tenant), HourShare { season: 9, share: 2.5 });
         }
         let prior = PopulationPrior::of(&learned);
-        assert_eq!((prior.keys(), prior.tenants()), (40, 2), "one key is no tenant's habit");
+        assert_eq!((prior.keys(), prior.tenants()), (40, 2), "a tenant of one key is left out");
         assert!(prior.is_usable());
         let restored = prior.restore();
         for tenant in [None, Some("small"), Some("large")] {
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_learned_is_nothing_known() {
+    fn an_empty_prior_restores_an_empty_population() {
         let empty = PopulationPrior::default().restore();
         assert_eq!(empty.shape(None).0, Population::default().shape(None).0);
     }

@@ -1,4 +1,4 @@
-//! The body of a push: one JSON object, an array of objects, or JSON lines.
+//! Splits the body of a push into records: one JSON object, an array of objects, or JSON lines.
 
 use std::io::{self, Read};
 
@@ -7,14 +7,15 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use flate2::read::MultiGzDecoder;
 use serde_json::value::RawValue;
 
-use crate::problem::Problem;
+use crate::http::Problem;
+use crate::http::body::too_large;
 use crate::source::lines::LineReader;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// An object, an array, or lines: the content tells.
+    /// An object, an array or lines, depending on the content.
     Json,
-    /// Lines only. What a line holds is left to decode, which rejects it alone.
+    /// Lines only. The decoder rejects a broken line by itself.
     Lines,
 }
 
@@ -24,6 +25,10 @@ impl Format {
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Lines),
+            // Cloudflare's Logpush sends compressed lines and does not document their type.
+            _ if text_header(headers, CONTENT_ENCODING).as_deref() == Some("gzip") => {
+                Ok(Self::Lines)
+            }
             other => Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!(
@@ -54,10 +59,10 @@ impl Encoding {
         }
     }
 
-    /// Undoes the encoding.
+    /// Decompresses the body.
     ///
     /// # Errors
-    /// 413 when more than `max_bytes` come out, 400 when the stream is damaged.
+    /// 413 when the decompressed body exceeds `max_bytes`, 400 when the stream is damaged.
     pub(super) fn decode(self, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, Problem> {
         let mut decoded = Vec::new();
         let limit = max_bytes as u64 + 1;
@@ -75,22 +80,15 @@ impl Encoding {
     }
 }
 
-pub(super) fn too_large(max_bytes: usize) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {max_bytes} bytes: send fewer events at a time"),
-    )
-}
-
 fn text_header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = headers.get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
 }
 
-/// The records of a body, in order.
+/// Returns the records of a body, in order.
 ///
 /// # Errors
-/// 400 when there is none, or when JSON is broken or not made of objects.
+/// 400 when there is no record, or when the JSON is broken or holds values other than objects.
 pub(super) fn split(body: &[u8], format: Format) -> Result<Vec<Vec<u8>>, Problem> {
     let records = match format {
         Format::Lines => lines(body),
@@ -101,7 +99,7 @@ pub(super) fn split(body: &[u8], format: Format) -> Result<Vec<Vec<u8>>, Problem
         },
     };
     if records.is_empty() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body holds no event"));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body does not contain an event"));
     }
     Ok(records)
 }
@@ -117,8 +115,8 @@ fn lines(body: &[u8]) -> Vec<Vec<u8>> {
     lines
 }
 
-/// The first JSON value of the body, and what follows it. What follows is only
-/// accepted on a new line.
+/// Returns the first JSON value of the body and the bytes after it. More values are accepted only
+/// on a new line.
 fn first_value(body: &[u8]) -> Result<(Option<&RawValue>, &[u8]), Problem> {
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
     let value = values.next().transpose().map_err(|error| bad_json(&error))?;
@@ -127,12 +125,13 @@ fn first_value(body: &[u8]) -> Result<(Option<&RawValue>, &[u8]), Problem> {
     if rest[..next_line].trim_ascii().is_empty() {
         Ok((value, rest))
     } else {
-        let detail = "after the first JSON value comes another without a new line: send an array, or one object a line";
+        let detail = "another value follows the first JSON value without a new line: \
+            send an array, or one object per line";
         Err(Problem::new(StatusCode::BAD_REQUEST, detail))
     }
 }
 
-/// An object is one record, an array is one for each of its objects.
+/// Returns an object as one record, and an array as one record for each of its objects.
 fn elements(value: &RawValue) -> Result<Vec<Vec<u8>>, Problem> {
     if !value.get().starts_with('[') {
         return Ok(vec![object(value, "the body")?]);
@@ -147,7 +146,7 @@ fn object(value: &RawValue, place: &str) -> Result<Vec<u8>, Problem> {
     if value.get().starts_with('{') {
         return Ok(value.get().into());
     }
-    let detail = format!("{place} is not a JSON object: an event is one");
+    let detail = format!("{place} is not a JSON object: an event must be a JSON object");
     Err(Problem::new(StatusCode::BAD_REQUEST, detail))
 }
 
@@ -193,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_holds_no_events() {
+    fn refuses_bodies_without_events() {
         for empty in ["", " \n ", "[]"] {
-            assert_eq!(refusal(empty), "the body holds no event", "{empty:?}");
+            assert_eq!(refusal(empty), "the body does not contain an event", "{empty:?}");
         }
         assert!(refusal("{\"a\":").contains("line 1 column 5"));
         assert!(refusal("[{}, 7]").starts_with("element 1 is not"));
@@ -211,6 +210,9 @@ mod tests {
         let form = headers(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let problem = Format::of(&form).unwrap_err();
         assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let mut logpush = headers(CONTENT_TYPE, "text/plain");
+        logpush.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert_eq!(Format::of(&logpush).unwrap(), Format::Lines);
         let brotli = Encoding::of(&headers(CONTENT_ENCODING, "br")).unwrap_err();
         assert_eq!(brotli.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }

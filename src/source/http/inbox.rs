@@ -1,11 +1,11 @@
-//! Pushed events on their way from the request to the batch, and the answer on its way back.
+//! Passes pushed events from the request to the batch, and the answer back to the request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// Counted for the smallest body, so that many of them are bounded too.
+/// A smaller body counts as this size, so that the number of small bodies is bounded too.
 const MIN_BODY_BYTES: usize = 1 << 10;
 
 /// The events of one request.
@@ -15,18 +15,19 @@ pub(super) struct Submission {
     pub(super) space: OwnedSemaphorePermit,
 }
 
-/// What became of a submission. No answer at all means: nobody knows.
+/// The outcome of a submission. If the sender is dropped without one, the outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Stored {
         first_offset: i64,
         last_offset: i64,
     },
-    /// It was never handed out, so it is certainly not stored.
+    /// The submission never became part of a batch, so it is certainly not stored.
     NotTaken,
 }
 
-/// The request's end: bounded by bytes from the arrival of a body until it is stored.
+/// The request's side of the inbox. It bounds the bytes from the arrival of a body until its events
+/// are stored.
 #[derive(Clone)]
 pub(super) struct Inbox {
     space: Arc<Semaphore>,
@@ -39,13 +40,14 @@ impl Inbox {
         (Self { space: Arc::new(Semaphore::new(capacity_bytes)), submissions }, receiver)
     }
 
-    /// Space for a body of this size; `None` when there is none at present.
+    /// Reserves space for a body of this size; `None` when there is none at present.
     pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes.max(MIN_BODY_BYTES)).ok()?;
         Arc::clone(&self.space).try_acquire_many_owned(permits).ok()
     }
 
-    /// Keeps of `space` what the records take, and returns where the outcome will be told.
+    /// Submits the records, keeps as much of `space` as they take, and returns the receiver of the
+    /// outcome.
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
@@ -61,7 +63,7 @@ impl Inbox {
     }
 }
 
-/// The client may be gone; that changes nothing.
+/// The client may have disconnected, which is not an error here.
 pub(super) fn tell(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
     let _ = reply.send(outcome);
 }
@@ -73,7 +75,7 @@ struct Waiting {
     _space: OwnedSemaphorePermit,
 }
 
-/// Requests whose events have offsets and are not stored yet, by offset.
+/// Requests whose events have offsets and are not stored yet, ordered by offset.
 #[derive(Default)]
 pub(super) struct WaitingList {
     waiting: VecDeque<Waiting>,
@@ -90,7 +92,7 @@ impl WaitingList {
         self.waiting.push_back(Waiting { first_offset, last_offset, reply, _space: space });
     }
 
-    /// Answers everybody whose events are stored by now.
+    /// Answers all requests whose events are stored by now.
     pub(super) fn stored_up_to(&mut self, offset: i64) {
         let stored = self.waiting.partition_point(|waiting| waiting.last_offset <= offset);
         for Waiting { first_offset, last_offset, reply, .. } in self.waiting.drain(..stored) {
@@ -98,8 +100,8 @@ impl WaitingList {
         }
     }
 
-    /// Answers those beyond `offset`, whose events were never handed out. The
-    /// others are left without an answer: their events may be stored.
+    /// Answers the requests after `offset`, whose events never became part of a batch. The others
+    /// get no answer: their events may be stored.
     pub(super) fn close(self, handed_out_up_to: Option<i64>) {
         for waiting in self.waiting {
             if handed_out_up_to.is_none_or(|offset| waiting.first_offset > offset) {
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_what_was_handed_out_stays_without_an_answer() {
+    fn at_the_end_requests_in_a_batch_stay_without_an_answer() {
         let (inbox, _submissions) = Inbox::new(1 << 20);
         let mut list = WaitingList::default();
         let [mut handed_out, mut kept] = [1, 2].map(|offset| wait(&inbox, &mut list, offset));

@@ -1,15 +1,13 @@
-//! Events that gateways push over HTTP.
+//! Receives events that gateways push over HTTP.
 
 mod body;
 mod inbox;
 mod server;
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,18 +15,21 @@ use tracing::{info, warn};
 
 use self::inbox::{Inbox, Outcome, Submission, WaitingList, tell};
 use self::server::Server;
-use super::{BatchLimits, RawBatch, Source, SourceError, count_batch};
+use super::{Source, SourceError, count_batch};
 use crate::config::HttpConfig;
 use crate::event::{EventTime, PartitionId};
+use crate::http::listener;
+use crate::instance::InstanceId;
+use crate::record::{BatchLimits, RawBatch};
 
-/// One partition, topic `http`. Offsets go on from the microseconds of the wall
-/// clock at the start, so that none comes twice, whatever the number of restarts. The
-/// topic ID is of this process: others may take events at the same time.
+/// A source with one partition of the topic `http`. Offsets start at the wall clock's microseconds,
+/// so that no offset is used twice, regardless of restarts. Each process has its own topic ID,
+/// because several may accept events at the same time.
 pub struct HttpSource {
     address: SocketAddr,
     submissions: mpsc::UnboundedReceiver<Submission>,
     limits: BatchLimits,
-    /// What is being filled, and when it must be handed out.
+    /// The batch that is being filled, and the time at which it must be returned.
     batch: RawBatch,
     due: Option<Instant>,
     topic_id: Arc<str>,
@@ -44,27 +45,26 @@ impl HttpSource {
     /// Listens for `POST /v1/events`.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// Fails when it cannot listen on the address.
     pub async fn bind(config: &HttpConfig, limits: BatchLimits) -> Result<Self, SourceError> {
-        let listen_error = |reason| SourceError::Listen { address: config.listen, reason };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
+        let listener = listener::bind("source.http.listen", config.listen).await?;
+        let address = listener.local_addr().map_err(SourceError::Address)?;
         warn_when_open(config);
         let (inbox, submissions) = Inbox::new(2 * limits.bytes.max(config.max_body_bytes));
         let (stop, stopped) = oneshot::channel::<()>();
         let router = Server::new(config, inbox).into_router();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async {
-            // An error is the drop that is waited for.
+            // The sender is never used: the server waits for its drop, which arrives as an error.
             let _ = stopped.await;
         });
-        info!(%address, "taking events at POST /v1/events");
+        info!(%address, "accepting events at POST /v1/events");
         Ok(Self {
             address,
             submissions,
             limits,
             batch: new_batch(),
             due: None,
-            topic_id: new_topic_id(),
+            topic_id: InstanceId::random().to_string().into(),
             next_offset: EventTime::now().as_micros(),
             handed_out_up_to: None,
             waiting: WaitingList::default(),
@@ -73,7 +73,7 @@ impl HttpSource {
         })
     }
 
-    /// Where it listens: tells the port when the configuration says 0.
+    /// Returns the address it listens on. It shows the port when the configuration says 0.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
@@ -91,14 +91,16 @@ impl HttpSource {
 
     fn hand_out(&mut self) -> Option<RawBatch> {
         self.due = None;
-        let batch = std::mem::replace(&mut self.batch, new_batch());
+        let mut batch = std::mem::replace(&mut self.batch, new_batch());
         let (_, last_offset) = batch.offsets()?;
         self.handed_out_up_to = Some(last_offset);
         count_batch(&batch);
-        Some(RawBatch { topic_id: Arc::clone(&self.topic_id), ..batch })
+        batch.topic_id = Arc::clone(&self.topic_id);
+        Some(batch)
     }
 
-    /// The next submission, or `None` when the batch is due or none will come.
+    /// Returns the next submission, or `None` when the batch is due or no more submissions will
+    /// arrive.
     async fn receive(&mut self) -> Option<Submission> {
         if self.limits.are_reached_by(&self.batch) {
             return None;
@@ -114,16 +116,11 @@ fn new_batch() -> RawBatch {
     RawBatch::new(PartitionId { topic: "http".into(), partition: 0 })
 }
 
-/// The random state of a hasher is different in every process.
-fn new_topic_id() -> Arc<str> {
-    format!("{:016x}", RandomState::new().hash_one(0)).into()
-}
-
 fn warn_when_open(config: &HttpConfig) {
     if config.token.is_empty() && !config.listen.ip().is_loopback() {
         warn!(
             address = %config.listen,
-            "source.http takes events from anybody who can reach it: set source.http.token"
+            "source.http accepts events from anyone who can reach it: set source.http.token"
         );
     }
 }

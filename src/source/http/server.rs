@@ -1,25 +1,25 @@
-//! `POST /v1/events`: answers when the events are stored, and not before.
+//! Serves `POST /v1/events` and answers only after the events are stored.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use futures_util::StreamExt;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
-use super::body::{Encoding, Format, split, too_large};
+use super::body::{Encoding, Format, split};
 use super::inbox::{Inbox, Outcome};
 use crate::config::{HttpConfig, Secret};
-use crate::problem::{Problem, method_not_allowed, not_found};
+use crate::http::body::{self, too_large};
+use crate::http::{Problem, listener};
 
-/// A body has to arrive within this time.
+/// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Server {
@@ -47,11 +47,12 @@ impl Server {
     }
 
     pub(super) fn into_router(self) -> Router {
-        Router::new()
-            .route("/v1/events", post(receive))
-            .fallback(not_found)
-            .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::new(self))
+        listener::with_refusals(
+            Router::new().route("/v1/events", post(receive)),
+            "there is nothing at this path",
+            "this path does not accept this method",
+        )
+        .with_state(Arc::new(self))
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
@@ -67,7 +68,7 @@ impl Server {
         Err(Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, "Bearer"))
     }
 
-    /// How much memory the body may take: what it says, or the most there can be.
+    /// Returns the memory to reserve for the body: its declared size, or the allowed maximum.
     fn size_to_reserve(&self, headers: &HeaderMap, encoding: Encoding) -> Result<usize, Problem> {
         let length =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -76,21 +77,6 @@ impl Server {
             Some(length) if encoding == Encoding::Identity => Ok(length),
             _ => Ok(self.max_body_bytes),
         }
-    }
-
-    async fn read(&self, body: Body) -> Result<Vec<u8>, Problem> {
-        let mut chunks = body.into_data_stream();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk: Bytes = chunk.map_err(|error| {
-                Problem::new(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"))
-            })?;
-            if bytes.len() + chunk.len() > self.max_body_bytes {
-                return Err(too_large(self.max_body_bytes));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
     }
 }
 
@@ -110,8 +96,8 @@ async fn receive(
     let encoding = Encoding::of(&headers)?;
     let size = server.size_to_reserve(&headers, encoding)?;
     let space = server.inbox.reserve(size).ok_or_else(queue_full)?;
-    let bytes = timeout(BODY_TIMEOUT, server.read(body)).await.map_err(|_| body_too_slow())??;
     let max_bytes = server.max_body_bytes;
+    let bytes = body::read(body, max_bytes, BODY_TIMEOUT).await?;
     let records =
         off_the_runtime(move || split(&encoding.decode(&bytes, max_bytes)?, format)).await??;
     let accepted = records.len();
@@ -125,7 +111,8 @@ async fn receive(
     }
 }
 
-/// Decompressing and parsing many megabytes would hold up other requests.
+/// Runs outside the runtime, because decompressing and parsing many megabytes would delay other
+/// requests.
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
@@ -134,24 +121,19 @@ async fn off_the_runtime<T: Send + 'static>(
 }
 
 fn queue_full() -> Problem {
-    let detail =
-        "too many events wait to be stored: nothing of this request was taken, send it again later";
+    let detail = "too many events wait to be stored: no event of this request was accepted, \
+        send it again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(RETRY_AFTER, "1")
 }
 
 fn stopping() -> Problem {
-    let detail = "the service is stopping: nothing of this request was stored, send it again";
+    let detail = "the service is stopping: no event of this request was stored, send it again";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(RETRY_AFTER, "5")
 }
 
-fn body_too_slow() -> Problem {
-    let detail = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
-    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-}
-
 fn outcome_unknown() -> Problem {
-    let detail = "the events were taken, but it is not known whether they are stored: \
-        send them again with the same request_id, so that what was stored is told apart";
+    let detail = "the events were accepted, but it is unknown whether they are stored: \
+        send them again with the same request_id, so that duplicates are recognised";
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
 }
 

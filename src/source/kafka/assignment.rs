@@ -1,18 +1,19 @@
-//! Which partitions this member of the group owns, and which of their batches
-//! are being stored. A partition is let go only when nothing of it is in flight,
-//! so that its next owner starts exactly where this one stopped.
+//! Tracks the partitions that this member of the group owns, and their batches in flight. A
+//! partition is released only when none of its batches is in flight, so that its next owner starts
+//! exactly where this one stopped.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::event::PartitionId;
 
-/// What the reader has to follow.
+/// A change of the assignment that the reader follows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The number tells one ownership of a partition from the next.
+    /// The number distinguishes successive ownerships of a partition.
     Assigned(PartitionId, u64),
     Revoked(PartitionId),
 }
@@ -20,9 +21,9 @@ pub(super) enum Change {
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
     state: Mutex<State>,
-    /// A commit, a release, or the end.
+    /// Signals a commit, a release, or the end.
     changed: Condvar,
-    /// Somebody saves what belongs to a partition before it is let go.
+    /// The pipeline saves the state of a partition before it is released.
     is_waited_for: AtomicBool,
 }
 
@@ -38,36 +39,36 @@ struct State {
 struct Ownership {
     number: u64,
     is_ending: bool,
-    /// Last offset of what was handed out and is not committed.
+    /// Last offset that was returned and is not committed.
     in_flight: Option<i64>,
-    /// Last offset that was taken from its queue.
+    /// Last offset that was taken from the queue.
     taken_to: Option<i64>,
     release: Release,
 }
 
-/// Whether a partition that has nothing in flight may be let go.
+/// Whether a partition with no batch in flight may be released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Release {
     #[default]
     NotAsked,
     Asked,
-    /// Whoever saves its state knows.
+    /// The pipeline was asked to save its state.
     Told,
     Granted,
 }
 
-/// How long a revoked partition is kept.
+/// Limits for how long a revoked partition is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// For batches in flight.
+    /// Wait for batches in flight.
     pub(super) batches: Duration,
-    /// And then for its state.
+    /// Wait for its state after that.
     pub(super) state: Duration,
 }
 
 impl Assignment {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn assign(&self, partitions: impl IntoIterator<Item = PartitionId>) {
@@ -81,12 +82,12 @@ impl Assignment {
         }
     }
 
-    /// Whether a partition of this number, of whichever topic, is owned.
+    /// Whether this member owns a partition of this number, of any topic.
     pub(super) fn owns(&self, number: i32) -> bool {
         self.lock().owned.keys().any(|partition| partition.partition == number)
     }
 
-    /// Begins another ownership of a partition that stays, with a number of its own.
+    /// Begins a new ownership, with a new number, of a partition that stays assigned.
     pub(super) fn renew(&self, partition: &PartitionId) -> Option<u64> {
         let mut state = self.lock();
         let number = state.ownerships + 1;
@@ -102,18 +103,20 @@ impl Assignment {
         }
     }
 
-    /// The last record of `partition` that was taken under its ownership.
+    /// Returns the offset of the last record that was taken of `partition` in this ownership.
     pub(super) fn taken_to(&self, partition: &PartitionId) -> Option<i64> {
         self.lock().owned.get(partition)?.taken_to
     }
 
-    /// What is in flight of `partition` will not be committed: nobody need wait for it.
+    /// Notes that the batches of `partition` in flight will not be committed, so that nothing waits
+    /// for them.
     pub(super) fn give_up(&self, partition: &PartitionId) {
         self.commit(partition, i64::MAX);
     }
 
-    /// Ends the ownership. Nothing more of `partitions` is handed out, and what
-    /// is in flight is waited for, then their state; returns what still is in flight.
+    /// Ends the ownership of `partitions`. None of their batches is returned any more. Waits for
+    /// their batches in flight and then for their state. Returns the partitions that still have
+    /// batches in flight.
     pub(super) fn revoke(
         &self,
         partitions: &[PartitionId],
@@ -145,17 +148,17 @@ impl Assignment {
 
     fn wait_while<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         patience: Duration,
         condition: impl Fn(&State) -> bool,
     ) -> MutexGuard<'a, State> {
-        let waited = self
-            .changed
-            .wait_timeout_while(state, patience, |state| !state.is_closing && condition(state));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let unmet = |state: &mut State| !state.is_closing && condition(state);
+        self.changed.wait_while_for(&mut state, unmet, patience);
+        state
     }
 
-    /// Partitions that wait to be released, each once. Whoever asks is waited for from now on.
+    /// Returns the partitions that wait to be released, each once. After the first call,
+    /// revocations wait for the release.
     pub(super) fn take_leaving(&self) -> Vec<PartitionId> {
         self.is_waited_for.store(true, Ordering::Relaxed);
         let mut state = self.lock();
@@ -176,7 +179,7 @@ impl Assignment {
         self.changed.notify_all();
     }
 
-    /// From now on nothing is waited for: whoever stores has stopped.
+    /// Ends all waits: the writer has stopped.
     pub(super) fn close(&self) {
         self.lock().is_closing = true;
         self.changed.notify_all();
@@ -186,8 +189,8 @@ impl Assignment {
         std::mem::take(&mut self.lock().changes)
     }
 
-    /// True when a batch that was read under ownership `number` may be handed out:
-    /// it counts as in flight then.
+    /// Returns true when a batch that was read under ownership `number` may be returned. The batch
+    /// then counts as in flight.
     pub(super) fn hand_out(&self, partition: &PartitionId, number: u64, last_offset: i64) -> bool {
         let mut state = self.lock();
         match state.owned.get_mut(partition) {
@@ -223,7 +226,7 @@ impl Ownership {
 }
 
 impl State {
-    /// What is still in flight is not consistent with any state, and not asked for.
+    /// A partition with batches in flight is not asked for: no saved state matches it.
     fn ask_for_release(&mut self, partition: &PartitionId) {
         if let Some(ownership) = self.owned.get_mut(partition)
             && ownership.in_flight.is_none()
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_is_not_waited_for() {
+    fn a_partition_that_is_given_up_is_not_waited_for() {
         let assignment = Assignment::default();
         assignment.assign([partition(0)]);
         assert!(assignment.hand_out(&partition(0), 1, 9));
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn revoking_waits_for_whoever_saves_the_state() {
+    fn revoking_waits_until_the_state_is_saved() {
         let assignment = Assignment::default();
         assert_eq!(assignment.take_leaving(), []);
         assignment.assign([partition(0), partition(1)]);
@@ -333,8 +336,8 @@ mod tests {
                     break leaving;
                 }
             };
-            assert_eq!(leaving, [partition(0)], "of the other a batch is in flight");
-            assert_eq!(assignment.take_leaving(), [], "told once");
+            assert_eq!(leaving, [partition(0)], "the other one has a batch in flight");
+            assert_eq!(assignment.take_leaving(), [], "returned once");
             assert!(!revoking.is_finished());
             assignment.release(&partition(0));
             assert_eq!(revoking.join().ok(), Some(vec![partition(1)]));
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_in_flight_when_patience_ends_is_named() {
+    fn batches_still_in_flight_after_the_time_limit_are_named() {
         let assignment = Assignment::default();
         assignment.assign([partition(0), partition(1)]);
         assert!(assignment.hand_out(&partition(1), 2, 9));

@@ -1,9 +1,10 @@
-//! What librdkafka calls back: logs, errors, statistics, rebalances.
+//! Handles librdkafka's callbacks: logs, errors, statistics, rebalances.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use metrics::gauge;
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
@@ -17,20 +18,23 @@ use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, log_line};
 use crate::source::Lag;
 
-/// A revoked partition waits this long for its last batch to be stored. Far
-/// below `max.poll.interval.ms`, after which this member would be put out of the group.
+/// A revoked partition waits this long for its last batch to be stored. This is far below
+/// `max.poll.interval.ms`, after which the group would remove this member.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// And then for its state to be saved. Meanwhile no partition is read. What changed since the
-/// last round takes well under a second; where nothing was saved yet of very many keys, their
-/// next owner is sooner ready by scoring some records again.
+/// A revoked partition then waits this long for its state to be saved. No partition is read
+/// meanwhile. Saving the changes since the last checkpoint takes well under a second. When the
+/// state of very many keys was never saved, their next owner is ready sooner if it scores some
+/// records again.
 const STATE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Context {
     pub(super) assignment: Arc<Assignment>,
     pub(super) connection: ConnectionLog,
-    /// Of the last statistics.
+    /// The lags of the last statistics.
     pub(super) lags: Mutex<Vec<Lag>>,
+    /// Set when each partition is read from a queue of its own.
+    pub(super) separated: OnceLock<Weak<BaseConsumer<Self>>>,
 }
 
 impl ClientContext for Context {
@@ -50,12 +54,12 @@ impl ClientContext for Context {
         for Lag { partition, records, .. } in &lags {
             lag_gauge(&partition.topic, partition.partition).set(*records as f64);
         }
-        *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = lags;
+        *self.lags.lock() = lags;
     }
 }
 
-/// Negative numbers stand for what is not known, and for partitions of other members.
-/// `taken_to`: the last record that was taken of a partition.
+/// Computes lags from statistics, in which negative numbers mean unknown values and partitions of
+/// other members. `taken_to` returns the last record that was taken of a partition.
 fn lags(statistics: &Statistics, taken_to: impl Fn(&PartitionId) -> Option<i64>) -> Vec<Lag> {
     let partitions = statistics.topics.iter().flat_map(|(topic, of_topic)| {
         of_topic.partitions.iter().map(move |(number, partition)| (topic, *number, partition))
@@ -72,7 +76,7 @@ fn lags(statistics: &Statistics, taken_to: impl Fn(&PartitionId) -> Option<i64>)
         .collect()
 }
 
-/// The ends of transactions at the end of the log are no records that wait.
+/// Transaction markers at the end of the log are not unread records.
 fn is_all_taken(partition: &Partition) -> bool {
     let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
     partition.next_offset >= end && partition.fetchq_cnt == 0
@@ -84,12 +88,13 @@ impl ConsumerContext for Context {
             Rebalance::Assign(list) => {
                 let partitions = partitions_of(list);
                 info!(partitions = %names(&partitions), "Kafka partitions assigned");
+                self.separate(&partitions);
                 self.assignment.assign(partitions);
             }
             Rebalance::Revoke(list) => {
                 self.revoke(&partitions_of(list), consumer.assignment_lost())
             }
-            Rebalance::Error(error) => warn!(%error, "Kafka rebalance failed, trying again"),
+            Rebalance::Error(error) => warn!(%error, "Kafka rebalance failed; trying again"),
         }
     }
 
@@ -98,14 +103,25 @@ impl ConsumerContext for Context {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => warn!(
                 %error,
-                "Kafka did not take the committed offsets; what they cover may be read once more"
+                "Kafka rejected the committed offsets; their records may be read again"
             ),
         }
     }
 }
 
 impl Context {
-    /// `is_lost`: the group went on without this member, so waiting does not help.
+    /// Gives each partition its own queue before librdkafka fetches from it. After that, its first
+    /// records could be in the common queue, and later ones would overtake them.
+    fn separate(&self, partitions: &[PartitionId]) {
+        let Some(consumer) = self.separated.get().and_then(Weak::upgrade) else { return };
+        for PartitionId { topic, partition } in partitions {
+            // The queue stays apart when this handle to it is dropped.
+            drop(consumer.split_partition_queue(topic, *partition));
+        }
+    }
+
+    /// Revokes partitions. `is_lost`: the group removed this member already, so waiting does not
+    /// help.
     fn revoke(&self, partitions: &[PartitionId], is_lost: bool) {
         let patience = match is_lost {
             true => Patience { batches: Duration::ZERO, state: Duration::ZERO },
@@ -115,11 +131,11 @@ impl Context {
         for partition in partitions {
             lag_gauge(&partition.topic, partition.partition).set(0);
         }
-        info!(partitions = %names(partitions), "Kafka partitions given back");
+        info!(partitions = %names(partitions), "Kafka partitions revoked");
         if !left.is_empty() {
             warn!(
                 partitions = %names(&left),
-                "given back while a batch was not committed: their next owner reads it again"
+                "revoked while a batch was not committed: the next owner reads it again"
             );
         }
     }
@@ -141,7 +157,7 @@ fn partitions_of(list: &TopicPartitionList) -> Vec<PartitionId> {
         .collect()
 }
 
-/// `topic/0 topic/1`, for logs.
+/// Formats partitions as `topic/0 topic/1` for logs.
 fn names(partitions: &[PartitionId]) -> String {
     let name = |partition: &PartitionId| format!("{}/{}", partition.topic, partition.partition);
     partitions.iter().map(name).collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
-//! Records of a partition that were read before, for whoever must see them again.
+//! Reads earlier records of a partition again.
 //!
-//! A consumer of its own, outside of the group: the group's offsets and assignment are not
-//! touched.
+//! It uses a separate consumer outside of the group: the group's offsets and assignment do not
+//! change.
 
 use std::ops::Range;
 use std::thread;
@@ -18,14 +18,15 @@ use tracing::warn;
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
 use crate::kafka::{SettingsError, client_config};
-use crate::source::{BatchLimits, History, RawBatch, SourceError};
+use crate::record::{BatchLimits, RawBatch};
+use crate::source::{History, SourceError};
 
 const POLL: Duration = Duration::from_millis(100);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Sender = mpsc::Sender<Result<RawBatch, SourceError>>;
 
-/// Where the records are and how they are cut.
+/// The records' place and the limits of their batches.
 pub(super) struct Records {
     consumer: BaseConsumer,
     partition: PartitionId,
@@ -49,13 +50,13 @@ impl Records {
         Ok(Self { consumer, partition: partition.clone(), offsets, limits })
     }
 
-    /// Batches of the records that are still there, from a thread of their own. Waits for as
-    /// long as no broker can be reached.
+    /// Reads the records that Kafka still has, in a separate thread, and returns their batches.
+    /// Waits while no broker can be reached.
     pub(super) fn read(self) -> History {
         let (sender, receiver) = mpsc::channel(1);
         thread::spawn(move || {
             if let Err(error) = self.send_all(&sender) {
-                // Nobody listens when the service ends.
+                // The receiver is dropped when the service ends.
                 let _ = sender.blocking_send(Err(SourceError::Kafka(error)));
             }
         });
@@ -92,26 +93,32 @@ impl Records {
         Ok(())
     }
 
-    /// The wanted offsets that Kafka has; `None` when nobody waits for them any more.
+    /// Returns the wanted offsets that Kafka still has; `None` when the receiver was dropped.
     fn still_there(&self, sender: &Sender) -> Option<Range<i64>> {
         let PartitionId { topic, partition } = &self.partition;
         let (lowest, end) = loop {
             match self.consumer.fetch_watermarks(topic, *partition, WATERMARK_TIMEOUT) {
                 Ok(watermarks) => break watermarks,
                 Err(_) if sender.is_closed() => return None,
-                Err(error) => warn!(%error, "waiting for Kafka, to score records again"),
+                Err(error) => warn!(%error, "waiting for Kafka to read records again"),
             }
         };
         let Range { start, end: wanted } = self.offsets;
         if lowest > start {
             let (topic, to) = (&**topic, lowest - 1);
-            warn!(topic, partition, from = start, to, "deleted in Kafka: state goes on without");
+            warn!(
+                topic,
+                partition,
+                from = start,
+                to,
+                "Kafka has deleted these records: the state continues without them"
+            );
         }
         Some(start.max(lowest)..wanted.min(end))
     }
 }
 
-/// What librdkafka itself tries again.
+/// Whether librdkafka itself retries after this error.
 fn is_passing(error: &KafkaError) -> bool {
     match error {
         KafkaError::MessageConsumptionFatal(_) => false,

@@ -1,4 +1,4 @@
-//! One partition's queue, and the batch that is being filled from it.
+//! Reads one partition's queue and fills the partition's next batch from it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use super::context::Context;
 use super::topic_id::TopicIdRequest;
 use super::watermark::log_start;
 use crate::event::{PartitionId, ShardId};
-use crate::source::{BatchLimits, RawBatch};
+use crate::record::{BatchLimits, RawBatch};
 
-/// Records taken from one partition before it is the next one's turn.
+/// Records taken from one partition in its turn.
 const TURN_RECORDS: usize = 1024;
 
-/// A broker that could not say the ID of a topic is asked again after this.
+/// A broker that did not know the ID of a topic is asked again after this time.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A batch and the number of the ownership under which it was read.
@@ -35,7 +35,7 @@ pub(super) struct Lane {
     filling: Filling,
 }
 
-/// Which topic of that name it is: nothing is read until that is known.
+/// The topic's ID. No record is read until it is known.
 enum TopicId {
     Unknown { ask_at: Instant },
     Asked(TopicIdRequest),
@@ -44,17 +44,18 @@ enum TopicId {
 
 struct Filling {
     batch: RawBatch,
-    /// When the batch must be handed over; counts from its first record.
+    /// The time at which the batch must be passed on, counted from its first record.
     due: Instant,
-    /// Of the next record, unless there are offsets without one.
+    /// The lowest offset that the next record can have.
     position: Option<i64>,
 }
 
-/// What a turn of a lane came to.
+/// The result of a lane's turn.
 pub(super) struct Turn {
     pub(super) records: usize,
     pub(super) bytes: usize,
-    /// The offsets begin anew: it is another topic than it was, and another ownership is needed.
+    /// The offsets restart, because the topic was deleted and created again: a new ownership is
+    /// needed.
     pub(super) is_other_topic: bool,
 }
 
@@ -78,11 +79,6 @@ impl Lane {
         &self.filling.batch.partition
     }
 
-    pub(super) fn is_of(&self, message: &BorrowedMessage<'_>) -> bool {
-        let partition = self.partition();
-        partition.partition == message.partition() && &*partition.topic == message.topic()
-    }
-
     pub(super) fn last_offset(&self) -> Option<i64> {
         self.last_offset
     }
@@ -91,7 +87,7 @@ impl Lane {
         self.filling.batch.size_bytes()
     }
 
-    /// Forgets what was read, which is of a topic that is gone.
+    /// Drops the records that were read, because their topic was deleted.
     pub(super) fn begin_anew(&mut self, ownership: u64) {
         self.ownership = ownership;
         self.topic_id = TopicId::Unknown { ask_at: Instant::now() };
@@ -99,7 +95,7 @@ impl Lane {
         self.filling = Filling::new(self.partition().clone(), None);
     }
 
-    /// Sees to it that the ID of the topic is known sooner or later.
+    /// Requests the ID of the topic until it is known. Returns whether it is.
     fn identify(&mut self, consumer: &Arc<BaseConsumer<Context>>) -> bool {
         let now = Instant::now();
         match &self.topic_id {
@@ -125,7 +121,7 @@ impl Lane {
 
     fn ask_again(&mut self, error: &dyn std::error::Error) {
         let topic = &*self.partition().topic;
-        debug!(topic, %error, "the ID of the topic is not known yet");
+        debug!(topic, %error, "the ID of the topic is unknown so far");
         self.topic_id = TopicId::Unknown { ask_at: Instant::now() + ASK_AGAIN_AFTER };
     }
 
@@ -145,11 +141,14 @@ impl Lane {
             && turn.bytes < room
             && !limits.are_reached_by(&self.filling.batch)
         {
-            // Errors of a partition went to the context's log already.
+            // The context has logged errors of a partition already.
             let Some(Ok(message)) = self.queue.poll(Duration::ZERO) else { break };
             if self.last_offset.is_some_and(|last| message.offset() <= last) {
                 let (partition, offset) = (self.partition(), message.offset());
-                warn!(?partition, offset, "offsets begin anew: the topic was made again");
+                warn!(
+                    ?partition,
+                    offset, "offsets restart: the topic was deleted and created again"
+                );
                 turn.is_other_topic = true;
                 break;
             }
@@ -161,18 +160,8 @@ impl Lane {
         turn
     }
 
-    /// A record that came before the partition had its own queue.
-    pub(super) fn push_early(
-        &mut self,
-        consumer: &BaseConsumer<Context>,
-        message: &BorrowedMessage<'_>,
-        interval: Duration,
-    ) {
-        self.last_offset = Some(message.offset());
-        self.filling.push(consumer, message, interval);
-    }
-
-    /// True when the batch must be handed over; one that has records may be sooner.
+    /// Returns true when the batch must be passed on. A batch that has records may be passed on
+    /// earlier.
     pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
         self.filling.due <= now || limits.are_reached_by(&self.filling.batch)
     }
@@ -182,7 +171,7 @@ impl Lane {
     }
 
     pub(super) fn take_batch(&mut self) -> OwnedBatch {
-        let empty = RawBatch::new(self.partition().clone());
+        let empty = self.filling.batch.emptied();
         let mut batch = std::mem::replace(&mut self.filling.batch, empty);
         if let TopicId::Known(id) = &self.topic_id {
             batch.topic_id = Arc::clone(id);
@@ -191,20 +180,16 @@ impl Lane {
     }
 }
 
-/// A producer that sets a record's key partitions by it: by the API key, says the README.
-fn shard_of(message: &BorrowedMessage<'_>) -> ShardId {
-    match message.key() {
-        Some(_) => ShardId::Partition(message.partition()),
-        None => ShardId::Shared,
-    }
-}
-
 impl Filling {
     fn new(partition: PartitionId, position: Option<i64>) -> Self {
-        Self { batch: RawBatch::new(partition), due: Instant::now(), position }
+        let mut batch = RawBatch::new(partition);
+        // A record without a key must not lead to another state than the rest of its partition.
+        batch.shard = ShardId::Partition(batch.partition.partition);
+        Self { batch, due: Instant::now(), position }
     }
 
-    /// A record without a payload (a tombstone) is added empty: decode rejects it by name.
+    /// Adds a record. One without a payload (a tombstone) is added empty: the decoder rejects it
+    /// with a reason.
     fn push(
         &mut self,
         consumer: &BaseConsumer<Context>,
@@ -214,13 +199,14 @@ impl Filling {
         if self.batch.is_empty() {
             self.batch.covers_from = self.covers_from(consumer, message.offset());
             self.due = Instant::now() + interval;
-            self.batch.shard = shard_of(message);
         }
+        self.batch.has_unkeyed |= message.key().is_none() && message.payload().is_some();
         self.batch.push(message.offset(), message.payload().unwrap_or_default());
         self.position = Some(message.offset() + 1);
     }
 
-    /// When the log begins before the offset that was wanted, what is not there never was.
+    /// If the log starts at or before the expected offset, the missing offsets never held a record
+    /// or compaction removed it (transaction markers, compaction).
     fn covers_from(&self, consumer: &BaseConsumer<Context>, first: i64) -> Option<i64> {
         let position = self.position?;
         let begin = || log_start(consumer, &self.batch.partition);

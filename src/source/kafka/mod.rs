@@ -1,8 +1,8 @@
-//! Kafka, as a member of a consumer group.
+//! Reads Kafka topics as a member of a consumer group.
 //!
-//! Offsets are stored only when a batch is committed, and librdkafka sends the
-//! stored offsets to the broker every second, when a partition is given back and
-//! at the end. After a crash at most a second's batches are read again.
+//! Offsets are stored only when a batch is committed. librdkafka sends the stored offsets to the
+//! broker every second, when a partition is revoked, and at the end. After a crash, the batches of
+//! at most a second are read again.
 
 mod assignment;
 mod context;
@@ -14,10 +14,12 @@ mod topic_id;
 mod watermark;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -31,12 +33,16 @@ use self::history::Records;
 use self::lane::OwnedBatch;
 use self::reader::Reader;
 use self::repartition::Repartition;
-use super::{BatchLimits, History, Lag, RawBatch, Rekey, Source, SourceError, count_batch};
+use super::{GroupMember, History, Lag, Source, SourceError, count_batch};
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
 use crate::kafka::{ConnectionLog, SettingsError, client_config};
+use crate::record::{BatchLimits, RawBatch, Rekey};
 
-/// Batches that wait between the reading thread and whoever stores them.
+/// The way of batches from the reading thread to the pipeline.
+type Output = mpsc::Sender<Result<OwnedBatch, SourceError>>;
+
+/// Batches that wait between the reading thread and the pipeline.
 const QUEUED_BATCHES: usize = 2;
 
 const DEFAULTS: [(&str, &str); 7] = [
@@ -44,26 +50,27 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("auto.commit.interval.ms", "1000"),
     ("statistics.interval.ms", "1000"),
-    // What librdkafka fetches ahead for one partition.
+    // The amount that librdkafka fetches ahead for one partition.
     ("queued.max.messages.kbytes", "16384"),
-    // A restarted broker or network is tried again soon.
+    // librdkafka reconnects soon after a restart of a broker or an interruption of the network.
     ("reconnect.backoff.max.ms", "2000"),
-    // A full queue is looked at again after this, not after the second of the default.
+    // librdkafka checks a full queue again after this time; its default is a second.
     ("fetch.queue.backoff.ms", "20"),
 ];
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// On these exactness rests.
+/// Exactly-once storage depends on these settings.
 const INVARIANTS: [(&str, &str); 2] =
     [("enable.auto.offset.store", "false"), ("isolation.level", "read_committed")];
 
-/// Records of the subscribed topics, in batches of one partition each.
+/// Provides the records of the subscribed topics in batches of one partition each.
 ///
-/// While no broker can be reached, `next` waits; the log says so once.
+/// `next` waits while no broker can be reached; this is logged once.
 pub struct KafkaSource {
     batches: mpsc::Receiver<Result<OwnedBatch, SourceError>>,
-    /// The reading thread alone keeps the consumer alive, as dropping it takes its time.
+    /// A weak reference: only the reading thread keeps the consumer alive, because dropping it
+    /// takes long.
     consumer: Weak<BaseConsumer<Context>>,
     assignment: Arc<Assignment>,
     ended: oneshot::Receiver<()>,
@@ -73,35 +80,16 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Subscribes, and reads ahead in a thread of its own. Does not wait for a broker.
+    /// Subscribes, and reads ahead in a separate thread. Does not wait for a broker.
     ///
     /// # Errors
-    /// When the settings are not usable.
+    /// Fails when the settings are not usable.
     pub fn new(config: &KafkaConfig, limits: BatchLimits) -> Result<Self, SourceError> {
-        let consumer = subscribe(config, &config.group_id, &config.judged_topics(), "true")?;
-        let consumer = Arc::new(consumer);
-        let assignment = Arc::clone(&consumer.context().assignment);
-        let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
-        let (end, ended) = oneshot::channel();
-        let weak = Arc::downgrade(&consumer);
-        let reader = Reader::new(consumer, limits, sender);
-        thread::spawn(move || {
-            reader.run();
-            // Nobody waits when the source was dropped without `close`.
-            let _ = end.send(());
-        });
-        Ok(Self {
-            batches,
-            consumer: weak,
-            assignment,
-            ended,
-            repartition: None,
-            config: config.clone(),
-            limits,
-        })
+        Self::start(config, limits, None)
     }
 
-    /// The same; and when `repartition_topic` is set, this process takes part in writing it.
+    /// Does the same as [`Self::new`]. If `repartition_topic` is set, this process also takes part
+    /// in writing it.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -110,11 +98,58 @@ impl KafkaSource {
         limits: BatchLimits,
         rekey: Rekey,
     ) -> Result<Self, SourceError> {
-        let topic = config.repartition_topic.as_ref();
-        let start = |topic: &String| Repartition::start(config, topic, limits, rekey);
-        let repartition = topic.map(start).transpose()?;
-        Ok(Self { repartition, ..Self::new(config, limits)? })
+        Self::start(config, limits, Some(rekey))
     }
+
+    fn start(
+        config: &KafkaConfig,
+        limits: BatchLimits,
+        rekey: Option<Rekey>,
+    ) -> Result<Self, SourceError> {
+        let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
+        let repartition =
+            config.repartition_topic.as_ref().zip(rekey).map(|(topic, rekey)| {
+                Repartition::start(config, topic, limits, rekey, sender.clone())
+            });
+        let repartition = repartition.transpose()?;
+        let consumer = subscribe(config, &config.group_id, &config.judged_topics(), "true")?;
+        let consumer = Arc::new(consumer);
+        // Set once, here, and before the first poll, which assigns partitions.
+        let _ = consumer.context().separated.set(Arc::downgrade(&consumer));
+        let assignment = Arc::clone(&consumer.context().assignment);
+        let weak = Arc::downgrade(&consumer);
+        let reader = Reader::new(consumer, limits, sender.clone());
+        let ended = spawn("the Kafka reader", sender, || reader.run());
+        Ok(Self {
+            batches,
+            consumer: weak,
+            assignment,
+            ended,
+            repartition,
+            config: config.clone(),
+            limits,
+        })
+    }
+}
+
+/// Runs `work` in a thread. If it panics, the source ends with an error and not as if there were no
+/// more records. The returned receiver resolves when the thread has ended.
+fn spawn(
+    what: &'static str,
+    output: Output,
+    work: impl FnOnce() + Send + 'static,
+) -> oneshot::Receiver<()> {
+    let (end, ended) = oneshot::channel();
+    thread::spawn(move || {
+        // Nothing that `work` had is used after a panic.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            // The receiver is gone when the source was dropped.
+            let _ = output.blocking_send(Err(SourceError::Panicked { what }));
+        }
+        // The receiver is gone when the source was dropped without `close`.
+        let _ = end.send(());
+    });
+    ended
 }
 
 fn subscribe(
@@ -137,7 +172,8 @@ fn subscribe(
     client.set("enable.auto.commit", auto_commit);
     let connection = ConnectionLog::new(config);
     let assignment = Arc::new(Assignment::default());
-    let context = Context { assignment, connection, lags: Mutex::default() };
+    let context =
+        Context { assignment, connection, lags: Mutex::default(), separated: OnceLock::new() };
     let consumer: BaseConsumer<Context> = client.create_with_context(context)?;
     consumer.subscribe(topics)?;
     Ok(consumer)
@@ -167,53 +203,8 @@ impl Source for KafkaSource {
         own.or_else(|| self.repartition.as_ref()?.trouble())
     }
 
-    fn history(
-        &self,
-        partition: &PartitionId,
-        offsets: Range<i64>,
-    ) -> Result<Option<History>, SourceError> {
-        let records = Records::new(&self.config, self.limits, partition, offsets)?;
-        Ok(Some(records.read()))
-    }
-
-    fn partition_count(&self) -> Option<usize> {
-        let consumer = self.consumer.upgrade()?;
-        let counts = self.config.judged_topics().into_iter().map(|topic| {
-            match consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT) {
-                Ok(metadata) => metadata.topics().first().map(|topic| topic.partitions().len()),
-                Err(error) => {
-                    warn!(%error, topic, "the number of partitions is not known yet");
-                    None
-                }
-            }
-        });
-        counts.flatten().max()
-    }
-
-    fn owns(&self, number: i32) -> bool {
-        self.assignment.owns(number)
-    }
-
-    fn take_leaving(&self) -> Vec<PartitionId> {
-        self.assignment.take_leaving()
-    }
-
-    fn release(&mut self, partition: &PartitionId) {
-        self.assignment.release(partition);
-    }
-
-    /// As of the last second, of the partitions of this member.
-    fn lags(&self) -> Vec<Lag> {
-        let Some(consumer) = self.consumer.upgrade() else { return Vec::new() };
-        let mut lags =
-            consumer.context().lags.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        lags.extend(self.repartition.iter().flat_map(Repartition::lags));
-        lags
-    }
-
-    fn give_up(&mut self, partition: &PartitionId) -> bool {
-        self.assignment.give_up(partition);
-        true
+    fn group(&self) -> Option<&dyn GroupMember> {
+        Some(self)
     }
 
     async fn commit(
@@ -226,7 +217,7 @@ impl Source for KafkaSource {
         self.assignment.commit(partition, last_offset);
         match stored {
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {
-                debug!(?partition, last_offset, "committed after the partition was given back");
+                debug!(?partition, last_offset, "committed after the partition was revoked");
                 Ok(())
             }
             other => other.map_err(|reason| SourceError::KafkaCommit {
@@ -251,6 +242,55 @@ impl Source for KafkaSource {
             what: "the Kafka consumer",
             seconds: within.as_secs_f64(),
         })
+    }
+}
+
+impl GroupMember for KafkaSource {
+    fn history(
+        &self,
+        partition: &PartitionId,
+        offsets: Range<i64>,
+    ) -> Result<History, SourceError> {
+        let records = Records::new(&self.config, self.limits, partition, offsets)?;
+        Ok(records.read())
+    }
+
+    fn partition_count(&self) -> Option<usize> {
+        let consumer = self.consumer.upgrade()?;
+        let counts = self.config.judged_topics().into_iter().map(|topic| {
+            match consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT) {
+                Ok(metadata) => metadata.topics().first().map(|topic| topic.partitions().len()),
+                Err(error) => {
+                    warn!(%error, topic, "the number of partitions is unknown so far");
+                    None
+                }
+            }
+        });
+        counts.flatten().max()
+    }
+
+    fn owns(&self, number: i32) -> bool {
+        self.assignment.owns(number)
+    }
+
+    fn take_leaving(&self) -> Vec<PartitionId> {
+        self.assignment.take_leaving()
+    }
+
+    fn release(&self, partition: &PartitionId) {
+        self.assignment.release(partition);
+    }
+
+    /// Returns the lags of this member's partitions in the last second.
+    fn lags(&self) -> Vec<Lag> {
+        let Some(consumer) = self.consumer.upgrade() else { return Vec::new() };
+        let mut lags = consumer.context().lags.lock().clone();
+        lags.extend(self.repartition.iter().flat_map(Repartition::lags));
+        lags
+    }
+
+    fn give_up(&self, partition: &PartitionId) {
+        self.assignment.give_up(partition);
     }
 }
 

@@ -1,8 +1,7 @@
-//! The thread that polls librdkafka and cuts batches.
+//! Polls librdkafka in a thread and cuts batches.
 //!
-//! Each partition has a queue of its own, so that records are taken only when
-//! there is room for them, while rebalances and errors, which come through the
-//! consumer's queue, are always served.
+//! Each partition has its own queue, so that records are taken only when there is room for them.
+//! Rebalances and errors arrive in the consumer's queue and are always served.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,30 +9,33 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use tokio::sync::mpsc;
 use tracing::{debug, error};
 
+use super::Output;
 use super::assignment::Change;
 use super::context::Context;
-use super::lane::{Lane, OwnedBatch};
+use super::lane::Lane;
 use crate::event::PartitionId;
-use crate::source::{BatchLimits, SourceError};
+use crate::record::BatchLimits;
+use crate::source::SourceError;
 
-/// How long the thread sleeps in the consumer's queue when there are no records
-/// or no room for them.
+/// The thread sleeps this long in the consumer's queue when there are no records or there is no
+/// room for them.
 const IDLE_POLL: Duration = Duration::from_millis(5);
 
-/// The coordinator has just been spoken to. Without an answer, offsets without records before
-/// the first one look like a gap.
+/// Time-out of the query for the group's committed offsets. The coordinator has just answered, so
+/// it is probably available. Without an answer, offsets without records before the first record
+/// look like a gap.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     limits: BatchLimits,
-    output: mpsc::Sender<Result<OwnedBatch, SourceError>>,
+    output: Output,
     lanes: Vec<Lane>,
-    /// Index of the lane whose turn it is; may lie behind the last one.
+    /// Index of the lane whose turn it is; may be past the last one.
     turn: usize,
 }
 
@@ -41,20 +43,20 @@ impl Reader {
     pub(super) fn new(
         consumer: Arc<BaseConsumer<Context>>,
         limits: BatchLimits,
-        output: mpsc::Sender<Result<OwnedBatch, SourceError>>,
+        output: Output,
     ) -> Self {
         Self { consumer, limits, output, lanes: Vec::new(), turn: 0 }
     }
 
-    /// Runs until nobody takes the batches any more, or the client is beyond repair.
-    /// Leaves the group in order: dropping the consumer commits and says goodbye.
+    /// Runs until the receiver is dropped or the client has a fatal error. Leaves the group in
+    /// order: dropping the consumer commits and leaves.
     pub(super) fn run(mut self) {
         let mut is_idle = false;
         while !self.output.is_closed() {
             let wait = if is_idle { IDLE_POLL } else { Duration::ZERO };
             if let Err(error) = self.poll_consumer(wait) {
-                // A full queue has room again, or is closed, sooner or later.
-                let _ = self.output.blocking_send(Err(SourceError::Kafka(error)));
+                // A full queue gets room or is closed eventually.
+                let _ = self.output.blocking_send(Err(error));
                 break;
             }
             let taken = self.take_records();
@@ -64,20 +66,22 @@ impl Reader {
         self.consumer.context().assignment.close();
     }
 
-    /// Serves events. Other than fatal errors went to the context's log already.
-    fn poll_consumer(&mut self, wait: Duration) -> Result<(), KafkaError> {
+    /// Serves events. The context has logged errors that are not fatal already.
+    fn poll_consumer(&mut self, wait: Duration) -> Result<(), SourceError> {
         let consumer = Arc::clone(&self.consumer);
         let polled = consumer.poll(wait);
         self.follow_assignment();
         match polled {
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(error),
-            // Read before the partition had its own queue.
-            Some(Ok(message)) => {
-                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.is_of(&message)) {
-                    lane.push_early(&self.consumer, &message, self.limits.interval);
-                }
-                Ok(())
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Err(SourceError::Kafka(error))
             }
+            // Each partition has its own queue before its first record is fetched. A restart reads
+            // this record in its place.
+            Some(Ok(message)) => Err(SourceError::OutOfPlace {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+            }),
             Some(Err(_)) | None => Ok(()),
         }
     }
@@ -109,8 +113,9 @@ impl Reader {
         self.lanes.iter().map(Lane::size_bytes).sum()
     }
 
-    /// Takes a turn's records from each partition, within the bound of all; returns how many.
-    /// Begins with the one whose turn it is, so that large records of another do not starve it.
+    /// Takes a turn's records from each partition within the common bound and returns their number.
+    /// Begins with the partition whose turn it is, so that large records of another one do not
+    /// starve it.
     fn take_records(&mut self) -> usize {
         let mut room = self.limits.bytes.saturating_sub(self.bytes_in_the_making());
         let mut taken = 0;
@@ -134,7 +139,8 @@ impl Reader {
         taken
     }
 
-    /// Hands over what is due, beginning with the partition whose turn it is, while there is room.
+    /// Passes on the due batches while there is room, beginning with the partition whose turn it
+    /// is.
     fn hand_over(&mut self) {
         let is_crowded = self.bytes_in_the_making() >= self.limits.bytes;
         let now = Instant::now();
@@ -152,7 +158,7 @@ impl Reader {
     }
 }
 
-/// Where the group goes on with assigned partitions; those where it begins are left out.
+/// Returns the group's committed offsets of assigned partitions; those without one are left out.
 fn committed(consumer: &BaseConsumer<Context>, changes: &[Change]) -> HashMap<PartitionId, i64> {
     let mut list = TopicPartitionList::new();
     for change in changes {
@@ -164,7 +170,7 @@ fn committed(consumer: &BaseConsumer<Context>, changes: &[Change]) -> HashMap<Pa
         return HashMap::new();
     }
     let list = consumer.committed_offsets(list, COMMITTED_TIMEOUT).unwrap_or_else(|error| {
-        debug!(%error, "where the group goes on is not known");
+        debug!(%error, "the group's committed offsets are unknown");
         TopicPartitionList::new()
     });
     let offset = |element: &TopicPartitionListElem<'_>| {
@@ -176,11 +182,12 @@ fn committed(consumer: &BaseConsumer<Context>, changes: &[Change]) -> HashMap<Pa
     list.elements().iter().filter_map(offset).collect()
 }
 
-/// The record that showed the new topic is read again, and what may stand before it.
+/// Rewinds to the beginning of a recreated topic, so that the record that revealed it and all
+/// records before it are read.
 fn rewind(consumer: &BaseConsumer<Context>, partition: &PartitionId) {
     let PartitionId { topic, partition } = partition;
     let begin = Offset::Beginning;
     if let Err(error) = consumer.seek(topic, *partition, begin, Duration::ZERO) {
-        error!(topic = &**topic, partition, %error, "cannot go back to the begin of the topic");
+        error!(topic = &**topic, partition, %error, "cannot rewind to the beginning of the topic");
     }
 }

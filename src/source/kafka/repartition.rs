@@ -1,14 +1,15 @@
-//! From topics that are not partitioned by key to one that is, exactly once: what is written
-//! and how far was read are one transaction (KIP-447), and whoever judges reads what is
-//! committed. After any failure the clients are made anew, and go on from the last transaction.
+//! Copies records from topics that are not partitioned by key to one that is, exactly once. The
+//! written records and the read offsets are one transaction (KIP-447), and the judging consumers
+//! read only committed records. After any failure the stage creates new clients, which continue
+//! after the last transaction.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,34 +20,37 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::Output;
 use super::assignment::Change;
 use super::context::Context;
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
+use crate::instance::InstanceId;
 use crate::kafka::{SettingsError, client_config, log_line};
-use crate::source::{BatchLimits, Lag, Rekey};
+use crate::record::{BatchLimits, Rekey};
+use crate::source::Lag;
 
-/// Of the group that reads the topics, after that of the one that judges.
+/// Suffix of the group that reads the topics; the judging group's id comes before it.
 const GROUP_SUFFIX: &str = "-repartition";
 
 const DEFAULTS: [(&str, &str); 6] = [
-    // As Kafka's own client does it.
+    // Kafka's Java client partitions in this way.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "5"),
     ("queue.buffering.max.messages", "200000"),
-    // Whoever reads waits for a transaction whose producer has died: not for long.
+    // Consumers wait for the transaction of a producer that has died, so this is short.
     ("transaction.timeout.ms", "10000"),
     ("message.timeout.ms", "10000"),
     ("reconnect.backoff.max.ms", "2000"),
 ];
 
-/// Waits are cut in pieces of this, to see whether the end has come.
+/// Longest single wait; between waits the stage checks whether it must end.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The stage as the source holds it. It ends when this is dropped.
+/// The source's handle to the stage, which ends when the handle is dropped.
 pub(super) struct Repartition {
     shared: Arc<Shared>,
     ended: oneshot::Receiver<()>,
@@ -66,7 +70,7 @@ struct Stage {
     shared: Arc<Shared>,
 }
 
-/// A record as it was read.
+/// A record that was read.
 struct Taken {
     partition: PartitionId,
     offset: i64,
@@ -76,15 +80,17 @@ struct Taken {
 type Clients = (ThreadedProducer<Quiet>, Arc<BaseConsumer<Context>>);
 
 impl Repartition {
-    /// Starts the stage in a thread of its own. Does not wait for a broker.
+    /// Starts the stage in a separate thread. Does not wait for a broker. `output` gets an error if
+    /// the thread panics.
     ///
     /// # Errors
-    /// When the settings are not usable.
+    /// Fails when the settings are not usable.
     pub(super) fn start(
         config: &KafkaConfig,
         topic: &str,
         limits: BatchLimits,
         rekey: Rekey,
+        output: Output,
     ) -> Result<Self, SettingsError> {
         let shared =
             Arc::new(Shared { is_ending: AtomicBool::new(false), consumer: Mutex::default() });
@@ -97,12 +103,7 @@ impl Repartition {
             config: config.clone(),
         };
         let mut clients = Some(stage.clients()?);
-        let (end, ended) = oneshot::channel();
-        thread::spawn(move || {
-            stage.run(&mut clients);
-            // Nobody waits when the source was dropped without `close`.
-            let _ = end.send(());
-        });
+        let ended = super::spawn("the repartitioner", output, move || stage.run(&mut clients));
         Ok(Self { shared, ended })
     }
 
@@ -112,20 +113,20 @@ impl Repartition {
 
     pub(super) fn lags(&self) -> Vec<Lag> {
         let Some(consumer) = self.shared.consumer() else { return Vec::new() };
-        consumer.context().lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        consumer.context().lags.lock().clone()
     }
 
-    /// Returns when the transaction under way is done and the group left.
+    /// Returns when the transaction in progress is done and the stage has left the group.
     pub(super) async fn close(mut self) {
         self.shared.is_ending.store(true, Ordering::Relaxed);
-        // It ends in whatever way.
+        // The stage ends in any case, so the result does not matter.
         let _ = (&mut self.ended).await;
     }
 }
 
 impl Shared {
     fn consumer(&self) -> Option<Arc<BaseConsumer<Context>>> {
-        self.consumer.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        self.consumer.lock().upgrade()
     }
 
     fn is_ending(&self) -> bool {
@@ -133,12 +134,11 @@ impl Shared {
     }
 }
 
-/// The same after a restart for a static member, so that the transaction of its last life is
-/// ended at once; else one that nobody else has.
+/// Returns the transactional id. A static member keeps its id over restarts, so that the
+/// transaction of its previous run is ended at once. Any other process gets a unique id.
 fn transactional_id(config: &KafkaConfig) -> String {
     let instance = config.properties.get("group.instance.id").cloned();
-    let instance = instance
-        .unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(std::process::id())));
+    let instance = instance.unwrap_or_else(|| InstanceId::random().to_string());
     format!("{}{GROUP_SUFFIX}-{instance}", config.group_id)
 }
 
@@ -158,7 +158,7 @@ impl Stage {
             if let Err(error) = outcome {
                 warn!(
                     error,
-                    "records could not be repartitioned; going on from the last transaction"
+                    "records could not be repartitioned; continuing after the last transaction"
                 );
                 thread::sleep(PAUSE_AFTER_FAILURE);
             }
@@ -171,19 +171,18 @@ impl Stage {
         let producer = producer.create_with_context(Quiet)?;
         let group = format!("{}{GROUP_SUFFIX}", self.config.group_id);
         let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
-        // Not a static member: one that is killed while partitions are on their way to it, and
-        // comes back, would be given what it had then, and the rest nobody.
+        // The consumer is not a static member. A static member that is killed during a rebalance
+        // and returns would get its old partitions, and no member would get the rest.
         let mut config = self.config.clone();
         config.properties.remove("group.instance.id");
-        // How far was read is part of the transactions.
+        // The read offsets are part of the transactions.
         let consumer = super::subscribe(&config, &group, &topics, "false")?;
         let consumer = Arc::new(consumer);
-        *self.shared.consumer.lock().unwrap_or_else(PoisonError::into_inner) =
-            Arc::downgrade(&consumer);
+        *self.shared.consumer.lock() = Arc::downgrade(&consumer);
         Ok((producer, consumer))
     }
 
-    /// Until the end, or a failure.
+    /// Works until the end or a failure.
     fn work_with(&self, (producer, consumer): &Clients) -> Result<(), KafkaError> {
         if !self.until_done(|| producer.init_transactions(PATIENCE))? {
             return Ok(());
@@ -195,7 +194,7 @@ impl Stage {
                 continue;
             }
             if let Err(error) = self.pass_on(producer, consumer, &taken) {
-                // Where this fails too, the broker ends the transaction after its time.
+                // If this fails too, the broker ends the transaction after its time-out.
                 let _ = producer.abort_transaction(PATIENCE);
                 return Err(error);
             }
@@ -203,8 +202,8 @@ impl Stage {
         Ok(())
     }
 
-    /// The records of one transaction. Those of partitions that went meanwhile are left to their
-    /// next owner, who begins after the last transaction.
+    /// Takes the records of one transaction. Records of partitions that were revoked meanwhile are
+    /// left to their next owner, who begins after the last transaction.
     fn take(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<Taken>, KafkaError> {
         let (mut taken, mut bytes, mut due) = (Vec::new(), 0, None);
         while !self.shared.is_ending()
@@ -222,7 +221,7 @@ impl Stage {
             match polled {
                 None => {}
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                // They went to the context's log.
+                // The context has logged them.
                 Some(Err(_)) => {}
                 Some(Ok(message)) => {
                     due.get_or_insert_with(|| Instant::now() + self.limits.interval);
@@ -263,11 +262,11 @@ impl Stage {
             .until_done(|| producer.send_offsets_to_transaction(&offsets, &member, PATIENCE))?
             && self.until_done(|| producer.commit_transaction(PATIENCE))?;
         if is_done {
-            // For the lag alone; a partition that has just gone has none.
+            // This position is only for the lag; a partition that was just revoked has none.
             let _ = consumer.store_offsets(&offsets);
             return Ok(());
         }
-        // The end came first: it is read again.
+        // The stage ended first: these records are read again.
         producer.abort_transaction(PATIENCE)
     }
 
@@ -295,7 +294,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Repeats what may be repeated; false when the end comes first.
+    /// Repeats a call while its error allows it; returns false when the stage ends first.
     fn until_done(
         &self,
         mut operation: impl FnMut() -> Result<(), KafkaError>,
@@ -320,7 +319,7 @@ impl Drop for Repartition {
     }
 }
 
-/// A record that is not delivered fails its transaction, which tells.
+/// A record that is not delivered fails its transaction, which reports the error.
 struct Quiet;
 
 impl ClientContext for Quiet {

@@ -1,5 +1,6 @@
-//! Kafka's topic ID (KIP-516): what tells a topic from one that was deleted and made again
-//! under its name. The crate `rdkafka` does not wrap DescribeTopics, hence the unsafe calls.
+//! Asks for Kafka's topic ID (KIP-516), which distinguishes a topic from one that was deleted and
+//! created again under the same name. The crate `rdkafka` does not wrap DescribeTopics, hence the
+//! unsafe calls.
 
 use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
@@ -11,9 +12,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::context::Context;
 
-/// A question that is under way. It blocks nobody.
+/// A request in progress. It blocks no thread.
 pub(super) struct TopicIdRequest {
-    /// Where librdkafka puts the answer. Owned: destroyed once, on drop.
+    /// The queue for librdkafka's answer. Owned: destroyed once, on drop.
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Dropped after the queue, which must not outlive it.
     _consumer: Arc<BaseConsumer<Context>>,
@@ -24,7 +25,7 @@ unsafe impl Send for TopicIdRequest {}
 
 impl TopicIdRequest {
     /// # Errors
-    /// A name that no topic can have.
+    /// Fails for a name that no topic can have.
     pub(super) fn send(
         consumer: &Arc<BaseConsumer<Context>>,
         topic: &str,
@@ -46,8 +47,8 @@ impl TopicIdRequest {
         }
     }
 
-    /// The answer when it is there: the ID as Kafka's tools print it, and empty when the broker
-    /// is too old to have IDs. Not to be asked again after it was.
+    /// Returns the answer once it has arrived: the ID as Kafka's tools print it, or an empty text
+    /// when the broker is too old to have IDs. Must not be called after it returned an answer.
     pub(super) fn answer(&self) -> Option<Result<Arc<str>, RDKafkaErrorCode>> {
         // SAFETY: the queue is valid, polling does not wait, and the event is destroyed after
         // its last use.
@@ -68,7 +69,7 @@ impl Drop for TopicIdRequest {
 }
 
 /// # Safety
-/// `event` is a valid event. What is read belongs to it and is copied.
+/// `event` is a valid event. The returned text is copied out of it.
 unsafe fn read(event: NonNull<sys::rd_kafka_event_t>) -> Result<Arc<str>, RDKafkaErrorCode> {
     unsafe {
         check(sys::rd_kafka_event_error(event.as_ptr()))?;
@@ -106,7 +107,7 @@ unsafe fn text(id: *const sys::rd_kafka_Uuid_t) -> Arc<str> {
         if is_unset {
             return "".into();
         }
-        // The text belongs to the UUID.
+        // The text belongs to the UUID, so it is copied.
         CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into()
     }
 }

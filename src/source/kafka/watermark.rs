@@ -1,5 +1,5 @@
-//! Where a partition's log begins, as librdkafka knows it without asking. The crate `rdkafka`
-//! does not wrap this, hence the unsafe call.
+//! Returns the start of a partition's log as librdkafka knows it without a request. The crate
+//! `rdkafka` does not wrap this, hence the unsafe call.
 
 use std::ffi::CString;
 
@@ -10,8 +10,8 @@ use rdkafka::types::RDKafkaRespErr;
 use super::context::Context;
 use crate::event::PartitionId;
 
-/// The first offset of the log as of the last answer with records: not older than any record
-/// that was taken from the queue, and logs only ever lose their begin.
+/// Returns the first offset of the log according to the last answer with records. That answer is
+/// not older than any record taken from the queue, and the start of a log only moves forward.
 pub(super) fn log_start(consumer: &BaseConsumer<Context>, partition: &PartitionId) -> Option<i64> {
     let name = CString::new(&*partition.topic).ok()?;
     let (mut low, mut high) = (-1, -1);

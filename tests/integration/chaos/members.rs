@@ -1,21 +1,28 @@
-//! Members that come and go, and one that was away for so long that the group went on.
+//! Tests members that join and leave, and a member that was absent until the group excluded it.
 
 use rustix::process::Signal;
 
-use super::{SNAPSHOTS, SOON, batches_of, signal, undisturbed};
-use crate::end_to_end::{assert_exact, produce, topic_of, wait_for_rows};
+use super::{signal, undisturbed};
 use crate::support::alerts::{alerts, assert_same_alerts, eventually_judged};
-use crate::support::clickhouse::{lines, unmigrated};
+use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
 use crate::support::kafka::broker;
-use crate::support::service::{Service, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::{assert_exact, wait_for_rows};
+use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::{PARTITIONS, Traffic};
+
+fn settings(database: &TestDatabase, topic: &str) -> Settings {
+    let settings = Settings::new(&database.config).kafka(topic).batch_records(100);
+    settings.soon_missed().snapshot_seconds(1)
+}
 
 #[tokio::test]
 async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
     let database = unmigrated().await;
     let traffic = Traffic::generated(100, 3.0, 1.0, 35).with_attacks();
     let topic = topic_of(broker(), &traffic).await;
-    let settings = settings(&database.config) + &batches_of(&topic, SOON, 100) + SNAPSHOTS;
+    let settings = settings(&database, &topic);
     let total = traffic.events.len();
     let mut members = vec![Service::start(&settings)];
     wait_for_rows(&database.store, "access_events", total / 20).await;
@@ -47,8 +54,8 @@ async fn three_processes_that_come_and_go_lose_and_repeat_nothing() {
     );
 }
 
-/// Stopped for longer than the group waits for it to poll, and until another member has all
-/// there is. Then it is a member again, and the only one that is left.
+/// The member is stopped for longer than the group waits for its poll, until another member owns
+/// all partitions. Then it rejoins and becomes the only member that is left.
 #[tokio::test]
 async fn a_member_that_missed_its_time_joins_again_and_goes_on() {
     let database = unmigrated().await;
@@ -56,8 +63,7 @@ async fn a_member_that_missed_its_time_joins_again_and_goes_on() {
     let total = all.events.len();
     let rest = all.split_off(total * 2 / 3);
     let topic = topic_of(broker(), &all).await;
-    let properties = format!("{SOON}\n\"max.poll.interval.ms\" = \"6000\"");
-    let settings = settings(&database.config) + &batches_of(&topic, &properties, 100) + SNAPSHOTS;
+    let settings = settings(&database, &topic).property("max.poll.interval.ms", "6000");
     let stopped = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", all.events.len() / 10).await;
     signal(stopped.pid(), Signal::STOP);
@@ -65,9 +71,9 @@ async fn a_member_that_missed_its_time_joins_again_and_goes_on() {
     wait_for_rows(&database.store, "access_events", all.events.len()).await;
     assert_exact(&database.store, &all).await;
     signal(stopped.pid(), Signal::CONT);
-    stopped.wait_for_log("Kafka partitions given back");
+    stopped.wait_for_log("Kafka partitions revoked");
 
-    // Half of what is left comes while both are members, and half when one is.
+    // Half of the remaining records arrive while both are members, and half while only one is.
     let mut first = rest;
     let second = first.split_off(first.events.len() / 2);
     produce(broker(), &topic, &first);

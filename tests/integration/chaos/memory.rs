@@ -1,4 +1,4 @@
-//! ClickHouse away while records keep coming: what is read is bounded, and so is memory.
+//! Tests that memory stays bounded while ClickHouse is away and records keep arriving.
 
 use std::env;
 use std::fs;
@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::end_to_end::{kafka_settings, produce, wait_for_rows};
 use crate::support::clickhouse::start;
 use crate::support::kafka::{broker, unique};
-use crate::support::service::{Service, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::wait_for_rows;
+use crate::support::topic::produce;
 use crate::support::traffic::{PARTITIONS, Traffic};
 
-/// Bytes that the decoder skips, so that few rows are many megabytes in Kafka.
+/// Bytes that the decoder skips, so that few rows take many megabytes in Kafka.
 const PADDING: usize = 4_000;
-/// 100 MB: more than the client fetches ahead of three partitions, 48 MiB.
+/// 100 MB, more than the 48 MiB that the client fetches ahead for three partitions.
 const BACKLOG: usize = 25_000;
 const TICK: Duration = Duration::from_secs(1);
 
@@ -32,7 +34,7 @@ fn padded(mut traffic: Traffic) -> Traffic {
     traffic
 }
 
-/// Of the process, from the kernel.
+/// Resident memory of the process, as the kernel reports it.
 fn resident_bytes(service: &Service) -> f64 {
     let path = format!("/proc/{}/status", service.pid().as_raw_nonzero());
     let status = fs::read_to_string(path).unwrap();
@@ -40,7 +42,7 @@ fn resident_bytes(service: &Service) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1_024.0
 }
 
-/// Resident bytes and records taken in, when neither has grown for some seconds.
+/// Resident bytes and records taken in, once neither has grown for some seconds.
 async fn settled(service: &Service) -> (f64, f64) {
     let (mut last, mut calm) = ((0.0, 0.0), 0);
     while calm < 3 {
@@ -67,8 +69,8 @@ async fn memory_stays_flat_while_clickhouse_is_away_and_records_keep_coming() {
     rest = backlog.split_off(BACKLOG);
     let first = Traffic { events: backlog.events.split_off(BACKLOG - 300) };
     produce(broker(), &topic, &padded(first));
-    let source = kafka_settings(&topic, "").replace("= 2_000", "= 250\nbatch_bytes = 1_000_000");
-    let service = Service::start(&(settings(&config) + &source));
+    let settings = Settings::new(&config).kafka(&topic).batch_records(250);
+    let service = Service::start(&settings.set("source.batch_bytes", 1_000_000));
     wait_for_rows(&store, "access_events", 300).await;
 
     drop(server);
@@ -96,7 +98,7 @@ async fn memory_stays_flat_while_clickhouse_is_away_and_records_keep_coming() {
         most / 1e6
     );
     assert!(most <= 1.1 * before, "grew from {before} to {most} bytes");
-    assert!(!service.log().contains("Kafka partitions given back"), "left the group");
+    assert!(!service.log().contains("Kafka partitions revoked"), "left the group");
 
     let _server = start(folder.path(), Some(port)).await;
     wait_for_rows(&store, "access_events", total).await;

@@ -1,5 +1,6 @@
-//! Nothing lost, nothing twice: processes that are killed, paused and overtaken at every step of
-//! a batch, against an independent account of what was produced. `make chaos` runs the long form.
+//! Tests that no record is lost or stored twice: processes are killed, paused and overtaken at
+//! every step of a batch, and the result is compared with an independent count of the records
+//! produced. `make chaos` runs the long form.
 
 mod members;
 mod memory;
@@ -11,22 +12,17 @@ use keywatch::config::ClickHouseConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::end_to_end::{assert_exact, kafka_settings, produce, topic_of, wait_for_rows};
 use crate::support::alerts::{
     alerts, assert_same_alerts, assert_told, eventually_done, eventually_judged, eventually_told,
 };
 use crate::support::clickhouse::{TestDatabase, unmigrated};
 use crate::support::kafka::{broker, unique};
 use crate::support::proxy::{Proxy, Step, Then};
-use crate::support::service::{Service, settings};
+use crate::support::service::Service;
+use crate::support::settings::Settings;
+use crate::support::stored::{assert_exact, wait_for_rows};
+use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::{PARTITIONS, REPLAYED_KEY, Traffic};
-
-/// The group goes on without a member that is silent for this long.
-const SOON: &str = "\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"";
-/// So that most lives have rounds of state in them.
-const SNAPSHOTS: &str = "[state]\nsnapshot_seconds = 1\n";
-/// A static member: the group need not wait until it has missed the killed one.
-const STATIC: &str = "\"group.instance.id\" = \"one\"";
 
 fn signal(pid: Pid, signal: Signal) {
     kill_process(pid, signal).unwrap();
@@ -34,12 +30,6 @@ fn signal(pid: Pid, signal: Signal) {
 
 fn through(proxy: &Proxy, database: &TestDatabase) -> ClickHouseConfig {
     ClickHouseConfig { url: proxy.url.clone(), ..database.config.clone() }
-}
-
-/// Kafka's settings with batches of so many records: small ones, so that there are many steps.
-fn batches_of(topic: &str, properties: &str, records: usize) -> String {
-    let more = format!("[source.kafka.properties]\n{properties}");
-    kafka_settings(topic, &more).replace("2_000", &records.to_string())
 }
 
 fn kills() -> u32 {
@@ -56,18 +46,21 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let alerts_topic = unique("alerts");
     broker().create_topic(&alerts_topic, 1).await;
     let proxy = Proxy::start(&database.config.url);
-    let more = format!("{SNAPSHOTS}[alerts_topic]\ntopic = \"{alerts_topic}\"\n");
-    let interrupted =
-        settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 50) + &more;
+    // Small batches make many steps, and most processes live long enough to save state.
+    let settings = Settings::new(&database.config)
+        .kafka(&topic)
+        .static_member("one")
+        .snapshot_seconds(1)
+        .set("alerts_topic.topic", alerts_topic.as_str());
+    let interrupted = settings.clone().batch_records(50).set("clickhouse.url", proxy.url.as_str());
     let begin = Instant::now();
-    // Each life has its share of the records, so that they do not run out.
+    // Each process gets its share of the records, so that they do not run out.
     let share = traffic.events.len().div_ceil(kills as usize);
     let mut shares = traffic.events.chunks(share).map(|events| Traffic { events: events.to_vec() });
     let next_share = || shares.next().iter().for_each(|share| produce(broker(), &topic, share));
     let struck = kill_at_every_step(&proxy, &interrupted, kills, next_share);
-    // What is left comes in batches of the usual size, straight to ClickHouse.
-    let usual = settings(&database.config) + &batches_of(&topic, STATIC, 2_000) + &more;
-    let service = Service::start(&usual);
+    // The remaining records come in batches of the usual size, without the proxy.
+    let service = Service::start(&settings);
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     assert_exact(&database.store, &traffic).await;
     eventually_judged(&service).await;
@@ -79,17 +72,17 @@ async fn killed_at_every_step_nothing_is_lost_or_stored_or_told_twice() {
     let told = assert_told(broker(), &alerts_topic, &found);
     eprintln!(
         "{kills} kills {struck:?}: {} events produced and stored, 0 lost, 0 twice; {} revisions \
-         of alerts as without kills, told in {told} messages; {:.0} s",
+         of alerts as without kills, delivered in {told} messages; {:.0} s",
         traffic.events.len(),
         found.len(),
         begin.elapsed().as_secs_f64()
     );
 }
 
-/// How often each step was struck.
+/// How often a process was struck at each step.
 fn kill_at_every_step(
     proxy: &Proxy,
-    settings: &str,
+    settings: &Settings,
     kills: u32,
     mut before_each: impl FnMut(),
 ) -> Vec<(Step, u32)> {
@@ -99,7 +92,7 @@ fn kill_at_every_step(
         before_each();
         let service = Service::start(settings);
         let pid = service.pid();
-        // Two answers to claims come before a partition's first check.
+        // A process reads two replies to claims before a partition's first check.
         let later = if Step::ALL[which] == Step::AfterCheck { 6 } else { 0 };
         proxy.arm(Step::ALL[which], later + kill % 5, Then::Cut, move || {
             signal(pid, Signal::KILL);
@@ -111,11 +104,12 @@ fn kill_at_every_step(
     struck
 }
 
-/// What one service alerts that reads the same records and is left alone.
+/// The alerts of an undisturbed service that reads the same records.
 async fn undisturbed(topic: &str, traffic: &Traffic) -> Vec<Value> {
     let database = unmigrated().await;
-    let source = kafka_settings(topic, "").replace("of-", "undisturbed-of-");
-    let service = Service::start(&(settings(&database.config) + &source));
+    let settings = Settings::new(&database.config).kafka(topic);
+    let group = format!("undisturbed-{topic}");
+    let service = Service::start(&settings.set("source.kafka.group_id", group));
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     eventually_done(&database.store).await;
     eventually_judged(&service).await;
@@ -123,15 +117,15 @@ async fn undisturbed(topic: &str, traffic: &Traffic) -> Vec<Value> {
     alerts(&database.store).await
 }
 
-/// The server did what it was asked, and nobody heard of it.
+/// The server executed the request, but its reply was lost.
 #[tokio::test]
 async fn an_answer_that_is_lost_changes_nothing() {
     let database = unmigrated().await;
     let traffic = Traffic::generated(100, 3.0, 1.0, 32);
     let topic = topic_of(broker(), &traffic).await;
     let proxy = Proxy::start(&database.config.url);
-    let settings = settings(&through(&proxy, &database)) + &batches_of(&topic, STATIC, 100);
-    let service = Service::start(&settings);
+    let settings = Settings::new(&through(&proxy, &database)).kafka(&topic);
+    let service = Service::start(&settings.batch_records(100).static_member("one"));
     for step in [Step::AfterInsert, Step::AfterIntent, Step::BeforeCommit, Step::DuringInsert] {
         proxy.arm(step, 5, Then::Cut, || {});
         proxy.wait_until_struck();
@@ -142,21 +136,21 @@ async fn an_answer_that_is_lost_changes_nothing() {
     assert!(service.terminate().0.success());
 }
 
-/// Paused until another process has its partitions and has stored all that it had begun; then
-/// it goes on where it was.
+/// The process is paused until another one owns its partitions and has stored all that it had
+/// begun. Then it continues where it was.
 async fn paused_at(step: Step, seed: u64) {
     let database = unmigrated().await;
     let traffic = Traffic::generated(100, 4.0, 2.0, seed);
     let topic = topic_of(broker(), &traffic).await;
     let proxy = Proxy::start(&database.config.url);
-    let source = batches_of(&topic, SOON, 100);
-    let paused = Service::start(&(settings(&through(&proxy, &database)) + &source));
+    let settings = Settings::new(&database.config).kafka(&topic).soon_missed();
+    let slow = settings.clone().batch_records(100).set("clickhouse.url", proxy.url.as_str());
+    let paused = Service::start(&slow);
     let pid = paused.pid();
     proxy.arm(step, 20, Then::PassOn, move || signal(pid, Signal::STOP));
     proxy.wait_until_struck();
 
-    let source = source.replace("= 100\n", "= 130\n");
-    let other = Service::start(&(settings(&database.config) + &source));
+    let other = Service::start(&settings.batch_records(130));
     wait_for_rows(&database.store, "access_events", traffic.events.len()).await;
     signal(paused.pid(), Signal::CONT);
     paused.wait_for_log("another process has taken over");
@@ -177,13 +171,14 @@ async fn a_process_paused_after_its_claim_was_looked_up_stores_nothing_twice() {
     paused_at(Step::AfterCheck, 34).await;
 }
 
-/// Other records at the same offsets, while the service is away and while it runs.
+/// The recreated topic has other records at the same offsets, while the service is away and while
+/// it runs.
 #[tokio::test]
 async fn a_topic_made_again_under_its_name_is_stored_from_its_begin() {
     let database = unmigrated().await;
     let broker = broker();
     let topic = unique("again");
-    let settings = settings(&database.config) + &batches_of(&topic, SOON, 100);
+    let settings = Settings::new(&database.config).kafka(&topic).batch_records(100).soon_missed();
     let mut all = Traffic { events: Vec::new() };
     let mut running = None;
     for (seed, rate, stays) in [(36, 0.03, false), (37, 0.05, true), (38, 0.02, true)] {

@@ -1,5 +1,7 @@
+//! Tests how alerts and deliveries are stored and read back.
+
 use keywatch::deliver::DeliveryLog;
-use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
+use keywatch::deliver::record::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::EventTime;
 use keywatch::store::{Store, StoredBatch};
 

@@ -1,6 +1,9 @@
+//! Tests that each batch is stored exactly once, with its rollups.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use keywatch::decode::RejectReason;
 use keywatch::event::{EnrichedEvent, EventTime, PartitionId};
 use keywatch::store::{
     BatchInDoubt, Claim, EventRow, Progress, Store, StoreError, StoredBatch, Written,
@@ -9,7 +12,7 @@ use keywatch::store::{
 use super::samples::{alert, batch, event, origin, partition, rejection, varied_events};
 use crate::support::clickhouse::{database, lines};
 
-/// Everything that a batch may change, as text: to compare before and after.
+/// All tables that a batch may change, as text, to compare before and after.
 async fn contents(store: &Store) -> Vec<Vec<String>> {
     let queries = [
         "SELECT record_offset, count() FROM access_events GROUP BY ALL ORDER BY ALL",
@@ -37,7 +40,7 @@ pub const USAGE_BY_HOUR: &str = "SELECT key_id, toUnixTimestamp(hour), sum(reque
     uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
     FROM key_usage_hour GROUP BY key_id, hour ORDER BY key_id, hour";
 
-/// The same figures as the queries above, counted here.
+/// Computes the same figures as the queries above.
 pub fn usage(events: &[EnrichedEvent], bucket_seconds: i64) -> Vec<String> {
     #[derive(Default)]
     struct Usage<'a> {
@@ -148,9 +151,9 @@ async fn rollups_keep_latency_quantiles() {
 async fn a_batch_written_twice_is_stored_once() {
     let database = database().await;
     let now = EventTime::now();
-    // Four days are four partitions of the raw table: one token must hold for all of them.
+    // Four days are four partitions of the raw table: one token must be valid for all of them.
     let events = varied_events(5_000, 100, now.plus_seconds(-3.0 * 86_400.0), 50.0);
-    let rejections = [rejection(5_100, "invalid_json")];
+    let rejections = [rejection(5_100, RejectReason::InvalidJson)];
     let alerts = [alert("alert-1", 1, "key-1", now)];
     let partition = partition(0);
     let batch = StoredBatch {
@@ -180,8 +183,8 @@ async fn equal_rows_in_different_batches_are_all_stored() {
     assert_eq!(lines(&database.store, "SELECT sum(requests) FROM key_usage_hour").await, ["3"]);
 }
 
-/// The server may die, or an answer be lost, after the raw rows are in and before the views
-/// have theirs. Made here by taking a view away for the first write.
+/// The server may die, or its reply may be lost, when the raw rows are stored and the views have no
+/// rows yet. The test takes a view away for the first write to create this state.
 #[tokio::test]
 async fn a_repeated_batch_adds_what_the_views_lack() {
     let database = database().await;
@@ -203,11 +206,11 @@ async fn a_repeated_batch_adds_what_the_views_lack() {
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// More rows than ClickHouse puts into one block unasked (1,048,449).
+/// More rows than ClickHouse puts into one block by default (1,048,449).
 #[tokio::test]
 async fn a_very_large_batch_is_one_block_a_day() {
     let database = database().await;
-    // From noon to noon, two days ago: over one midnight, whatever the time is now.
+    // From noon to noon, two days ago, which crosses one midnight whatever the time is now.
     let today = EventTime::now().as_micros().div_euclid(DAY_MICROS) * DAY_MICROS;
     let start = EventTime::from_micros(today - DAY_MICROS * 3 / 2);
     let events = varied_events(1_050_000, 0, start, 0.08);
@@ -270,7 +273,7 @@ async fn nothing_is_known_of_a_partition_never_seen() {
     assert_eq!(progress(&database.store, &partition(9)).await, (None, None));
 }
 
-/// What a process does that was paused while its partition went to another.
+/// Acts as a process that was paused while another one took over its partition.
 #[tokio::test]
 async fn whoever_was_overtaken_stores_nothing_more() {
     let database = database().await;
@@ -289,7 +292,7 @@ async fn whoever_was_overtaken_stores_nothing_more() {
     assert_eq!(before.write_batch(&late).await.unwrap(), Written::Superseded { by });
     assert_eq!(lines(&after, "SELECT count() FROM access_events").await, ["20"]);
 
-    // Cut in another way by the new owner; then what the old one began is void.
+    // The new owner cuts batches in another way; then the batch that the old owner began is void.
     let all = StoredBatch { claim: &new, ..batch(&partition, &events[20..]) };
     assert_eq!(after.write_batch(&all).await.unwrap(), Written::Stored);
     let newest = before.claim(&partition, &"id".into()).await.unwrap();
@@ -335,7 +338,7 @@ async fn many_that_claim_at_once_have_an_order() {
     assert_eq!(stored, 1, "{claims:?}");
 }
 
-/// The same name and the same offsets, and other records.
+/// The name and the offsets are the same, but the records differ.
 #[tokio::test]
 async fn a_topic_that_was_made_again_is_another_one() {
     let database = database().await;
@@ -352,7 +355,7 @@ async fn a_topic_that_was_made_again_is_another_one() {
     assert_eq!(lines(store, "SELECT count() FROM access_events").await, ["2"]);
 }
 
-/// A ledger from before topics had IDs belongs to the topic that is there.
+/// Ledger rows from before topics had IDs belong to the current topic.
 #[tokio::test]
 async fn what_was_stored_without_a_topic_id_is_not_stored_again() {
     let database = database().await;

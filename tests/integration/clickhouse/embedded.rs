@@ -1,3 +1,5 @@
+//! Tests how the embedded server starts, stops and refuses to start.
+
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -29,7 +31,7 @@ async fn data_survives_a_kill_and_a_repeated_batch_changes_nothing() {
         store.migrate().await.unwrap();
         store.write_batch(&batch(&partition, &events)).await.unwrap();
         assert_eq!(lines(&store, counts).await, ["5000 5000 5000"]);
-        // Dropping the handle is SIGKILL.
+        // Dropping the handle sends SIGKILL.
         drop(server);
     }
 }
@@ -88,7 +90,7 @@ async fn the_command_says_where_it_listens_and_ends_cleanly_on_a_signal() {
     }
 }
 
-/// The parent here is `cat` on the child's standard input: killed, it can clean up nothing.
+/// The parent here is `cat` on the child's standard input. It is killed, so it cannot clean up.
 #[tokio::test]
 async fn the_server_ends_when_its_parent_is_killed() {
     let directory = tempfile::tempdir().unwrap();

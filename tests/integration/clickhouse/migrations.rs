@@ -1,3 +1,5 @@
+//! Tests that migrations bring a database to the schema of this version.
+
 use keywatch::config::ClickHouseConfig;
 use keywatch::store::{Store, StoreError};
 

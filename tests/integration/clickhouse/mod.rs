@@ -1,4 +1,4 @@
-//! The store and the embedded server, against the real ClickHouse engine.
+//! Tests the store and the embedded server against the real ClickHouse engine.
 
 mod alerts;
 mod batches;
@@ -6,6 +6,7 @@ mod embedded;
 mod migrations;
 mod outages;
 mod queries;
-mod samples;
+mod revocations;
+pub mod samples;
 mod source_attempts;
 mod state;

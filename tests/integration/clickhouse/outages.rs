@@ -1,3 +1,5 @@
+//! Tests the store while ClickHouse is away or is killed.
+
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -64,8 +66,8 @@ async fn a_batch_waits_for_the_server_and_is_stored_once() {
     assert_eq!(lines(&store, "SELECT count() FROM access_events").await, ["1"]);
 }
 
-/// The server dies by SIGKILL wherever it happens to be in a batch; afterwards every event is
-/// there once.
+/// SIGKILL ends the server at random points of a batch. Afterwards every event is stored exactly
+/// once.
 #[tokio::test]
 async fn kills_in_the_middle_of_batches_lose_and_repeat_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -89,7 +91,8 @@ async fn kills_in_the_middle_of_batches_lose_and_repeat_nothing() {
             for _batch in 0..3 {
                 told.recv().await.unwrap();
             }
-            // Only to strike in different places: the outcome must not depend on it.
+            // The sleep only varies the step that the kill interrupts: the result must not depend
+            // on it.
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             drop(server);
             server = start(directory.path(), Some(port)).await;

@@ -1,16 +1,17 @@
-//! Every file of `sql/queries/`, on rows with a known answer.
+//! Tests every file of `sql/queries/` on rows with a known result.
 
 use std::collections::BTreeSet;
 
+use keywatch::decode::RejectReason;
 use keywatch::deliver::DeliveryLog;
-use keywatch::delivery::{DeliveryOutcome, DeliveryRow};
+use keywatch::deliver::record::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::{EnrichedEvent, EventTime};
 use keywatch::store::{ANALYST_QUERIES, Store, StoredBatch, analyst_query};
 
 use super::samples::{alert, batch, event, origin, partition, rejection, unclaimed};
 use crate::support::clickhouse::{TestDatabase, database};
 
-/// The answer as lines of chosen columns.
+/// Runs a query and returns the chosen columns as lines.
 async fn answer(
     store: &Store,
     name: &str,
@@ -33,7 +34,7 @@ fn hours_ago(hours: f64) -> EventTime {
     EventTime::now().plus_seconds(-3_600.0 * hours)
 }
 
-/// Events with consecutive offsets, changed by `change`.
+/// Events with consecutive offsets, modified by `change`.
 fn events<'a>(
     first_offset: i64,
     keys: impl IntoIterator<Item = &'a str>,
@@ -92,7 +93,7 @@ async fn new_networks() {
         events(0, ["a", "b"], 100.0, |e| e.origin = origin("DE", 1)),
         events(10, ["a", "b"], 2.0, |e| e.origin = origin("DE", 1)),
         events(20, ["a", "a"], 2.0, |e| e.origin = origin("BR", 2)),
-        // A key never seen before has no usual network, and an unknown network is no news.
+        // A new key has no usual network, and an unknown network is not a new one.
         events(30, ["new"], 2.0, |e| e.origin = origin("BR", 2)),
         events(40, ["b"], 2.0, |e| e.origin = origin("", 0)),
     ])
@@ -154,8 +155,11 @@ async fn latency_by_route() {
 #[tokio::test]
 async fn rejections() {
     let database = database().await;
-    let rejections =
-        [rejection(1, "bad_status"), rejection(2, "invalid_json"), rejection(3, "invalid_json")];
+    let rejections = [
+        rejection(1, RejectReason::BadStatus),
+        rejection(2, RejectReason::InvalidJson),
+        rejection(3, RejectReason::InvalidJson),
+    ];
     let partition = partition(0);
     let batch = StoredBatch {
         first_offset: 1,
@@ -183,7 +187,7 @@ async fn completeness() {
         events(11, ["a"; 5], 0.1, |_| {}),
     ])
     .await;
-    // An intent that a newer owner's batches went past is no doubt.
+    // An intent is not in doubt if a newer owner's batches have passed it.
     let doubt = "INSERT INTO ingest_batches \
                  (topic, partition, first_offset, last_offset, state, log_end, time) \
                  VALUES ('access', 0, 16, 20, 'intent', NULL, now()), \
@@ -276,7 +280,7 @@ async fn failed_deliveries() {
     assert_eq!(rows, ["webhook | one | 2 | failed | 500"]);
 }
 
-/// A file added without a test above fails here.
+/// Fails for each query file that has no test above.
 #[test]
 fn every_query_has_a_test() {
     let tested: BTreeSet<&str> = include_str!("queries.rs")

@@ -1,21 +1,22 @@
-//! Events and alerts for the tests.
+//! Makes sample events and alerts.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 
 use keywatch::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Severity};
-use keywatch::decode::Rejection;
+use keywatch::decode::{RejectReason, Rejection};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
     RecordPosition,
 };
+use keywatch::network::NetworkKind;
 use keywatch::store::{Claim, StoredBatch};
 
 pub fn partition(number: i32) -> PartitionId {
     PartitionId { topic: "access".into(), partition: number }
 }
 
-/// A successful request of `key_id` from Germany; tests change what they are about.
+/// A successful request of `key_id` from Germany; each test changes the fields that it is about.
 pub fn event(offset: i64, time: EventTime, key_id: &str) -> EnrichedEvent {
     EnrichedEvent {
         event: AccessEvent {
@@ -36,6 +37,11 @@ pub fn event(offset: i64, time: EventTime, key_id: &str) -> EnrichedEvent {
             nonce: Some(Nonce { fingerprint: Fingerprint(u128::MAX - 5), number: None }),
             client_time: Some(time.plus_seconds(-0.25)),
             signature: None,
+            authenticated: None,
+            has_secret: false,
+            validity_ms: None,
+            client_fingerprint: None,
+            auth_method: None,
         },
         position: RecordPosition { offset, index: 0 },
         origin: origin("DE", 64_500),
@@ -50,7 +56,7 @@ pub fn origin(country: &str, asn: u32) -> Arc<Origin> {
         coordinates: Some(Coordinates { latitude: 52.52, longitude: 13.4, accuracy_km: 20.0 }),
         asn,
         as_name: format!("Network {asn}").into(),
-        is_hosting: false,
+        kind: NetworkKind::Access,
     })
 }
 
@@ -78,7 +84,7 @@ pub fn varied_events(
         .collect()
 }
 
-/// The batch of `events`, whose offsets rise by one.
+/// A batch of `events`, whose offsets rise by one.
 pub fn batch<'a>(partition: &'a PartitionId, events: &'a [EnrichedEvent]) -> StoredBatch<'a> {
     StoredBatch {
         first_offset: events.first().unwrap().position.offset,
@@ -88,18 +94,19 @@ pub fn batch<'a>(partition: &'a PartitionId, events: &'a [EnrichedEvent]) -> Sto
     }
 }
 
-/// Without rows, of a partition that nobody claims.
+/// A batch without rows, of a partition without an owner.
 pub fn unclaimed(partition: &PartitionId) -> StoredBatch<'_> {
     static NOBODY: LazyLock<Claim> = LazyLock::new(Claim::default);
     StoredBatch::empty(partition, &NOBODY)
 }
 
-pub fn rejection(offset: i64, reason: &'static str) -> Rejection {
+pub fn rejection(offset: i64, reason: RejectReason) -> Rejection {
     Rejection {
         position: RecordPosition { offset, index: 0 },
         reason,
         detail: format!("record {offset}: {reason}"),
         masked_payload: "{\"api_key\":\"***\"".into(),
+        parts: 1,
     }
 }
 
@@ -116,11 +123,13 @@ pub fn alert(id: &str, revision: u32, key_id: &str, detected_at: EventTime) -> A
         risk: 70.5 + f64::from(revision),
         confidence: 0.75,
         action: Action::Notify,
+        restraint: None,
         dry_run: true,
         title: format!("Impossible travel of {key_id}"),
         explanation: "Two places, 9,000 km apart, within 10 minutes; it's odd.".into(),
         detectors: vec![DetectorId::ImpossibleTravel, DetectorId::RateSpike],
         evidence: vec![Evidence {
+            ceiling: None,
             detector: DetectorId::ImpossibleTravel,
             score: 60.0,
             p_value: 0.5,

@@ -1,7 +1,9 @@
+//! Tests how the attempts of sources are stored and read back.
+
 use std::time::Duration;
 
 use keywatch::event::{EventTime, RecordPosition};
-use keywatch::profile::source::Attempt;
+use keywatch::profile::stuffing::SourceAttempt;
 use keywatch::store::StoredBatch;
 
 use super::samples::{batch, event, partition};
@@ -9,10 +11,10 @@ use crate::support::clickhouse::database;
 
 const LATELY: Duration = Duration::from_secs(3_600);
 
-/// The `n`th of a source: every third is answered, with a key that exists.
-fn attempt(n: i64, number: i32, ip: &str) -> Attempt {
+/// The `n`th attempt of a source. Every third one is accepted and names an existing key.
+fn attempt(n: i64, number: i32, ip: &str) -> SourceAttempt {
     let is_accepted = n % 3 == 2;
-    Attempt {
+    SourceAttempt {
         time: EventTime::from_seconds(1_780_000_000 + n),
         partition: partition(number),
         position: RecordPosition { offset: n, index: 1 },
@@ -34,7 +36,7 @@ async fn what_partitions_hand_out_comes_back_together_and_in_order() {
         let others = (0..12).filter(|n| n % 2 == i64::from(number));
         let attempts = others.flat_map(|n| ips.map(|ip| attempt(n, number, ip)));
         let few = (0..4).map(|n| attempt(n, number, "198.51.100.1"));
-        let attempts: Vec<Attempt> = attempts.chain(few).collect();
+        let attempts: Vec<SourceAttempt> = attempts.chain(few).collect();
         let (partition, events) = (partition(number), [event(0, EventTime::now(), "key")]);
         let batch = StoredBatch { attempts: &attempts, ..batch(&partition, &events) };
         for _ in 0..2 {

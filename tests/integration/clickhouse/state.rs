@@ -1,6 +1,6 @@
-//! Rounds of state in real tables.
+//! Tests rounds of saved state in real tables.
 
-use keywatch::engine::snapshot::{Chunk, ChunkKind, FORMAT};
+use keywatch::engine::checkpoint::{Chunk, ChunkKind, FORMAT};
 use keywatch::event::ShardId;
 use keywatch::store::{PackedChunk, Round, RoundId, Store};
 
@@ -46,7 +46,7 @@ async fn rounds_come_back_as_they_were_written_and_only_when_sealed() {
     assert_eq!(store.rounds("kafka/test", first.shard).await.unwrap(), []);
     store.seal_round(&round(&first, 2, 99)).await.unwrap();
     write(store, &second, &more).await;
-    // An answer was lost: everything comes twice.
+    // A reply was lost, so everything is written twice.
     write(store, &second, &more).await;
     store.seal_round(&round(&second, 2, 150)).await.unwrap();
     store.seal_round(&round(&second, 2, 150)).await.unwrap();

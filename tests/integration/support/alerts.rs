@@ -1,28 +1,26 @@
-//! What was alerted, and what of it was told.
+//! Compares stored alerts and checks that each was delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use keywatch::store::Store;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::clickhouse::lines;
-use super::kafka::{Broker, unique};
-use super::service::{Service, eventually};
+use super::eventually::{LIMIT, eventually};
+use super::kafka::Broker;
+use super::service::Service;
+use super::topic::payloads;
 
-/// Every revision of every alert but for the wall clock.
+/// Every revision of every alert, without wall-clock times.
 pub async fn alerts(store: &Store) -> Vec<Value> {
     let sql = "SELECT alert FROM alerts FINAL ORDER BY id, revision";
     let rows = lines(store, sql).await;
     rows.iter().map(|row| without_clock(row.as_bytes())).collect()
 }
 
-/// Equal to the byte, but for what is known from several partitions: when they hear of each
-/// other is chance, and with it the evidence and the revisions, while the ids are the same.
+/// The alerts must be equal to the byte, except incidents with evidence from several partitions.
+/// When partitions learn of each other is chance, so evidence and revisions of those incidents
+/// vary; their ids do not.
 pub fn assert_same_alerts(found: &[Value], expected: &[Value]) {
     let (found_merged, found) = split_merged(found);
     let (expected_merged, expected) = split_merged(expected);
@@ -64,65 +62,38 @@ fn without_clock(alert: &[u8]) -> Value {
 pub async fn eventually_done(store: &Store) {
     let open = "SELECT count() FROM (SELECT token FROM ingest_batches GROUP BY token \
         HAVING countIf(state = 'done') = 0)";
-    eventually("every batch is done", async || lines(store, open).await == ["0"]).await;
+    eventually("every batch is done", LIMIT, async || lines(store, open).await == ["0"]).await;
 }
 
-/// Waits until sources were judged by all that was stored when this was called.
+/// Waits until sources were judged with all events that were stored at the time of the call.
 pub async fn eventually_judged(service: &Service) {
     let looks = || service.metric("keywatch_source_looks_total");
-    // The first look that ends may have begun before.
+    // The first look that ends may have begun before the call.
     let enough = looks() + 2.0;
-    eventually("sources are judged", async || looks() >= enough).await;
+    eventually("sources are judged", LIMIT, async || looks() >= enough).await;
 }
 
 /// Waits until every revision has reached the alerts topic.
 pub async fn eventually_told(store: &Store) {
     let left = "SELECT count() FROM alerts WHERE (id, revision) NOT IN (SELECT alert_id, revision \
         FROM deliveries WHERE channel = 'topic' AND outcome IN ('delivered', 'skipped'))";
-    eventually("every alert is told", async || lines(store, left).await == ["0"]).await;
+    eventually("every alert is delivered", LIMIT, async || lines(store, left).await == ["0"]).await;
 }
 
-/// Everything that was sent to `topic`, which has one partition: all of `alerts` at least once,
-/// nothing else, and nothing under two ids. Returns the number of messages.
+/// Checks `topic`, which has one partition: it holds each of `alerts` at least once, no other
+/// alert, and no alert under two ids. Returns the number of messages.
 pub fn assert_told(broker: &Broker, topic: &str, alerts: &[Value]) -> usize {
     let told: Vec<Value> =
         payloads(broker, topic, 0).iter().map(|payload| without_clock(payload)).collect();
     let name = |alert: &Value| format!("{} {}", alert["id"], alert["revision"]);
     let names = |alerts: &[Value]| alerts.iter().map(name).collect::<BTreeSet<_>>();
-    assert_eq!(names(&told), names(alerts), "what was told is what is stored");
+    assert_eq!(names(&told), names(alerts), "the topic holds the stored alerts");
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for alert in &told {
         let mut content = alert.clone();
         content.as_object_mut().unwrap().remove("id");
         ids.entry(content.to_string()).or_default().insert(alert["id"].to_string());
     }
-    assert!(ids.values().all(|ids| ids.len() == 1), "told under two ids: {ids:#?}");
+    assert!(ids.values().all(|ids| ids.len() == 1), "delivered under two ids: {ids:#?}");
     told.len()
-}
-
-/// All payloads of a partition, as of now.
-pub fn payloads(broker: &Broker, topic: &str, partition: i32) -> Vec<Vec<u8>> {
-    let consumer: BaseConsumer = broker
-        .client()
-        .set("group.id", unique("reader-of-all"))
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let (_, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    consumer.assign(&list).unwrap();
-    let mut payloads = Vec::new();
-    let mut next = 0;
-    while next < end {
-        let message = match consumer.poll(Duration::from_secs(30)) {
-            Some(Ok(message)) => message,
-            // The end of a transaction is an offset without a record.
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
-            other => panic!("{next} of {end} messages in {topic}: {other:?}"),
-        };
-        next = message.offset() + 1;
-        payloads.push(message.payload().unwrap_or_default().to_vec());
-    }
-    payloads
 }

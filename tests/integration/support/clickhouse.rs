@@ -1,4 +1,5 @@
-//! One embedded ClickHouse for all tests that run at the same time, a database for each.
+//! Starts one embedded ClickHouse for all tests that run at the same time, with a database for
+//! each.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,13 +11,13 @@ use keywatch::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-/// The binary that becomes the ClickHouse process.
+/// The binary that runs the ClickHouse process.
 pub fn keywatch_binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_keywatch"))
 }
 
 struct Shared {
-    // Before the directory: fields are dropped in order.
+    // Stands before the directory, because fields are dropped in order.
     server: Embedded,
     _directory: TempDir,
 }
@@ -24,21 +25,21 @@ struct Shared {
 static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 
-/// A migrated database of its own on the shared server.
+/// A migrated database for one test, on the shared server.
 pub struct TestDatabase {
     pub config: ClickHouseConfig,
     pub store: Store,
     _shared: Arc<Shared>,
 }
 
-/// Starts the server when no test is holding it.
+/// Starts the server if no other test uses it.
 pub async fn database() -> TestDatabase {
     let database = unmigrated().await;
     database.store.migrate().await.unwrap();
     database
 }
 
-/// The same without tables.
+/// Like [`database`], without tables.
 pub async fn unmigrated() -> TestDatabase {
     let shared = shared().await;
     let number = NEXT_DATABASE.fetch_add(1, Ordering::Relaxed);
@@ -58,12 +59,12 @@ async fn shared() -> Arc<Shared> {
     shared
 }
 
-/// A server of one's own, to kill and start again.
+/// A server for one test, which may kill and restart it.
 pub async fn start(path: &Path, port: Option<u16>) -> Embedded {
     Embedded::start_with(keywatch_binary(), path, port).await.unwrap()
 }
 
-/// All values of an answer, a line a row, values separated by spaces.
+/// All values of a result, one line for each row, values separated by spaces.
 pub async fn lines(store: &Store, sql: &str) -> Vec<String> {
     let table = store.query_table(sql, &[]).await.unwrap();
     table.rows.iter().map(|row| row.join(" ")).collect()

@@ -1,12 +1,11 @@
-//! Apache Kafka itself: one broker for all tests, started by the first that asks.
+//! Runs Apache Kafka: one broker for all tests, started by the first test that needs it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keywatch::config::KafkaConfig;
 use rdkafka::ClientConfig;
@@ -15,10 +14,10 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-const START_LIMIT: Duration = Duration::from_secs(120);
+use super::eventually::{LIMIT, eventually, eventually_blocking};
 
-/// Runs the broker until standard input ends, which it does when this process
-/// ends in whatever way; then nothing is left, neither a process nor a file.
+/// Runs the broker until standard input ends, which happens when this process ends, even by a
+/// crash. No process and no file is left then.
 const KEEPER: &str = r#"
 dir=$1 keep=$2; shift 2
 setpriv --pdeathsig KILL "$@" >"$dir/broker.log" 2>&1 &
@@ -41,7 +40,7 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Where a broker listens and keeps its data.
+/// The ports of a broker and the directory of its data.
 #[derive(Clone)]
 pub struct Place {
     directory: PathBuf,
@@ -51,7 +50,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        // Both are held until both are known, so that they differ.
+        // Both ports are bound until both are known, so that they differ.
         let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let [port, controller_port] = listeners.map(|it| it.local_addr().unwrap().port());
         let directory = std::env::temp_dir().join(format!("keywatch-kafka-{port}"));
@@ -81,12 +80,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Returns when the broker answers.
+    /// Starts a broker and returns when it responds.
     pub fn start(place: Place) -> Self {
         Self::spawn(place, "no")
     }
 
-    /// As [`Self::start`], but the data outlives the broker.
+    /// Like [`Self::start`], but the data outlives the broker.
     pub fn start_and_keep_data(place: Place) -> Self {
         Self::spawn(place, "yes")
     }
@@ -115,14 +114,10 @@ impl Broker {
 
     fn wait_until_ready(&self) {
         let probe: BaseConsumer = self.client().create().unwrap();
-        let deadline = Instant::now() + START_LIMIT;
-        while probe.fetch_metadata(None, Duration::from_millis(500)).is_err() {
-            if Instant::now() > deadline {
-                let log = std::fs::read_to_string(self.place.directory.join("broker.log"));
-                panic!("Kafka did not start: {}", log.unwrap_or_default());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+        eventually_blocking("Kafka has started", LIMIT, || {
+            let answer = probe.fetch_metadata(None, Duration::from_millis(500));
+            answer.map_err(|_| std::fs::read_to_string(self.place.directory.join("broker.log")))
+        });
     }
 
     pub fn client(&self) -> ClientConfig {
@@ -141,25 +136,21 @@ impl Broker {
         }
     }
 
-    /// Returns when the name is free again.
+    /// Deletes the topic and returns when its name is free again.
     pub async fn delete_topic(&self, topic: &str) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
         let results = admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
         for result in results {
             result.unwrap();
         }
-        let deadline = Instant::now() + START_LIMIT;
-        let is_there = || {
+        eventually(&format!("{topic} is deleted"), LIMIT, async || {
             let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(5)).unwrap();
-            metadata.topics().iter().any(|known| known.name() == topic)
-        };
-        while is_there() {
-            assert!(Instant::now() < deadline, "{topic} is not deleted");
-            thread::sleep(Duration::from_millis(50));
-        }
+            metadata.topics().iter().all(|known| known.name() != topic)
+        })
+        .await;
     }
 
-    /// Sends `payloads` to one partition, in order. Returns when the broker has them all.
+    /// Sends `payloads` to one partition, in order, and returns when the broker has stored them.
     pub fn produce<P: AsRef<[u8]>>(
         &self,
         topic: &str,
@@ -170,7 +161,7 @@ impl Broker {
         self.produce_records(topic, partition, records);
     }
 
-    /// The same with record keys, by which the log counts as partitioned.
+    /// Like [`Self::produce`], with record keys, so that the log counts as partitioned by key.
     pub fn produce_keyed<P: AsRef<[u8]>>(
         &self,
         topic: &str,
@@ -211,7 +202,7 @@ impl Drop for Broker {
     }
 }
 
-/// Fetches Kafka unless it is there: `make test` does it before, a bare `cargo test` does not.
+/// Fetches Kafka if it is missing: `make test` does this first, a bare `cargo test` does not.
 fn install(tools: &Path) {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {

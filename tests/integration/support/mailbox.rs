@@ -1,13 +1,14 @@
-//! A real SMTP server (`tools/node/mailbox.mjs`) for one test.
+//! Starts a real SMTP server (`tools/node/mailbox.mjs`) for one test.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use mailparse::{MailHeaderMap, parse_mail};
 use tempfile::TempDir;
+
+use super::eventually::{LIMIT, eventually};
 
 pub struct Mailbox {
     process: Child,
@@ -16,7 +17,7 @@ pub struct Mailbox {
     pub http_port: u16,
 }
 
-/// What a test looks at in a mail.
+/// The parts of a mail that tests check.
 #[derive(Debug)]
 pub struct Mail {
     pub raw: String,
@@ -26,7 +27,7 @@ pub struct Mail {
 }
 
 impl Mailbox {
-    /// `options` as `mailbox.mjs` documents them.
+    /// Starts the server with `options`, which `mailbox.mjs` documents.
     pub fn start(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Command::new("node")
@@ -66,12 +67,11 @@ impl Mailbox {
     }
 
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        while self.mails().len() < count {
-            assert!(Instant::now() < deadline, "no {count} mails but {:#?}", self.mails());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.mails()
+        eventually(&format!("{count} mails"), LIMIT, async || {
+            let mails = self.mails();
+            if mails.len() >= count { Ok(mails) } else { Err(mails) }
+        })
+        .await
     }
 }
 
@@ -93,7 +93,7 @@ fn parse(bytes: &[u8]) -> Mail {
     }
 }
 
-/// A certificate for `localhost` and its key, made for this test.
+/// A certificate for `localhost` and its key, made for one test.
 pub struct Certificate {
     directory: TempDir,
 }

@@ -1,5 +1,6 @@
-//! Stands between the service and ClickHouse, sees which step of a batch a request is, and
-//! strikes at exactly that point: so that the product needs no switches for it.
+//! Stands between the service and ClickHouse, recognises the step of a batch that each request
+//! belongs to, and interrupts exactly there. The product therefore needs no switches for these
+//! tests.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,21 +11,25 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A point in the life of a batch, as its requests and answers show it.
+/// A step of a batch, as its requests and responses reveal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     BeforeIntent,
     AfterIntent,
     DuringInsert,
-    /// The claim was looked up, and the end of the insert is not sent.
+    /// The claim was looked up; the end of the insert was not sent.
     AfterCheck,
     AfterInsert,
     BeforeCommit,
-    /// A chunk of state, or the row that makes its round valid, is on its way.
+    /// A chunk of state, or the row that makes its round valid, is in transit.
     DuringSnapshot,
+    /// The request of a revocation is stored, but no alert mentions it yet. This step is not part
+    /// of a batch.
+    AfterRevocationRequest,
 }
 
 impl Step {
+    /// The steps of a batch and of a round of state.
     pub const ALL: [Self; 7] = [
         Self::BeforeIntent,
         Self::AfterIntent,
@@ -36,10 +41,10 @@ impl Step {
     ];
 }
 
-/// What happens at the step.
+/// The action taken at the step.
 type Strike = Box<dyn FnOnce() + Send>;
 
-/// Whether what came is passed on after a strike.
+/// Whether the intercepted data is passed on after the action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     PassOn,
@@ -48,7 +53,7 @@ pub enum Then {
 
 struct Armed {
     step: Step,
-    /// Strikes at the time after so many.
+    /// Number of times that the step must be reached before the action.
     after: u32,
     then: Then,
     strike: Strike,
@@ -67,7 +72,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// To the ClickHouse at `url`. Its threads end with the process.
+    /// Starts a proxy to the ClickHouse at `url`. Its threads end with the process.
     pub fn start(url: &str) -> Self {
         let upstream = url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -76,7 +81,7 @@ impl Proxy {
         let shared = Arc::clone(&trap);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // Down at present: the client sees its connection closed.
+                // The server is down at present, so the client sees a closed connection.
                 let Ok(server) = TcpStream::connect(&upstream) else { continue };
                 Connection::start(client, server, &shared);
             }
@@ -84,13 +89,13 @@ impl Proxy {
         Self { url, trap }
     }
 
-    /// The `after`th time from now that `step` is reached, `strike` is called.
+    /// Arranges that `strike` is called the `after`th time that `step` is reached from now on.
     pub fn arm(&self, step: Step, after: u32, then: Then, strike: impl FnOnce() + Send + 'static) {
         let strike = Box::new(strike);
         *self.trap.armed.lock().unwrap() = Some(Armed { step, after, then, strike });
     }
 
-    /// From now on no state comes through.
+    /// Blocks all saving of state from now on.
     pub fn refuse_state(&self) {
         self.trap.refuses_state.store(true, Ordering::Relaxed);
     }
@@ -121,7 +126,7 @@ impl Trap {
     }
 }
 
-/// What the request on a connection is.
+/// The kind of request on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
     Intent,
@@ -129,6 +134,7 @@ enum Request {
     Check,
     Done,
     State,
+    Revocation,
     Other,
 }
 
@@ -141,6 +147,7 @@ impl Request {
             () if is_insert_into("ingest_batches") && is_of_state("Done") => Self::Done,
             () if is_insert_into("access_events") => Self::Insert,
             () if is_insert_into("state_chunks") || is_insert_into("state_rounds") => Self::State,
+            () if is_insert_into("revocation_requests") => Self::Revocation,
             () => Self::Other,
         }
     }
@@ -151,6 +158,7 @@ impl Request {
             Self::Insert => Some(Step::AfterInsert),
             Self::Check => Some(Step::AfterCheck),
             Self::Done => Some(Step::BeforeCommit),
+            Self::Revocation => Some(Step::AfterRevocationRequest),
             Self::State | Self::Other => None,
         }
     }
@@ -211,7 +219,7 @@ enum Pass {
     Cut,
 }
 
-/// The head stays whole: half a head ends the embedded ClickHouse.
+/// The head is passed on whole, because half a head ends the embedded ClickHouse.
 fn half_of_body(bytes: &[u8]) -> &[u8] {
     let end_of_head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
     &bytes[..end_of_head + (bytes.len() - end_of_head) / 2]
@@ -232,7 +240,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut judge: impl FnMut(&[u8]) -> 
             }
         }
     };
-    // Whoever closed or broke it, the other side sees it closed.
+    // Whichever side closed or broke the connection, the other side sees it closed.
     let _ = pass();
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);

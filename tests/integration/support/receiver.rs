@@ -1,10 +1,9 @@
-//! A webhook receiver for one test: answers as told, keeps what it got.
+//! Runs a webhook receiver for one test: it gives prepared replies and keeps the requests.
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,11 +14,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::eventually::{LIMIT, eventually};
+
 #[derive(Clone)]
 pub enum Answer {
     Status(u16),
     WithHeader(u16, &'static str, &'static str),
-    /// Never answers.
+    /// Never replies.
     Hang,
 }
 
@@ -34,7 +35,7 @@ impl Received {
         self.headers[name].to_str().unwrap()
     }
 
-    /// The payload, when the reference implementation accepts the signature.
+    /// The payload, if the reference implementation accepts the signature.
     pub fn verified(&self, secret: &str) -> Option<Value> {
         let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
         let headers = names.map(|name| (name, self.header(name))).into_iter().collect();
@@ -55,7 +56,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Answers in this order, and 204 from then on.
+    /// Starts a receiver that gives these replies in order, and 204 afterwards.
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let shared = Shared::default();
         shared.answers.lock().unwrap().extend(answers);
@@ -71,12 +72,11 @@ impl Receiver {
     }
 
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.received().len() < count {
-            assert!(Instant::now() < deadline, "no {count} calls: {:#?}", self.received());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.received()
+        eventually(&format!("{count} calls"), LIMIT, async || {
+            let received = self.received();
+            if received.len() >= count { Ok(received) } else { Err(received) }
+        })
+        .await
     }
 }
 
@@ -105,7 +105,7 @@ async fn receive(
     (StatusCode::from_u16(status).unwrap(), headers)
 }
 
-/// Asks the reference implementation; `None` when it refuses.
+/// Asks the reference implementation to verify; `None` if it refuses.
 pub fn verified(secret: &str, headers: &Value, body: &str) -> Option<Value> {
     let script =
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/support/verify_webhook.mjs");

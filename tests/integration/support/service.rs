@@ -1,4 +1,4 @@
-//! `keywatch run` as a process of its own.
+//! Runs `keywatch run` as a separate process.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -6,72 +6,58 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use keywatch::config::ClickHouseConfig;
+use keywatch::config::{ClickHouseConfig, Config};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::clickhouse::keywatch_binary;
+use super::eventually::{LIMIT, eventually, eventually_blocking};
+use super::settings::{SHUTDOWN_SECONDS, Settings};
 
-const DEADLINE: Duration = Duration::from_secs(180);
-pub const PEPPER: &str = "a pepper for the tests alone";
-pub const SHUTDOWN_SECONDS: u64 = 10;
-
-/// Of the log of a service whose test fails.
+/// Lines of the log that a failing test prints.
 const LAST_LINES: usize = 60;
 
-/// A running service. Dropping it is SIGKILL.
+/// A running service. Dropping it sends SIGKILL.
 pub struct Service {
     process: Child,
     directory: TempDir,
-    /// Of `/metrics` and health.
+    /// The address of `/metrics` and of the health endpoints.
     pub address: String,
 }
 
-/// The settings that every service of a test has, before those of the test.
-pub fn settings(clickhouse: &ClickHouseConfig) -> String {
-    let ClickHouseConfig { url, database, .. } = clickhouse;
-    format!(
-        "[service]\nlisten = \"127.0.0.1:0\"\nshutdown_seconds = {SHUTDOWN_SECONDS}\n\
-         [log]\nformat = \"json\"\nfilter = \"debug\"\n\
-         [decode]\npepper = \"{PEPPER}\"\n\
-         [clickhouse]\nurl = \"{url}\"\ndatabase = \"{database}\"\n"
-    )
-}
-
-/// A service that is expected to end by itself, with what it said.
-pub fn run(settings: &str, stdin: Stdio) -> Output {
+/// Runs a service that is expected to end by itself, and returns its output.
+pub fn run(settings: &Settings, stdin: Stdio) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let child = command(directory.path(), settings).stdin(stdin).stderr(Stdio::piped()).spawn();
     child.unwrap().wait_with_output().unwrap()
 }
 
-/// Settings of a service that reads files and ends.
-pub fn file_settings(paths: &[&Path]) -> String {
-    format!("[source]\nkind = \"file\"\nbatch_records = 500\n[source.file]\npaths = {paths:?}\n")
-}
-
-/// The last line on standard error: what a person reads when it fails.
+/// The last line on standard error, which tells the user why the service failed.
 pub fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines().last().unwrap_or_default().to_owned()
 }
 
-fn command(directory: &Path, settings: &str) -> Command {
-    let path = directory.join("keywatch.toml");
-    fs::write(&path, settings).unwrap();
+fn command(directory: &Path, settings: &Settings) -> Command {
+    let path = config_file(directory);
+    fs::write(&path, settings.to_string()).unwrap();
     let mut command = Command::new(keywatch_binary());
     command.arg("run").arg("-c").arg(path).env_remove("NO_COLOR");
     command
 }
 
 impl Service {
-    /// Returns when the service answers, whatever it may be waiting for.
-    pub fn start(settings: &str) -> Self {
+    /// Starts the service and returns when its endpoints respond, whatever else it waits for.
+    pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let process = command(directory.path(), settings)
+        let mut command = command(directory.path(), settings);
+        let config =
+            Config::load(Some(&config_file(directory.path())), std::iter::empty(), |_| Vec::new());
+        config.unwrap_or_else(|error| panic!("{error}"));
+        let process = command
             .stdin(Stdio::null())
             .stderr(File::create(log_file(directory.path())).unwrap())
             .spawn()
@@ -98,16 +84,12 @@ impl Service {
 
     /// The first whole line of the log that holds `text`.
     pub fn wait_for_log(&self, text: &str) -> String {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        // A failing test prints the log itself.
+        eventually_blocking(&format!("{text} is in the log"), LIMIT, || {
             let log = self.log();
             let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            if let Some(line) = whole.lines().find(|line| line.contains(text)) {
-                return line.to_owned();
-            }
-            assert!(Instant::now() < deadline, "{text} is not in the log:\n{log}");
-            thread::sleep(Duration::from_millis(20));
-        }
+            whole.lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -118,9 +100,9 @@ impl Service {
         self.get("/readyz").0 == 200
     }
 
-    /// Waits until `/readyz` names what is waited for; meanwhile the process counts as alive.
+    /// Waits until `/readyz` names `part` as waited for; the process must count as alive meanwhile.
     pub async fn wait_until_it_waits_for(&self, part: &str) {
-        eventually(&format!("waits for {part}"), async || {
+        eventually(&format!("waits for {part}"), LIMIT, async || {
             let (status, body) = self.get("/readyz");
             status == 503 && body.contains(&format!("\"{part}\""))
         })
@@ -130,38 +112,28 @@ impl Service {
 
     /// The sum of a metric over its labels.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").1;
-        let is_of = |line: &&str| {
-            let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
-        };
-        let values = text.lines().filter(is_of).map(|line| line.rsplit(' ').next().unwrap());
-        values.map(|value| value.parse::<f64>().unwrap()).sum()
+        metric_in(&self.get("/metrics").1, name)
     }
 
-    /// Waits until it ends by itself, as it does at the end of a file.
+    /// Waits until the service ends by itself, as it does at the end of a file.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        self.wait_for_end(DEADLINE)
+        self.wait_for_end(LIMIT)
     }
 
-    /// SIGTERM; panics when it does not end within its bound (and a little for slow machines).
+    /// Sends SIGTERM; panics if the service does not end within its limit (and a little more for
+    /// slow machines).
     pub fn terminate(mut self) -> (ExitStatus, String) {
         kill_process(self.pid(), Signal::TERM).unwrap();
-        self.wait_for_end(Duration::from_secs(SHUTDOWN_SECONDS + 20))
+        self.wait_for_end(Duration::from_secs(u64::from(SHUTDOWN_SECONDS) + 20))
     }
 
     fn wait_for_end(&mut self, within: Duration) -> (ExitStatus, String) {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return (status, self.log());
-            }
-            assert!(Instant::now() < deadline, "does not end:\n{}", self.log());
-            thread::sleep(Duration::from_millis(10));
-        }
+        let status =
+            eventually_blocking("the service ends", within, || self.process.try_wait().unwrap());
+        (status, self.log())
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) -> String {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -171,22 +143,30 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        let ended = self.process.try_wait();
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
             let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            if let Ok(Some(status)) = ended {
+                eprintln!("the service had ended by itself: {status}");
+            }
             eprintln!("the service said last:\n{}", last.join("\n"));
         }
     }
+}
+
+fn config_file(directory: &Path) -> PathBuf {
+    directory.join("keywatch.toml")
 }
 
 fn log_file(directory: &Path) -> PathBuf {
     directory.join("service.log")
 }
 
-/// Sends a whole HTTP/1.0 request; gives status and body.
+/// Sends a whole HTTP/1.0 request; returns status and body.
 pub fn request(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -197,11 +177,19 @@ pub fn request(address: &str, request: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Asks again and again until `condition` holds.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+/// The sum of a metric over its labels, in the text of `/metrics`.
+pub fn metric_in(text: &str, name: &str) -> f64 {
+    let is_of = |line: &&str| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+    };
+    let values = text.lines().filter(is_of).map(|line| line.rsplit(' ').next().unwrap());
+    values.map(|value| value.parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+#[should_panic(expected = "unknown key `source.batch_recrods`; did you mean `batch_records`?")]
+fn a_setting_that_does_not_exist_is_an_error() {
+    let settings = Settings::new(&ClickHouseConfig::default());
+    Service::start(&settings.set("source.batch_recrods", 250));
 }

@@ -1,29 +1,54 @@
-//! A log to send through the service, and an independent account of what is in it.
+//! Provides a log to send through the service, and an independent account of its contents.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use keywatch::event::EventTime;
-use keywatch::generate::{ConfuserKind, Generator, JsonLines, PLACES, Place, Plan, Selection};
+use keywatch::generate::{
+    AttackKind, Character, ConfuserKind, Generator, JsonLines, Kind, PLACES, Place, Plan, Selection,
+};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::service::PEPPER;
+use super::settings::PEPPER;
 
 pub const PARTITIONS: i32 = 3;
 
-/// A word in every secret that is made here.
+/// A word that every secret made here contains.
 pub const SECRET_WORD: &str = "Kn0wnS3cret";
 
-/// Signed requests from London; in the end one of them comes again from Sydney.
+/// Records that arrive twice or an hour late would make the account ambiguous.
+const LEFT_OUT: [ConfuserKind; 3] =
+    [ConfuserKind::Redelivery, ConfuserKind::RepeatedFile, ConfuserKind::LateBatch];
+
+/// A key with signed requests from London, one of which is finally repeated from Sydney.
 pub const REPLAYED_KEY: &str = "ak-replayed";
-/// Used in London, and half a minute later in Sydney.
+/// A key used in London, and half a minute later in Sydney.
 pub const TRAVELLING_KEY: &str = "ak-travelling";
 
 /// Records in order of arrival.
 pub struct Traffic {
     pub events: Vec<Value>,
+}
+
+/// Attacks by others than the holder of a key: which keys are raised beside their source depends on
+/// what was stored when somebody looked, and the account of alerts must not rest on chance.
+fn is_by_chance(kind: &AttackKind) -> bool {
+    const OUTSIDERS: [&str; 11] = [
+        "tried_list",
+        "distributed_stuffing",
+        "signature_guessing",
+        "knocking",
+        "knocked_theft",
+        "forged_nonce",
+        "forged_afar",
+        "forged_huge_nonce",
+        "forged_next_nonce",
+        "forged_old_time",
+        "refused_replay",
+    ];
+    OUTSIDERS.contains(&kind.name())
 }
 
 impl Traffic {
@@ -37,7 +62,15 @@ impl Traffic {
             Selection::<ConfuserKind>::all()
                 .0
                 .into_iter()
-                .filter(|kind| *kind != ConfuserKind::Redelivery)
+                .filter(|kind| !LEFT_OUT.contains(kind))
+                .collect(),
+        );
+        plan.characters = Character::settled();
+        plan.attacks = Selection(
+            Selection::<AttackKind>::all()
+                .0
+                .into_iter()
+                .filter(|kind| !is_by_chance(kind))
                 .collect(),
         );
         let events = Generator::new(&plan);
@@ -50,15 +83,12 @@ impl Traffic {
         let end = EventTime::now().plus_seconds(-300.0);
         let (london, sydney) = (place("London"), place("Sydney"));
         let steady = (0..600).flat_map(|n| {
-            let time = end.plus_seconds(f64::from(n) * 20.0 - 12_000.0);
+            let time = end.plus_seconds(f64::from(n) * 60.0 - 36_000.0);
             [REPLAYED_KEY, TRAVELLING_KEY].map(|key| signed(key, n, time, london))
         });
         self.events.extend(steady);
         self.events.sort_by_cached_key(time);
-        let replayed = Value::from(nonce(REPLAYED_KEY, 599));
-        let mut replay = signed(REPLAYED_KEY, 600, end.plus_seconds(10.0), sydney);
-        replay["nonce"] = replayed;
-        self.events.push(replay);
+        self.events.push(replay_of(599, 600, end.plus_seconds(10.0), sydney));
         self.events.push(signed(TRAVELLING_KEY, 600, end.plus_seconds(10.0), sydney));
         self
     }
@@ -78,19 +108,19 @@ impl Traffic {
         self
     }
 
-    /// The two attacked keys alone.
+    /// The traffic of the two attacked keys alone.
     pub fn attacks() -> Self {
         Self { events: Vec::new() }.with_attacks()
     }
 
-    /// A JSON object a line; the extension decides the compression.
+    /// Writes one JSON object a line; the extension decides the compression.
     pub fn write(&self, path: &Path) {
         let mut lines = JsonLines::create(path).unwrap();
         self.events.iter().for_each(|event| lines.write(event).unwrap());
         lines.finish().unwrap();
     }
 
-    /// Two logs, as one account.
+    /// Joins two logs and their accounts.
     pub fn joined(mut self, other: Self) -> Self {
         self.events.extend(other.events);
         self
@@ -102,20 +132,20 @@ impl Traffic {
         self.events.iter().filter(here).map(|event| serde_json::to_vec(event).unwrap())
     }
 
-    /// The same with the key of each.
+    /// Like [`Self::of_partition`], with the key of each payload.
     pub fn keyed_of_partition(&self, partition: i32) -> impl Iterator<Item = (String, Vec<u8>)> {
         let here = move |event: &&Value| partition_of(&key_id(event)) == partition;
         let events = self.events.iter().filter(here);
         events.map(|event| (key_id(event), serde_json::to_vec(event).unwrap()))
     }
 
-    /// Cuts off what comes after the first `count` records.
+    /// Cuts off and returns the records after the first `count`.
     pub fn split_off(&mut self, count: usize) -> Self {
         Self { events: self.events.split_off(count) }
     }
 
-    /// Requests of the replayed key that go on after its incident was opened: a burst, which
-    /// is more evidence, and an hour later one of another key, which closes it.
+    /// Requests that follow after the replayed key's incident was opened: a burst, which adds
+    /// evidence, and an hour later a request of another key, which closes the incident.
     pub fn aftermath() -> Self {
         let end = EventTime::now().plus_seconds(-250.0);
         let (london, sydney) = (place("London"), place("Sydney"));
@@ -123,8 +153,7 @@ impl Traffic {
             let time = end.plus_seconds(f64::from(n) / 20.0);
             signed(REPLAYED_KEY, 1_000 + n, time, if n % 2 == 0 { sydney } else { london })
         });
-        let mut replay = signed(REPLAYED_KEY, 2_000, end.plus_seconds(20.0), sydney);
-        replay["nonce"] = Value::from(nonce(REPLAYED_KEY, 598));
+        let replay = replay_of(598, 2_000, end.plus_seconds(20.0), sydney);
         let later = end.plus_seconds(3_600.0);
         let closing = (0..3).map(|n| signed(REPLAYED_KEY, 3_000 + n, later, london));
         Self { events: burst.chain([replay]).chain(closing).collect() }
@@ -171,21 +200,24 @@ impl Traffic {
         usage.into_iter().map(line).collect()
     }
 
-    /// Nonces and signatures that are too long to appear anywhere by chance.
+    /// Nonces and signatures that are long enough not to appear anywhere by chance.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let fields = self.events.iter().flat_map(|event| [&event["nonce"], &event["signature"]]);
         fields.filter_map(Value::as_str).filter(|secret| secret.len() >= 16)
     }
 }
 
-/// Records that cannot be decoded: wrong, and with secrets in them.
+/// Bad requests in the one record of [`undecodable`] that holds several.
+pub const BAD_IN_ONE_RECORD: usize = 30_000;
+
+/// Records that cannot be decoded and that hold secrets.
 pub fn undecodable() -> Vec<Vec<u8>> {
     let good = signed("", 0, EventTime::now(), place("London"));
     let mut records: Vec<Vec<u8>> = vec![
         format!(r#"{{"time": "2026-03-01T12:00:00Z", "api_key": "sk_live_{SECRET_WORD}"#).into(),
-        format!("sk_live_{SECRET_WORD} is no JSON").into(),
+        format!("sk_live_{SECRET_WORD} is not JSON").into(),
         [br#"{"api_key": "sk_live_"#, SECRET_WORD.as_bytes(), b"\xff\xfe\"}"].concat(),
-        serde_json::to_vec(&good).unwrap().repeat(30_000),
+        serde_json::to_vec(&good).unwrap().repeat(BAD_IN_ONE_RECORD),
     ];
     let mut with = |field: &str, value: Value| {
         let mut bad = good.clone();
@@ -222,11 +254,21 @@ fn signed(key: &str, n: u32, time: EventTime, place: &Place) -> Value {
     })
 }
 
+/// The captured request `n` of the replayed key, sent again: what was signed is the same.
+fn replay_of(n: u32, again: u32, time: EventTime, place: &Place) -> Value {
+    let mut replay = signed(REPLAYED_KEY, again, time, place);
+    let captured = signed(REPLAYED_KEY, n, time, place);
+    for field in ["nonce", "signature"] {
+        replay[field] = captured[field].clone();
+    }
+    replay
+}
+
 fn time(event: &Value) -> EventTime {
     serde_json::from_value(event["time"].clone()).unwrap()
 }
 
-/// The id that the event must be stored under.
+/// The id under which the event must be stored.
 fn key_id(event: &Value) -> String {
     let Some(api_key) = event["api_key"].as_str() else {
         return event["key_id"].as_str().unwrap().to_owned();

@@ -1,0 +1,63 @@
+//! Checks the whole configuration. Each room checks its own section; this module checks the
+//! settings that concern several rooms.
+
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+use crate::config::{Config, Finding, Findings};
+use crate::{decide, decode, deliver, detect, source, store, telemetry};
+
+pub use self::warnings::warnings;
+
+/// The largest number of batches that are scored and not yet stored.
+const HELD_BATCHES: usize = 10;
+
+/// Returns every setting with which the service cannot work.
+pub fn check(config: &Config) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    source::check(&config.source, &mut findings);
+    decode::check(&config.decode, &mut findings);
+    findings.require_positive("enrich.reload_seconds", config.enrich.reload_seconds as f64);
+    let unstored_records = config.source.batch_records.saturating_mul(HELD_BATCHES);
+    detect::check(&config.detect, unstored_records, &mut findings);
+    decide::check(&config.policy, &mut findings);
+    check_own(config, &mut findings);
+    crate::console::check(&config.console, &mut findings);
+    telemetry::logging::check(&config.log, &mut findings);
+    store::check(&config.clickhouse, &mut findings);
+    if let Some(email) = &config.email {
+        deliver::check_email(email, &mut findings);
+    }
+    if let Some(webhook) = &config.webhook {
+        deliver::check_webhook(webhook, &mut findings);
+    }
+    check_topics(config, &mut findings);
+    findings.into_vec()
+}
+
+/// Checks `[state]` and `[monitor]`, which belong to the service itself.
+fn check_own(config: &Config, findings: &mut Findings) {
+    let (state, monitor) = (&config.state, &config.monitor);
+    findings.require_positive("state.snapshot_seconds", state.snapshot_seconds as f64);
+    findings.require_positive("state.snapshot_events", state.snapshot_events as f64);
+    findings.require_positive("monitor.max_lag_seconds", monitor.max_lag_seconds);
+    findings.require_positive("monitor.max_silence_seconds", monitor.max_silence_seconds);
+}
+
+/// A topic that the service writes must not be one that it reads: it would read its own output.
+fn check_topics(config: &Config, findings: &mut Findings) {
+    let kafka = &config.source.kafka;
+    let is_read = |topic: &String| kafka.topics.contains(topic);
+    let dead_letter = kafka.dead_letter_topic.as_ref();
+    findings.require(
+        !dead_letter.is_some_and(is_read),
+        "source.kafka.dead_letter_topic",
+        "is also read as a source",
+    );
+    if let Some(alerts) = &config.alerts_topic {
+        findings.require(!alerts.topic.is_empty(), "alerts_topic.topic", "is empty");
+        let is_free = !is_read(&alerts.topic) && dead_letter != Some(&alerts.topic);
+        findings.require(is_free, "alerts_topic.topic", "is also a source or dead-letter topic");
+    }
+}

@@ -1,0 +1,76 @@
+//! Shuts the service down in order and within a time limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use super::Pipeline;
+use crate::app::error::AppError;
+use crate::app::responder::Responder;
+use crate::app::writer::Summary;
+use crate::source::Source;
+
+/// The tasks that run beside the pipeline and the writer.
+pub struct Background {
+    pub watchdog: JoinHandle<()>,
+    pub responder: Responder,
+}
+
+impl<S: Source> Pipeline<S> {
+    /// Lets the writer store the batches in progress, commits them and leaves the source, all
+    /// `within` the limit. Storing may take half of it. The last revocation requests may take a
+    /// quarter of the rest, and saving state half of the rest.
+    ///
+    /// # Errors
+    /// The error that ended the writer.
+    pub async fn finish(
+        mut self,
+        background: Background,
+        within: Duration,
+    ) -> Result<Summary, AppError> {
+        let deadline = Instant::now() + within;
+        let rest = || deadline.saturating_duration_since(Instant::now());
+        background.watchdog.abort();
+        // The task holds the outbox. The abort was intended, so its error is ignored.
+        let _ = background.watchdog.await;
+        let drained = self.drain(within / 2).await;
+        background.responder.finish(rest() / 4).await;
+        if matches!(drained, Some(Ok(_))) {
+            self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;
+        }
+        let closed = self.intake.source.close(rest());
+        let summary = drained.transpose()?.unwrap_or_else(|| {
+            warn!(
+                "some records could not be stored in time; they are read again at the next start"
+            );
+            Summary::default()
+        });
+        // An aborted writer may still hold the outbox; alerts that it has not delivered are in the
+        // store.
+        let outbox = Arc::into_inner(self.outbox).unwrap_or_default();
+        let (closed, _) = tokio::join!(closed, outbox.shutdown(rest()));
+        if let Err(error) = closed {
+            warn!(%error, "the source could not be closed properly");
+        }
+        Ok(summary)
+    }
+
+    /// Waits until the writer has stored all its batches; `None` when that takes too long.
+    async fn drain(&mut self, within: Duration) -> Option<Result<Summary, AppError>> {
+        // Closes the queue: the writer ends when it has stored its batches.
+        self.writer.batches = mpsc::channel(1).0;
+        let drain = async {
+            while let Some(settled) = self.writer.settled.recv().await {
+                self.settle(settled).await?;
+            }
+            (&mut self.writer.task).await?
+        };
+        let drained = timeout(within, drain).await.ok();
+        self.writer.task.abort();
+        drained
+    }
+}

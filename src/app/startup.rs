@@ -1,0 +1,105 @@
+//! Opens the source, prepares the store, and composes the tasks of the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::dead_letters::DeadLetters;
+use super::error::AppError;
+use super::patient::PatientStore;
+use super::pipeline::{Background, Pipeline};
+use super::responder::Responder;
+use super::watchdog::{Observer, Watchdog};
+use super::writer::{Summary, Writer};
+use crate::config::{Config, SourceKind};
+use crate::decode::{self, Decoder};
+use crate::deliver::{self, ChannelError, Outbox};
+use crate::engine::Scorer;
+use crate::record::BatchLimits;
+use crate::source::{FileReader, FileSource, HttpSource, KafkaSource, Source, StdinSource};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Health;
+
+/// Runs the service until its source ends or `shutdown` is cancelled.
+///
+/// Waits while ClickHouse or Kafka is away.
+///
+/// # Errors
+/// Errors that a retry cannot fix: configuration, credentials, unreadable files.
+pub async fn run(
+    config: &Config,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<Summary, AppError> {
+    let limits = (&config.source).into();
+    let outbox = |store: &Arc<Store>| deliver::start(config, store);
+    match config.source.kind {
+        SourceKind::Kafka => {
+            run_from(kafka(config, limits)?, config, health, shutdown, outbox).await
+        }
+        SourceKind::File => {
+            let reader = FileReader::open(config.source.file.paths.clone(), limits)?;
+            run_from(FileSource::new(reader), config, health, shutdown, outbox).await
+        }
+        SourceKind::Stdin => {
+            run_from(StdinSource::new(limits), config, health, shutdown, outbox).await
+        }
+        SourceKind::Http => {
+            let source = HttpSource::bind(&config.source.http, limits).await?;
+            run_from(source, config, health, shutdown, outbox).await
+        }
+    }
+}
+
+fn kafka(config: &Config, limits: BatchLimits) -> Result<KafkaSource, AppError> {
+    let decoder = Decoder::new(&config.decode)?;
+    let rekey = Box::new(move |place: &str, payload: &[u8]| decoder.rekey(place, payload));
+    Ok(KafkaSource::with_repartition(&config.source.kafka, limits, rekey)?)
+}
+
+/// Does the same with a source and channels of the caller. Calls `outbox` when the store is ready.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_from<S: Source>(
+    source: S,
+    config: &Config,
+    health: &Health,
+    shutdown: &CancellationToken,
+    outbox: impl FnOnce(&Arc<Store>) -> Result<Outbox, ChannelError>,
+) -> Result<Summary, AppError> {
+    decode::require_named(&config.decode)?;
+    // Reports configuration errors before it waits for any server.
+    let scorer = Scorer::open(config)?;
+    let dead_letters = DeadLetters::start(&config.source.kafka)?;
+    let store = Arc::new(Store::new(&config.clickhouse));
+    let patient = PatientStore::new(Arc::clone(&store), health.clone());
+    let prepared = patient.beat_during(prepare(&store));
+    match shutdown.run_until_cancelled(prepared).await {
+        Some(prepared) => prepared?,
+        None => return Ok(Summary::default()),
+    }
+    let outbox = Arc::new(outbox(&store)?);
+    let (observer, observed) = Observer::new();
+    let background = Background {
+        watchdog: Watchdog::start(config, &store, &outbox, observed),
+        responder: Responder::start(config, &store, &outbox),
+    };
+    let writer = Writer::start(store, Arc::clone(&outbox), dead_letters);
+    let mut pipeline = Pipeline::new(config, source, scorer, patient, outbox, writer, observer);
+
+    let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
+    let outcome = pipeline.turn_until(shutdown, reload).await;
+    let within = Duration::from_secs(config.service.shutdown_seconds);
+    let finished = pipeline.finish(background, within).await?;
+    outcome?;
+    Ok(finished)
+}
+
+/// Waits for ClickHouse and brings its tables up to date.
+async fn prepare(store: &Store) -> Result<(), StoreError> {
+    store.wait_until_ready().await?;
+    store.until_available(|| store.migrate()).await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Reads one page of incidents.
+
+use serde::Deserialize;
+
+use super::filter::{Choice, Cursor};
+use crate::alert::{Action, DetectorId, Severity};
+use crate::event::EventTime;
+use crate::store::{Store, StoreError};
+
+const SQL: &str = include_str!("../../../sql/console/incidents.sql");
+
+/// An incident in its latest revision.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Incident {
+    pub id: String,
+    about_key: String,
+    about_source: String,
+    pub severity: Severity,
+    pub risk: f64,
+    pub action: Action,
+    pub dry_run: bool,
+    #[serde(deserialize_with = "flag")]
+    pub is_open: bool,
+    detectors: Vec<String>,
+    pub title: String,
+    last_event: i64,
+    rank: f64,
+    /// Incidents on all pages.
+    pub matching: u64,
+}
+
+/// ClickHouse compares to 0 or 1.
+fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    u8::deserialize(deserializer).map(|flag| flag != 0)
+}
+
+/// The subject of an incident.
+pub enum About<'a> {
+    Key(&'a str),
+    Source(&'a str),
+    Monitor,
+}
+
+impl Incident {
+    pub fn about(&self) -> About<'_> {
+        match (self.about_key.as_str(), self.about_source.as_str()) {
+            ("", "") => About::Monitor,
+            ("", source) => About::Source(source),
+            (key, _) => About::Key(key),
+        }
+    }
+
+    /// Detectors that this version knows, strongest first.
+    pub fn detectors(&self) -> impl Iterator<Item = DetectorId> {
+        self.detectors.iter().filter_map(|name| DetectorId::named(name))
+    }
+
+    pub fn last_event(&self) -> EventTime {
+        EventTime::from_micros(self.last_event)
+    }
+
+    pub fn cursor(&self) -> Cursor {
+        Cursor { rank: self.rank, id: self.id.clone() }
+    }
+}
+
+/// Returns up to `limit` incidents. `key` restricts them to one key; empty for all.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load(
+    store: &Store,
+    choice: &Choice,
+    key: &str,
+    limit: usize,
+) -> Result<Vec<Incident>, StoreError> {
+    let (hours, limit) = (choice.hours.to_string(), limit.to_string());
+    let after = choice.after.clone().unwrap_or(Cursor { rank: 0.0, id: String::new() });
+    let rank = after.rank.to_string();
+    let values = [
+        ("sort", if choice.by_risk { "risk" } else { "" }),
+        ("hours", &hours),
+        ("key", key),
+        ("about", &choice.about),
+        ("severity", choice.severity_name()),
+        ("detector", choice.detector_name()),
+        ("state", choice.state_name()),
+        ("after_rank", &rank),
+        ("after_id", &after.id),
+        ("limit", &limit),
+    ];
+    store.query_rows(SQL, &values).await
+}

@@ -1,0 +1,127 @@
+//! Tells which detectors see nothing, because the log lacks the field that they judge.
+
+use serde::Deserialize;
+
+use crate::alert::DetectorId as D;
+
+/// Requests of the last hour, and how many of them carry each field.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Inputs {
+    pub events: u64,
+    nonce: u64,
+    client_time: u64,
+    signature: u64,
+    country: u64,
+    network: u64,
+    user_agent: u64,
+    client_fingerprint: u64,
+    bytes_out: u64,
+    environment: u64,
+}
+
+/// Detectors that lack their input, and the way to give it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blind {
+    pub detectors: &'static [D],
+    pub lacks: &'static str,
+    /// Share of the requests that carry the field.
+    pub share: f64,
+}
+
+/// Fields that fewer requests carry are reported.
+const ENOUGH: f64 = 0.01;
+
+impl Inputs {
+    /// The blind detectors. Without requests in the last hour nothing can be told.
+    pub fn blind(&self, has_registry: bool) -> Vec<Blind> {
+        if self.events == 0 {
+            return Vec::new();
+        }
+        let registry = if has_registry { self.events } else { 0 };
+        let fields: [(u64, &'static [D], &'static str); 10] = [
+            (
+                self.nonce,
+                &[D::DuplicateNonce, D::OutOfOrderNonce, D::WeakNonce],
+                "the log carries no `nonce`",
+            ),
+            (self.signature, &[D::DuplicateSignature], "the log carries no `signature`"),
+            (self.client_time, &[D::StaleTimestamp], "the log carries no `client_time`"),
+            (
+                self.country,
+                &[D::ImpossibleTravel, D::NewLocation],
+                "no database in [enrich] city_databases knows the addresses",
+            ),
+            (
+                self.network,
+                &[D::NewAsn],
+                "no database in [enrich] asn_databases knows the addresses",
+            ),
+            (self.user_agent, &[D::NewAgent], "the log carries no `user_agent`"),
+            (
+                self.client_fingerprint,
+                &[D::NewFingerprint],
+                "the log carries no `client_fingerprint`",
+            ),
+            (self.bytes_out, &[D::BulkExport], "the log carries no `bytes_out`"),
+            (
+                registry,
+                &[D::IpNotAllowed, D::RetiredKeyUse, D::ExpiredKeyUse, D::RevokedKeyUse],
+                "no key registry: [detect] registry_file is not set",
+            ),
+            (
+                registry.min(self.environment),
+                &[D::EnvironmentMismatch],
+                "needs a key registry, and `environment` in the log",
+            ),
+        ];
+        let share = |count: u64| count as f64 / self.events as f64;
+        fields
+            .into_iter()
+            .filter(|(count, ..)| share(*count) < ENOUGH)
+            .map(|(count, detectors, lacks)| Blind { detectors, lacks, share: share(count) })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Inputs {
+        Inputs {
+            events: 1_000,
+            nonce: 1_000,
+            client_time: 1_000,
+            signature: 1_000,
+            country: 1_000,
+            network: 1_000,
+            user_agent: 1_000,
+            client_fingerprint: 1_000,
+            bytes_out: 1_000,
+            environment: 1_000,
+        }
+    }
+
+    #[test]
+    fn a_detector_without_its_field_is_blind() {
+        assert_eq!(full().blind(true), []);
+        let blind = Inputs { nonce: 3, ..full() }.blind(true);
+        assert_eq!(blind.len(), 1);
+        assert!(blind[0].detectors.contains(&D::DuplicateNonce));
+        assert_eq!(Inputs { nonce: 30, ..full() }.blind(true), []);
+    }
+
+    #[test]
+    fn without_a_registry_its_rules_are_blind() {
+        let detectors: Vec<_> =
+            full().blind(false).iter().flat_map(|b| b.detectors).copied().collect();
+        assert!(
+            detectors.contains(&D::RevokedKeyUse) && detectors.contains(&D::EnvironmentMismatch)
+        );
+    }
+
+    #[test]
+    fn without_requests_nothing_is_said() {
+        assert_eq!(Inputs::default().blind(false), []);
+    }
+}

@@ -1,0 +1,144 @@
+//! The outbox hands each alert to the lane of every channel. It never waits for a lane.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Channel;
+use super::lane::Lane;
+use crate::alert::Alert;
+use crate::deliver::record::DeliveryRow;
+use crate::event::EventTime;
+
+/// The durable record of alerts and of their deliveries.
+pub trait DeliveryLog: Send + Sync + 'static {
+    type Error: Error + Send;
+
+    fn record_delivery(
+        &self,
+        row: &DeliveryRow,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Alerts with `detected_at` at or after `since` that have no final outcome for
+    /// `channel`, oldest first.
+    fn undelivered_alerts(
+        &self,
+        channel: &str,
+        since: EventTime,
+    ) -> impl Future<Output = Result<Vec<Alert>, Self::Error>> + Send;
+}
+
+/// Queue length, sweep interval and retry times of the outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxSettings {
+    /// Alerts a channel's queue holds before further ones wait in the store.
+    pub queue: usize,
+    /// Interval at which a lane asks the store for undelivered alerts, if there may be any.
+    pub sweep_every: Duration,
+    /// The first retry comes after this time. Each further one takes twice as long, plus up to as
+    /// much again at random, ...
+    pub first_retry: Duration,
+    /// ... but never more than this. A blocked channel is probed at this interval.
+    pub longest_retry: Duration,
+    /// An alert that could not be delivered for this long after its detection is given up.
+    pub keep_trying: Duration,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self {
+            queue: 1_000,
+            sweep_every: Duration::from_secs(60),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(15 * 60),
+            keep_trying: Duration::from_secs(3 * 86_400),
+        }
+    }
+}
+
+/// The alerts of one channel that shutdown left undelivered. They stay in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    pub channel: &'static str,
+    /// `None` when shutdown aborted the lane before it finished.
+    pub alerts: Option<usize>,
+}
+
+/// The lanes of all channels. Use it within a tokio runtime only.
+#[derive(Default)]
+pub struct Outbox {
+    lanes: Vec<LaneHandle>,
+}
+
+struct LaneHandle {
+    channel: &'static str,
+    queue: mpsc::Sender<Arc<Alert>>,
+    /// Set when the store may hold alerts that the lane has not seen.
+    behind: Arc<AtomicBool>,
+    /// Returns the number of alerts that were not delivered.
+    task: JoinHandle<usize>,
+}
+
+impl Outbox {
+    /// Starts a lane, which begins with the alerts that `log` lists as undelivered.
+    pub fn add<C: Channel, L: DeliveryLog>(
+        &mut self,
+        channel: C,
+        log: &Arc<L>,
+        settings: OutboxSettings,
+    ) {
+        let (sender, receiver) = mpsc::channel(settings.queue);
+        let behind = Arc::new(AtomicBool::new(true));
+        let name = channel.name();
+        let lane = Lane::new(channel, Arc::clone(log), settings, receiver, Arc::clone(&behind));
+        let task = tokio::spawn(lane.run());
+        self.lanes.push(LaneHandle { channel: name, queue: sender, behind, task });
+    }
+
+    /// Hands an alert that is already in the store to all channels. It never waits: when a queue is
+    /// full, the lane reads the alert from the store later.
+    pub fn enqueue(&self, alert: impl Into<Arc<Alert>>) {
+        let alert = alert.into();
+        for lane in &self.lanes {
+            // A closed lane has logged this already.
+            if let Err(TrySendError::Full(_)) = lane.queue.try_send(Arc::clone(&alert))
+                && !lane.behind.swap(true, Ordering::AcqRel)
+            {
+                let channel = lane.channel;
+                tracing::warn!(channel, "queue is full: alerts wait in the store");
+            }
+        }
+    }
+
+    /// Attempts each alert that was not attempted yet, for at most `within`. Alerts that wait for a
+    /// retry stay in the store. Returns what remains undelivered.
+    pub async fn shutdown(self, within: Duration) -> Vec<Remaining> {
+        let deadline = Instant::now() + within;
+        // A lane begins to flush when its queue closes. All queues are closed first, so that the
+        // lanes flush at the same time.
+        let lanes: Vec<_> = self.lanes.into_iter().map(|lane| (lane.channel, lane.task)).collect();
+        let mut remaining = Vec::new();
+        for (channel, mut task) in lanes {
+            let alerts = tokio::time::timeout_at(deadline, &mut task).await;
+            task.abort();
+            remaining.push(Remaining { channel, alerts: alerts.ok().and_then(Result::ok) });
+        }
+        remaining.retain(|remaining| remaining.alerts != Some(0));
+        for Remaining { channel, alerts } in &remaining {
+            tracing::warn!(
+                channel,
+                alerts,
+                "undelivered alerts stay in the store until the next start"
+            );
+        }
+        remaining
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Finds ids that are requested in order, or far more ids than usual: `access.enumeration` (OWASP
+//! API1:2023, broken object level authorization).
+
+use serde_json::json;
+use statrs::function::erf::erfc;
+
+use super::Signal;
+use crate::alert::DetectorId;
+use crate::event::DAY_SECONDS;
+use crate::profile::volume::WalkProfile;
+
+/// A younger key has not yet shown its daily jobs.
+const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
+/// Least number of hours in which the key requested ids.
+const MIN_HOURS: u16 = 12;
+/// Fewer steps are not a walk.
+const MIN_STEPS: u16 = 20;
+/// The steps of a walk have a geometric tail whose mean is this multiple of the longest walk: a
+/// list that grows needs a longer walk every day.
+const LONGER_WALKS: f64 = 2.0;
+/// Fewer distinct ids are never a finding. More are one if they exceed the largest recent hour by
+/// the factor below.
+const MIN_IDS: f64 = 100.0;
+const ABOVE_LARGEST: f64 = 8.0;
+/// Least spread of the logarithm of distinct ids, because their count is approximate.
+const MIN_SPREAD: f64 = 0.6;
+
+/// An enumeration of ids.
+#[derive(Clone, Copy, Debug)]
+pub struct Enumeration {
+    pub p_value: f64,
+    is_ordered: bool,
+}
+
+/// Judges the current hour so far. `None` on a key's first day, and before it has requested ids in
+/// twelve hours.
+///
+/// The steps of walks are judged by a geometric tail over the most steps of earlier hours. Distinct
+/// ids are judged as log-normal.
+pub fn find_enumeration(walks: &WalkProfile, known_seconds: f64) -> Option<Enumeration> {
+    let steps = walks.steps();
+    if known_seconds < MIN_KNOWN_SECONDS || walks.usual_ids().hours() < MIN_HOURS {
+        return None;
+    }
+    if steps >= MIN_STEPS && f64::from(steps) > LONGER_WALKS * walks.most_steps() {
+        let mean = 1.0 + LONGER_WALKS * walks.most_steps();
+        let p_value = (mean / (1.0 + mean)).powi(i32::from(steps));
+        return Some(Enumeration { p_value: p_value.max(f64::MIN_POSITIVE), is_ordered: true });
+    }
+    let (ids, usual) = (walks.distinct_ids(), walks.usual_ids());
+    if ids < MIN_IDS || ids <= ABOVE_LARGEST * usual.largest() {
+        return None;
+    }
+    let deviations = (ids / usual.usual()).ln() / usual.spread(MIN_SPREAD);
+    let p_value = erfc(deviations / std::f64::consts::SQRT_2) / 2.0;
+    Some(Enumeration { p_value: p_value.max(f64::MIN_POSITIVE), is_ordered: false })
+}
+
+impl Enumeration {
+    pub fn into_signal(self, walks: &WalkProfile, route: &str) -> Signal {
+        let (steps, ids, usual) = (walks.steps(), walks.distinct_ids(), walks.usual_ids().usual());
+        let sentence = if self.is_ordered {
+            format!(
+                "Requested ids one after another on {route}: {steps} steps from one id to the \
+                 next in this hour, and at most {:.0} in any hour before.",
+                walks.most_steps()
+            )
+        } else {
+            format!(
+                "Requested about {ids:.0} different ids in this hour, most recently on {route}; the \
+                 usual number is about {usual:.0}, and the largest recent hour had {:.0}.",
+                walks.usual_ids().largest()
+            )
+        };
+        let (observed, expected) =
+            if self.is_ordered { (f64::from(steps), walks.most_steps()) } else { (ids, usual) };
+        Signal {
+            detector: DetectorId::Enumeration,
+            p_value: self.p_value,
+            observed: Some(observed),
+            expected: Some(expected),
+            headline: match self.is_ordered {
+                true => "requested ids one after another".to_owned(),
+                false => {
+                    format!("requested {:.0} times as many ids as usual", ids / usual.max(1.0))
+                }
+            },
+            sentence,
+            fields: json!({
+                "route": route,
+                "distinct_ids": ids.round(),
+                "usual_ids": usual.round(),
+                "is_ordered": self.is_ordered,
+                "steps": steps,
+                "most_steps_before": walks.most_steps().round(),
+            }),
+            ceiling: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventTime;
+
+    /// The p-value of the ids `then` in the hour after two days of 30 ids an hour.
+    fn p_value(past: impl Fn(i64, u64) -> u64, then: impl Iterator<Item = u64>) -> Option<f64> {
+        let mut walks = WalkProfile::default();
+        for hour in 0..48 {
+            for n in 0..30 {
+                walks.count(EventTime::from_seconds(3_600 * hour), 1, past(hour, n), true);
+            }
+        }
+        for id in then {
+            walks.count(EventTime::from_seconds(3_600 * 48), 1, id, true);
+        }
+        find_enumeration(&walks, 2.0 * DAY_SECONDS).map(|found| found.p_value)
+    }
+
+    fn scattered(hour: i64, n: u64) -> u64 {
+        (hour as u64 * 31 + n) * 7_919 % 90_000
+    }
+
+    #[test]
+    fn ids_one_after_the_other_are_an_enumeration() {
+        let p = p_value(scattered, 5_000..5_060);
+        assert!(p.is_some_and(|p| p < 1e-9), "{p:?}");
+    }
+
+    #[test]
+    fn many_ids_in_no_order_are_an_enumeration_too() {
+        let p = p_value(scattered, (0..3_000).map(|n| n * 7_919 % 999_983));
+        assert!(p.is_some_and(|p| p < 1e-6), "{p:?}");
+    }
+
+    #[test]
+    fn a_key_that_always_walks_is_not_surprising() {
+        assert_eq!(p_value(|hour, n| hour as u64 * 40 + n, 9_000..9_040), None);
+    }
+
+    #[test]
+    fn a_busy_hour_is_not_surprising() {
+        assert_eq!(p_value(scattered, (0..90).map(|n| n * 7_919 % 999_983)), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! Finds a nonce or a signature that is used again in another request: `replay.duplicate_nonce`,
+//! `replay.duplicate_signature`.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::{Earlier, FirstUse, MILD, Repetition};
+use crate::alert::{Action, Ceiling, DetectorId, Restraint};
+use crate::answer::Answer;
+use crate::detect::Signal;
+use crate::event::{AccessEvent, EnrichedEvent, SitePrefix};
+use crate::profile::nonce::{Again, SETTLED_AFTER};
+use crate::profile::{Profile, Repetitions};
+use crate::text::duration;
+
+/// Pseudo-count of a client's repetitions by mistake: from the same address, ...
+const MISTAKES_HERE: f64 = 0.05;
+/// ... from a neighbouring one, ...
+const MISTAKES_NEARBY: f64 = 1e-4;
+/// ... and from another network.
+const MISTAKES_ELSEWHERE: f64 = 1e-9;
+
+/// A key is young for this long, unless enough nonces are known before.
+const YOUNG_SECONDS: f64 = 3_600.0;
+
+/// A nonce or a signature that is used again.
+#[derive(Clone, Copy, Debug)]
+pub struct Duplicate {
+    pub p_value: f64,
+    /// The detector: of nonces or of signatures.
+    pub detector: DetectorId,
+    /// The strongest action that this may lead to.
+    pub ceiling: Option<Ceiling>,
+    repetition: Repetition,
+    /// Seconds since the first use, if that is known.
+    gap: Option<f64>,
+}
+
+/// Judges a repetition by how often this key repeats by mistake, and by where it comes from.
+pub fn find_duplicate(
+    profile: &Profile,
+    event: &AccessEvent,
+    repetition: Option<&Repetition>,
+) -> Option<Duplicate> {
+    let repetition = *repetition?;
+    let (detector, usual) = match (repetition.again, event.nonce) {
+        (Again::Collision | Again::Retry | Again::AcceptedTwice, _) => return None,
+        (Again::Replay, Some(_)) => (DetectorId::DuplicateNonce, profile.nonces.repetitions()),
+        (Again::Replay, None) | (Again::NewNonce, _) => {
+            (DetectorId::DuplicateSignature, profile.signatures)
+        }
+    };
+    let (mistakes, gap) = match repetition.earlier {
+        Earlier::Known(first) => {
+            (mistakes(event.client_ip, first.ip), Some(event.time.seconds_since(first.time)))
+        }
+        // The first request is unknown, so that the most innocent one is assumed.
+        Earlier::Within { .. } => (MISTAKES_HERE, None),
+    };
+    // Beta posterior of the share of repetitions. A broken client has a high share.
+    let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
+    let ceiling = ceiling(profile, usual, event, repetition.earlier);
+    Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, repetition, gap })
+}
+
+/// A young key may repeat by habit. If the API refused the request, it saw the repetition too. A
+/// first request that only its short fingerprint names may be another one by chance.
+fn ceiling(
+    profile: &Profile,
+    usual: Repetitions,
+    event: &AccessEvent,
+    earlier: Earlier,
+) -> Option<Ceiling> {
+    let is_young =
+        usual.seen < SETTLED_AFTER && event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS;
+    let at_most = |reason| Some(Ceiling { most: Action::Notify, reason });
+    match event.answer() {
+        Answer::Refused | Answer::ClientError => at_most(Restraint::OrdinaryCause),
+        _ if matches!(earlier, Earlier::Within { .. }) => at_most(Restraint::OrdinaryCause),
+        _ if is_young => at_most(Restraint::YoungKey),
+        _ => None,
+    }
+}
+
+/// Finds a refused request that repeats the signed values of an accepted one, from another site.
+pub fn refused_replay(enriched: &EnrichedEvent, repetition: Repetition) -> Option<Signal> {
+    let event = &enriched.event;
+    let Earlier::Known(first) = repetition.earlier else { return None };
+    if repetition.again != Again::Replay || SitePrefix::is_shared(event.client_ip, first.ip) {
+        return None;
+    }
+    let detector = match event.nonce {
+        Some(_) => DetectorId::DuplicateNonce,
+        None => DetectorId::DuplicateSignature,
+    };
+    let gap = Some(event.time.seconds_since(first.time));
+    let found = Duplicate { p_value: MILD, detector, ceiling: None, repetition, gap };
+    let mut signal = found.into_signal(enriched);
+    signal.headline = format!("a captured request from {} was refused", event.client_ip);
+    signal.sentence += " The API refused it, but somebody can read the requests of this \
+                        key.";
+    Some(signal.at_most(Action::Notify, Restraint::AttemptsOnly))
+}
+
+fn mistakes(here: IpAddr, first: IpAddr) -> f64 {
+    if here == first {
+        MISTAKES_HERE
+    } else if SitePrefix::is_shared(here, first) {
+        MISTAKES_NEARBY
+    } else {
+        MISTAKES_ELSEWHERE
+    }
+}
+
+impl Duplicate {
+    pub fn into_signal(self, enriched: &EnrichedEvent) -> Signal {
+        let event = &enriched.event;
+        Signal {
+            detector: self.detector,
+            p_value: self.p_value,
+            observed: self.gap,
+            expected: None,
+            headline: format!("a signed request was sent again from {}", event.client_ip),
+            sentence: self.sentence(event),
+            fields: json!({
+                "first_request": first_request(&self.repetition.earlier),
+                "second_request": {
+                    "time": event.time, "ip": event.client_ip, "status": event.status,
+                    "offset": enriched.position.offset, "request_id": event.request_id,
+                },
+                "gap_seconds": self.gap,
+                "fingerprint": self.repetition.fingerprint.to_string(),
+            }),
+            ceiling: None,
+        }
+    }
+
+    fn sentence(&self, event: &AccessEvent) -> String {
+        let is_signature = self.detector == DetectorId::DuplicateSignature;
+        let what = if is_signature { "signature" } else { "nonce" };
+        let AccessEvent { client_ip, time, status, .. } = event;
+        let under = match self.repetition.again {
+            Again::NewNonce => " under another nonce",
+            _ => "",
+        };
+        let again = format!("came again{under} from {client_ip} at {time} (status {status})");
+        match self.repetition.earlier {
+            Earlier::Known(FirstUse { time, ip, status, .. }) => {
+                let later = duration(self.gap.unwrap_or_default().abs());
+                format!(
+                    "A {what} first used from {ip} at {time} (status {status}) {again}, {later} \
+                     later."
+                )
+            }
+            Earlier::Within { seconds } => {
+                let before = duration(seconds);
+                format!(
+                    "A {what} that was used within the {before} before {again}. The first request \
+                     is no longer in memory, and there is no store to look it up in."
+                )
+            }
+        }
+    }
+}
+
+fn first_request(earlier: &Earlier) -> Value {
+    match earlier {
+        Earlier::Known(first) => json!({
+            "time": first.time, "ip": first.ip, "status": first.status,
+            "offset": first.position.offset,
+        }),
+        Earlier::Within { .. } => Value::Null,
+    }
+}

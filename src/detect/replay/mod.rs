@@ -1,0 +1,148 @@
+//! Finds requests that are sent again, sent late, or have nonces that do not fit the key. Each sign
+//! has one file.
+
+pub mod duplicate;
+pub mod order;
+pub mod stale;
+pub mod twice;
+pub mod weak;
+
+use std::hash::{BuildHasher, Hash};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, invites_retry};
+use crate::event::{AccessEvent, EventTime, Fingerprint, RecordPosition, SitePrefix};
+use crate::profile::nonce::Again;
+
+/// P-value of a fact that is reported with low severity, so that it wakes nobody.
+pub const MILD: f64 = 5e-3;
+
+/// The first request that carried a nonce.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FirstUse {
+    pub time: EventTime,
+    pub ip: IpAddr,
+    pub status: u16,
+    pub position: RecordPosition,
+    pub signed: Signed,
+}
+
+/// Hashes (32 bits) of the signed values of a request. Zero stands for a missing value.
+///
+/// Two different requests seldom have the same hashes, and an attacker gains nothing by making them
+/// collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    method_and_path: u32,
+    client_time: u32,
+    signature: u32,
+}
+
+impl Signed {
+    pub fn of(event: &AccessEvent) -> Self {
+        Self::new(&event.method, &event.path, event.client_time, event.signature)
+    }
+
+    pub fn new(
+        method: &str,
+        path: &str,
+        client_time: Option<EventTime>,
+        signature: Option<Fingerprint>,
+    ) -> Self {
+        Self {
+            method_and_path: short_hash((method, path)),
+            client_time: client_time.map_or(0, |time| short_hash(time.as_micros())),
+            signature: signature.map_or(0, |signature| short_hash(signature.0)),
+        }
+    }
+
+    /// Whether two requests are the same: by their signatures if both have one, else by the other
+    /// values.
+    pub fn is_same(self, other: Self) -> bool {
+        let agree = |a: u32, b: u32| a == 0 || b == 0 || a == b;
+        if self.signature != 0 && other.signature != 0 {
+            self.signature == other.signature
+        } else {
+            self.method_and_path == other.method_and_path
+                && agree(self.client_time, other.client_time)
+        }
+    }
+}
+
+fn short_hash(value: impl Hash) -> u32 {
+    // Any half of this hash is as good as the other.
+    ((foldhash::quality::FixedState::default().hash_one(value) >> 32) as u32).max(1)
+}
+
+/// A client repeats a failed request within this time, perhaps from another address of its network.
+const RETRY_SECONDS: f64 = 120.0;
+/// If the failure is not visible (the answer was lost), the client repeats at once, from the same
+/// address.
+const BLIND_RETRY_SECONDS: f64 = 15.0;
+
+/// Whether a repeated nonce is only a client's retry.
+pub fn is_retry(event: &AccessEvent, first: &FirstUse) -> bool {
+    let gap = event.time.seconds_since(first.time).abs();
+    if invites_retry(first.status) {
+        SitePrefix::is_shared(event.client_ip, first.ip) && gap <= RETRY_SECONDS
+    } else {
+        event.client_ip == first.ip && gap <= BLIND_RETRY_SECONDS
+    }
+}
+
+/// Whether the API accepted the same request twice from the same address, and the request changes
+/// something. Safe methods (RFC 9110, section 9.2.1) do no harm twice.
+pub fn is_accepted_twice(event: &AccessEvent, first: &FirstUse) -> bool {
+    !matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+        && event.answer() == Answer::Accepted
+        && Answer::of(first.status) == Answer::Accepted
+        && event.client_ip == first.ip
+}
+
+/// A nonce or a signature that is used again.
+#[derive(Clone, Copy, Debug)]
+pub struct Repetition {
+    pub again: Again,
+    pub earlier: Earlier,
+    pub fingerprint: Fingerprint,
+}
+
+/// The first use of the repeated nonce or signature.
+#[derive(Clone, Copy, Debug)]
+pub enum Earlier {
+    Known(FirstUse),
+    /// There was one within this many seconds, with one false positive in
+    /// [`crate::profile::sightings::ONE_FALSE_IN`]. Only a store could say which one.
+    Within {
+        seconds: f64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(path: &str, second: Option<i64>, signature: Option<u128>) -> Signed {
+        Signed::new("POST", path, second.map(EventTime::from_seconds), signature.map(Fingerprint))
+    }
+
+    #[test]
+    fn the_signature_decides_where_both_have_one() {
+        let first = signed("/a", Some(1), Some(7));
+        assert!(first.is_same(signed("/b", Some(2), Some(7))));
+        assert!(!first.is_same(signed("/a", Some(1), Some(8))));
+    }
+
+    #[test]
+    fn without_it_method_path_and_a_signed_time_that_both_have_decide() {
+        let first = signed("/a", Some(1), None);
+        assert!(first.is_same(signed("/a", Some(1), Some(7))));
+        assert!(first.is_same(signed("/a", None, None)));
+        assert!(!first.is_same(signed("/a", Some(2), None)));
+        assert!(!first.is_same(signed("/b", Some(1), None)));
+        let get = Signed::new("GET", "/a", Some(EventTime::from_seconds(1)), None);
+        assert!(!first.is_same(get));
+    }
+}

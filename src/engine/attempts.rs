@@ -1,0 +1,84 @@
+//! Judges requests that only name their key. They teach nothing about what its holder does, and
+//! their evidence asks for no more than a notice.
+
+use crate::alert::{Action, Restraint};
+use crate::decide::{Moment, Occurrence, Subject};
+use crate::detect::Thresholds;
+use crate::detect::outcome::find_burst;
+use crate::detect::replay::duplicate::refused_replay;
+use crate::profile::outcome::Failure;
+use crate::proof::Attempt;
+
+use super::partition_clock::PartitionClock;
+use super::shard::{Shard, Shared, tenant_of};
+
+impl Shard {
+    /// Judges an attempt against all requests that name its key. The profile of the key's holder
+    /// does not learn it. False for a key without a profile.
+    pub(super) fn judge_attempt(
+        &mut self,
+        clock: &mut PartitionClock,
+        attempt: Attempt<'_>,
+        moment: Moment<'_>,
+        thresholds: Thresholds,
+        shared: &mut Shared<'_>,
+    ) -> bool {
+        let event = attempt.event();
+        let Some(kept) = self.profiles.get_mut(&event.key_id) else { return false };
+        self.changes.note(&event.key_id, kept);
+        let profile = &mut *kept.profile;
+        profile.count_attempt(attempt);
+        clock.fleet.count_attempt(profile, event);
+        self.report_refused_replay(attempt, moment, shared);
+        let Some(kept) = self.profiles.get_mut(&event.key_id) else { return false };
+        let profile = &mut *kept.profile;
+        let Some(failure) = Failure::of_status(event.status) else { return true };
+        let elsewhere = clock.fleet.named_failing_share_elsewhere(profile, failure);
+        let Some(burst) = find_burst(&profile.named, failure, elsewhere) else { return true };
+        let enriched = attempt.enriched();
+        let is_at_home = profile.places.is_established(event.client_ip, &enriched.origin);
+        // If everything from the key's own machines is refused, the key is banned. The refusals are
+        // then an answer of the API and not a sign of an attack.
+        if burst.is_of_refusals() && is_at_home && profile.named.is_refused_throughout() {
+            return true;
+        }
+        profile.named.exclude_current();
+        if burst.p_value >= thresholds.rate {
+            return true;
+        }
+        let signal =
+            burst.into_signal(&profile.named).at_most(Action::Notify, Restraint::AttemptsOnly);
+        let subject = Subject::Key(event.key_id.clone());
+        let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
+        if signal.p_value <= news_below {
+            let registered = shared.registry.get(&event.key_id);
+            let occurrence = Occurrence::of_key(attempt.enriched(), tenant_of(registered, profile));
+            let alert =
+                self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
+            shared.outcome.alerts.extend(alert);
+        }
+        true
+    }
+
+    /// Raises an alert when somebody replays a signed request of this key and the API refuses it.
+    fn report_refused_replay(
+        &mut self,
+        attempt: Attempt<'_>,
+        moment: Moment<'_>,
+        shared: &mut Shared<'_>,
+    ) {
+        let (enriched, event) = (attempt.enriched(), attempt.event());
+        let repetition = self.history.repetition_of_attempt(event);
+        let signal = repetition.and_then(|found| refused_replay(enriched, found));
+        let (Some(signal), Some(kept)) = (signal, self.profiles.get(&event.key_id)) else { return };
+        let subject = Subject::Key(event.key_id.clone());
+        let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
+        if signal.p_value <= news_below {
+            let registered = shared.registry.get(&event.key_id);
+            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, &kept.profile));
+            let alert =
+                self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
+            shared.outcome.alerts.extend(alert);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Runs all detectors on one event.
+
+mod joint;
+mod replay;
+mod usage;
+
+use crate::alert::{Ceiling, DetectorId};
+use crate::decide::{Decider, Subject};
+use crate::detect::calibration::{self, Calibration};
+use crate::detect::replay::Repetition;
+use crate::detect::{Family, Signal, Thresholds, geo, outcome, rate, rules};
+use crate::event::EnrichedEvent;
+use crate::profile::client::Trait;
+use crate::profile::nonce::ToldHabits;
+use crate::profile::outcome::Failure;
+use crate::profile::scores::WorstScores;
+use crate::profile::signs::{Session, Sign, Signs};
+use crate::profile::silence::Waking;
+use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
+use crate::rate::{Rise, find_rise, find_spike};
+use crate::registry::RegisteredKey;
+
+use self::joint::note_of_hour;
+pub(super) use self::joint::teach;
+use super::fleet::Fleet;
+use super::request::RequestView;
+
+/// A new country alone must be less likely by this factor than a new network or an impossible
+/// journey, because people travel.
+const ALONE: f64 = 0.3;
+
+/// Everything that the inspection of one event reads. It changes none of it.
+pub struct Inspection<'a> {
+    pub profile: &'a Profile,
+    pub registered: Option<&'a RegisteredKey>,
+    pub population: &'a Population,
+    pub fleet: &'a Fleet,
+    pub peers: &'a PeerRoutes,
+    pub dependence: &'a Dependence,
+    pub request: &'a RequestView,
+    pub decider: &'a Decider,
+    pub thresholds: Thresholds,
+    pub calibration: &'a Calibration,
+    pub validity_window_seconds: f64,
+    pub enriched: &'a EnrichedEvent,
+}
+
+/// The result of the inspection of one event.
+#[derive(Default)]
+pub struct Findings {
+    /// Signals that are news, lowest p-value first.
+    pub signals: Vec<Signal>,
+    /// The parts of the event that profiles must not learn.
+    pub suspicion: Suspicion,
+    /// Habits that are reported with this event. They count as the key's own from now on.
+    pub told_habits: ToldHabits,
+    /// All p-values of the models, whether or not they are below a threshold.
+    pub scores: WorstScores,
+    /// What is new in this request, weak or not.
+    pub signs: Signs,
+    pub waking: Option<Waking>,
+    /// The key's session with this request, if it has something new.
+    pub session: Option<Session>,
+}
+
+impl Inspection<'_> {
+    pub fn run(&self, repetition: Option<&Repetition>) -> Findings {
+        let mut findings = Findings::default();
+        findings.suspicion = Suspicion {
+            rule: self.inspect_rules(&mut findings),
+            rate: self.inspect_rate(&mut findings),
+            rise: self.inspect_rise(&mut findings),
+            outcomes: self.inspect_outcomes(&mut findings),
+            place: self.inspect_place(&mut findings),
+            replay: self.inspect_replay(repetition, &mut findings),
+            clock: self.inspect_clock(repetition, &mut findings),
+            route: self.inspect_route(&mut findings),
+            key_management: self.inspect_key_management(&mut findings.signals),
+            agent: self.inspect_client(Trait::Agent, &mut findings),
+            fingerprint: self.inspect_client(Trait::Fingerprint, &mut findings),
+            volume: self.inspect_volume(&mut findings.signals),
+            walk: self.inspect_walk(&mut findings.signals),
+        };
+        self.inspect_silence(&mut findings);
+        self.inspect_joint(&mut findings);
+        findings.signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
+        findings
+    }
+
+    /// Notes a model's p-value, and calibrates it with the scores of this fleet.
+    fn calibrate(&self, family: Family, p_value: f64, findings: &mut Findings) -> f64 {
+        calibration::note(&mut findings.scores, family, p_value);
+        self.calibration.p_value(family, p_value)
+    }
+
+    fn inspect_rules(&self, findings: &mut Findings) -> bool {
+        let Some(key) = self.registered else { return false };
+        let event = &self.enriched.event;
+        let mut is_broken = false;
+        for found in rules::find_broken_rules(key, event) {
+            let (detector, p_value) = (found.detector(), found.p_value);
+            let signal = || found.into_signal(key, event);
+            let threshold = self.thresholds.replay;
+            is_broken |= self.keep(detector, p_value, threshold, &mut findings.signals, signal);
+        }
+        is_broken
+    }
+
+    fn inspect_rate(&self, findings: &mut Findings) -> bool {
+        let (rate, time) = (&self.profile.rate, self.enriched.event.time);
+        let surge = |which| self.fleet.surge_elsewhere(rate, which, time);
+        let Some(mut spike) = find_spike(rate, surge) else { return false };
+        spike.p_value = self.calibrate(Family::Rate, spike.p_value, findings);
+        note_of_hour(findings, Sign::Rate, Family::Rate, spike.p_value.max(spike.innocence));
+        if spike.p_value >= self.thresholds.rate {
+            return false;
+        }
+        spike.p_value = spike.p_value.max(spike.innocence);
+        if self.is_news(DetectorId::RateSpike, spike.p_value, None) {
+            findings.signals.push(rate::spike_signal(spike, rate));
+        }
+        true
+    }
+
+    fn inspect_rise(&self, findings: &mut Findings) -> Option<Rise> {
+        let rate = &self.profile.rate;
+        let rise = find_rise(rate, self.fleet.rise_elsewhere(rate), self.thresholds.rate)?;
+        if self.is_news(DetectorId::RateSpike, rise.p_value, None) {
+            findings.signals.push(rate::rise_signal(rate, rise));
+        }
+        Some(rise)
+    }
+
+    fn inspect_outcomes(&self, findings: &mut Findings) -> bool {
+        let event = &self.enriched.event;
+        let Some(failure) = Failure::of_status(event.status) else { return false };
+        let outcomes = &self.profile.outcomes;
+        let elsewhere = self.fleet.failing_share_elsewhere(self.profile, failure);
+        let burst = outcome::find_burst(outcomes, failure, elsewhere);
+        let Some(mut burst) = burst else { return false };
+        // A ban or a revoked permission refuses everything that the key's own machines send. That
+        // is an answer of the API, not a sign of an attack.
+        let own = self.profile.places.is_established(event.client_ip, &self.enriched.origin);
+        if burst.is_of_refusals() && outcomes.is_refused_throughout() && own {
+            return false;
+        }
+        burst.p_value = self.calibrate(Family::Outcome, burst.p_value, findings);
+        note_of_hour(findings, Sign::Errors, Family::Outcome, burst.p_value);
+        let (detector, p_value) = (burst.detector(), burst.p_value);
+        let signal = || burst.into_signal(outcomes);
+        self.keep(detector, p_value, self.thresholds.rate, &mut findings.signals, signal)
+    }
+
+    fn inspect_place(&self, findings: &mut Findings) -> bool {
+        let (places, enriched) = (&self.profile.places, self.enriched);
+        let mut found = geo::find_place(places, self.population, enriched);
+        for p_value in found.p_values() {
+            *p_value = self.calibrate(Family::Place, *p_value, findings);
+        }
+        self.note_place(&found, &mut findings.signs);
+        let (threshold, signals) = (self.thresholds.place, &mut findings.signals);
+        let is_new_location = found.location.is_some_and(|found| {
+            let signal = || found.into_signal(places, enriched);
+            let threshold = if found.is_country { threshold * ALONE } else { threshold };
+            let (detector, p_value) = (DetectorId::NewLocation, found.p_value);
+            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+        });
+        let is_new_network = found.network.is_some_and(|found| {
+            let signal = || found.into_signal(places, enriched);
+            let (detector, p_value) = (DetectorId::NewAsn, found.p_value);
+            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+        });
+        let is_impossible = found.travel.is_some_and(|found| {
+            let signal = || found.into_signal(enriched);
+            let (detector, p_value) = (DetectorId::ImpossibleTravel, found.p_value);
+            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+        });
+        found.is_told || is_new_location || is_new_network || is_impossible
+    }
+
+    /// Of a crowd each member may be new in some way.
+    fn note_place(&self, found: &geo::PlaceFindings<'_>, signs: &mut Signs) {
+        if found.location.is_none() && found.network.is_none() {
+            return;
+        }
+        let (places, origin) = (&self.profile.places, &self.enriched.origin);
+        let variety = places.variety();
+        let mut note = |sign, new: f64, p_value: f64| {
+            signs.note(sign, new.max(variety), p_value / new * new.max(variety));
+        };
+        if let Some(location) = found.location {
+            note(Sign::Place, location.new, location.p_value);
+        }
+        if let Some(network) = found.network {
+            note(Sign::Network, network.new, network.p_value);
+        }
+        // How likely a network of a new kind is, is in that of the network.
+        if let Some(foreign) =
+            geo::foreign_kind(places, origin).filter(|_| found.location.is_some())
+        {
+            note(Sign::Kind, foreign, foreign);
+        }
+    }
+
+    /// Keeps a finding that is below its threshold and news; says whether it is below.
+    pub(super) fn keep(
+        &self,
+        detector: DetectorId,
+        p_value: f64,
+        threshold: f64,
+        signals: &mut Vec<Signal>,
+        into_signal: impl FnOnce() -> Signal,
+    ) -> bool {
+        self.keep_under(None, detector, p_value, threshold, signals, into_signal)
+    }
+
+    /// As [`Self::keep`], with a bound on the action that may follow.
+    pub(super) fn keep_under(
+        &self,
+        ceiling: Option<Ceiling>,
+        detector: DetectorId,
+        p_value: f64,
+        threshold: f64,
+        signals: &mut Vec<Signal>,
+        into_signal: impl FnOnce() -> Signal,
+    ) -> bool {
+        if p_value >= threshold {
+            return false;
+        }
+        // This comes before the words are made, which is the expensive part: most findings are not
+        // news.
+        if self.is_news(detector, p_value, ceiling) {
+            signals.push(Signal { ceiling, ..into_signal() });
+        }
+        true
+    }
+
+    fn is_news(&self, detector: DetectorId, p_value: f64, ceiling: Option<Ceiling>) -> bool {
+        let subject = Subject::Key(self.enriched.event.key_id.clone());
+        p_value <= self.decider.news_below(&subject, detector, ceiling)
+    }
+}

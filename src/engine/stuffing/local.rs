@@ -1,0 +1,220 @@
+//! Judges credential stuffing by the attempts of one log.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, DetectorId};
+use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
+use crate::detect::stuffing::{Stuffing, find_stuffing};
+use crate::event::{EventTime, KeyId};
+use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
+use crate::proof::Standing;
+
+use super::attempt::is_accepted;
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// The profiles of machines and of their networks. An attempt that a machine's incident explains
+/// does not count against its network, so that there is one incident and not two.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct StuffingTables {
+    machines: SourceTable,
+    networks: SourceTable,
+}
+
+/// The parts that judge an attempt.
+pub struct Judge<'a, 'b> {
+    pub decider: &'a mut Decider,
+    pub policy: &'a Policy,
+    pub moment: Moment<'b>,
+    pub threshold: f64,
+    /// Whether the attempts come from several partitions. Which one comes first is then chance, so
+    /// that an incident's id is made of the hour in which its source began.
+    pub is_merged: bool,
+}
+
+/// The result of an attempt.
+#[derive(Default)]
+pub struct StuffingOutcome {
+    /// Alerts about the attempt's source.
+    pub alerts: Vec<Alert>,
+    pub leaks: Vec<Leak>,
+}
+
+/// A key that was accepted from a source that tries keys. Its own incident does not say so yet.
+pub struct Leak {
+    pub key_id: KeyId,
+    pub stuffing: Stuffing,
+}
+
+impl StuffingTables {
+    /// Whether the request can change anything here: it is refused, or its network was refused
+    /// before.
+    pub fn concern(&self, standing: &Standing<'_>, client_ip: IpAddr) -> bool {
+        is_accepted(standing).is_some_and(|is_accepted| {
+            !is_accepted || self.networks.is_watched(&network_of(client_ip))
+        })
+    }
+
+    /// Counts an attempt without judging it. Returns whether its network was refused before.
+    pub fn watch(&mut self, attempt: &SourceAttempt) -> bool {
+        let network = network_of(attempt.client_ip);
+        let is_watched = self.networks.is_watched(&network);
+        self.networks.count(network, attempt);
+        is_watched
+    }
+
+    /// Counts an attempt for its source, and judges the source. An excused refusal, which is the
+    /// API's own failure, is counted but causes nothing.
+    pub fn observe(
+        &mut self,
+        attempt: &SourceAttempt,
+        is_excused: bool,
+        judge: &mut Judge<'_, '_>,
+    ) -> StuffingOutcome {
+        let network = network_of(attempt.client_ip);
+        let source = self.count(network, attempt);
+        let is_affected = self.is_often_refused(source, network)
+            && attempt.key_id.as_ref().is_some_and(|key_id| {
+                self.note_affected(source, network, key_id, attempt.is_accepted)
+            });
+        let has_leaked = is_affected && attempt.is_accepted;
+        if !(attempt.is_refused || has_leaked) || is_excused {
+            return StuffingOutcome::default();
+        }
+        self.judge(source, network, attempt, has_leaked, judge)
+    }
+
+    /// Counts an attempt, and returns the source that it counts against: the network if that is
+    /// known to try keys from many addresses, else the machine.
+    fn count(&mut self, network: IpNet, attempt: &SourceAttempt) -> IpNet {
+        let machine = machine_of(attempt.client_ip);
+        if self.networks.get_mut(&network).is_some_and(|profile| profile.is_told) {
+            self.networks.count(network, attempt);
+            return network;
+        }
+        self.machines.count(machine, attempt);
+        if !self.machines.get_mut(&machine).is_some_and(|profile| profile.is_told) {
+            self.networks.count(network, attempt);
+        }
+        machine
+    }
+
+    fn is_often_refused(&mut self, source: IpNet, network: IpNet) -> bool {
+        let table = if source == network { &mut self.networks } else { &mut self.machines };
+        table.get_mut(&source).is_some_and(|profile| profile.is_often_refused())
+    }
+
+    /// Whether this is new: the key was not known to be affected, or not known to be accepted.
+    fn note_affected(
+        &mut self,
+        source: IpNet,
+        network: IpNet,
+        key_id: &KeyId,
+        is_answered: bool,
+    ) -> bool {
+        if source == network {
+            return self.networks.note_affected(&network, key_id, is_answered);
+        }
+        if self.machines.get_mut(&source).is_some_and(|profile| !profile.is_told) {
+            self.networks.note_affected(&network, key_id, is_answered);
+        }
+        self.machines.note_affected(&source, key_id, is_answered)
+    }
+
+    fn judge(
+        &mut self,
+        source: IpNet,
+        network: IpNet,
+        attempt: &SourceAttempt,
+        has_leaked: bool,
+        judge: &mut Judge<'_, '_>,
+    ) -> StuffingOutcome {
+        if source != network
+            && let Some(profile) = self.machines.get_mut(&source)
+            && let Some(stuffing) = find_stuffing(source, Scope::Machine, profile, judge.threshold)
+        {
+            if !profile.is_told {
+                profile.is_told = true;
+                self.networks.clear(&network);
+            }
+            return self.report(source, stuffing, attempt, has_leaked, judge);
+        }
+        let profile = self.networks.get_mut(&network);
+        let Some(stuffing) = profile.and_then(|profile| {
+            let stuffing = find_stuffing(network, Scope::Network, profile, judge.threshold)?;
+            profile.is_told = true;
+            Some(stuffing)
+        }) else {
+            return StuffingOutcome::default();
+        };
+        self.report(network, stuffing, attempt, has_leaked, judge)
+    }
+
+    fn report(
+        &mut self,
+        source: IpNet,
+        stuffing: Stuffing,
+        attempt: &SourceAttempt,
+        has_leaked: bool,
+        judge: &mut Judge<'_, '_>,
+    ) -> StuffingOutcome {
+        let is_network = source == network_of(attempt.client_ip);
+        let table = if is_network { &mut self.networks } else { &mut self.machines };
+        let Some(profile) = table.get_mut(&source) else { return StuffingOutcome::default() };
+        let (affected, leaked) = (profile.affected_keys(), profile.take_untold());
+        let alerts = judge.source(source, stuffing, attempt, &affected, has_leaked);
+        let leaks = leaked.into_iter().map(|key_id| Leak { key_id, stuffing });
+        StuffingOutcome { alerts, leaks: leaks.collect() }
+    }
+}
+
+impl Judge<'_, '_> {
+    fn source(
+        &mut self,
+        source: IpNet,
+        stuffing: Stuffing,
+        attempt: &SourceAttempt,
+        affected: &[KeyId],
+        has_leaked: bool,
+    ) -> Vec<Alert> {
+        let subject = Subject::Source(source);
+        let named_after = if self.is_merged { hour_of(stuffing.since()) } else { attempt.time };
+        let occurrence = Occurrence { named_after, ..Occurrence::of_source(attempt, affected) };
+        let stale = self.decider.close_stale(&subject, attempt.time, self.moment, self.policy);
+        let mut alerts: Vec<Alert> = stale.into_iter().collect();
+        let known = self.decider.news_below(&subject, DetectorId::CredentialStuffing, None);
+        if stuffing.p_value > known && !has_leaked {
+            self.decider.keep_open(&subject, occurrence, self.moment, self.policy);
+            return alerts;
+        }
+        let signals = vec![stuffing.into_signal(attempt)];
+        alerts.extend(self.decider.consider(
+            &subject,
+            occurrence,
+            signals,
+            self.moment,
+            self.policy,
+        ));
+        alerts
+    }
+
+    /// Adds the leak to the key's own incident. The key may have been accepted some requests ago,
+    /// before its source was recognised as stuffing.
+    pub fn leaked_key(&mut self, leak: Leak, attempt: &SourceAttempt) -> Option<Alert> {
+        let is_own = attempt.key_id.as_ref() == Some(&leak.key_id);
+        let tenant = attempt.tenant.as_deref().filter(|_| is_own);
+        let occurrence =
+            Occurrence { tenant, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
+        let signals = vec![leak.stuffing.leak_signal(attempt)];
+        let subject = Subject::Key(leak.key_id);
+        self.decider.consider(&subject, occurrence, signals, self.moment, self.policy)
+    }
+}
+
+fn hour_of(time: EventTime) -> EventTime {
+    let micros = time.as_micros();
+    EventTime::from_micros(micros - micros.rem_euclid(HOUR_MICROS))
+}

@@ -1,0 +1,259 @@
+//! Nonces, signatures and signed times: what is a replay, and what is only a habit.
+
+use keywatch::alert::{Action, Alert, DetectorId, Severity};
+
+use super::scene::{AMSTERDAM, LONDON, Place, SYDNEY, Scene};
+use super::{DAY, HOUR, assert_quiet};
+
+const NEXT_DOOR: Place = Place { ip: "192.0.2.11", ..LONDON };
+/// Midnight of the scene's first day, in milliseconds.
+const START_MILLIS: u64 = 1_767_571_200_000;
+
+fn only(alerts: &[Alert], detector: DetectorId) -> &Alert {
+    let ids: std::collections::BTreeSet<_> = alerts.iter().map(|alert| &alert.id).collect();
+    assert_eq!(ids.len(), 1, "{alerts:#?}");
+    let strongest = alerts.iter().max_by(|a, b| a.risk.total_cmp(&b.risk)).unwrap();
+    assert_eq!(strongest.detectors, [detector]);
+    strongest
+}
+
+fn assert_mild(alert: &Alert) {
+    assert!(alert.action <= Action::Notify, "{alert:#?}");
+    assert!(alert.severity <= Severity::Medium, "{alert:#?}");
+}
+
+/// Two days of a client that signs a request every half minute; nonces from 100,000 on.
+fn signing() -> Scene {
+    let mut scene = Scene::new();
+    for n in 0..5_760u32 {
+        let time = f64::from(n) * 30.0;
+        scene
+            .request("key", LONDON, time)
+            .method("POST")
+            .nonce(&(100_000 + n).to_string())
+            .signed_at(time - 0.2)
+            .signature(u128::from(n) + 1);
+    }
+    scene
+}
+
+#[test]
+fn workers_whose_nonces_collide_are_told_once_and_mildly() {
+    let mut scene = Scene::new();
+    for n in 0..2_000u32 {
+        let (time, nonce) = (f64::from(n) * 60.0, START_MILLIS + u64::from(n) * 60_000);
+        let request = scene.request("key", LONDON, time).nonce(&nonce.to_string());
+        request.signed_at(time - 0.1).signature(u128::from(n) * 2 + 1);
+        if n % 7 == 0 {
+            let request = scene.request("key", NEXT_DOOR, time + 0.001).nonce(&nonce.to_string());
+            request.signed_at(time - 0.1).signature(u128::from(n) * 2 + 2);
+        }
+    }
+    let alerts = scene.run();
+    let alert = only(&alerts, DetectorId::WeakNonce);
+    assert_mild(alert);
+    assert_eq!(alert.severity, Severity::Low);
+}
+
+#[test]
+fn a_replay_among_collisions_is_still_a_replay() {
+    let mut scene = Scene::new();
+    for n in 0..2_000u32 {
+        let time = f64::from(n) * 60.0;
+        for worker in 0..=u32::from(n % 7 == 0) {
+            let place = [LONDON, NEXT_DOOR][worker as usize];
+            let request = scene.request("key", place, time + f64::from(worker) * 0.001);
+            request.nonce(&format!("n{n}")).signature(u128::from(n * 2 + worker) + 1);
+        }
+    }
+    scene.request("key", AMSTERDAM, 120_030.0).nonce("n1999").signature(3_999);
+    let alerts = scene.run();
+    assert!(
+        alerts
+            .iter()
+            .any(|a| a.detectors[0] == DetectorId::DuplicateNonce && a.severity >= Severity::High)
+    );
+}
+
+#[test]
+fn a_captured_signature_under_a_new_nonce_is_a_replay() {
+    let mut scene = signing();
+    let time = 2.0 * DAY + 10.0;
+    scene.request("key", AMSTERDAM, time).method("POST").nonce("105761").signature(5_760);
+    let alerts = scene.run();
+    assert_eq!(alerts[0].detectors[0], DetectorId::DuplicateSignature);
+    assert!(alerts[0].severity >= Severity::High);
+}
+
+#[test]
+fn requests_that_the_api_accepts_twice_from_home_are_told_to_a_person() {
+    let mut scene = signing();
+    for n in 5_700..5_760u32 {
+        let time = f64::from(n) * 30.0;
+        scene
+            .request("key", LONDON, time + 4.0)
+            .method("POST")
+            .nonce(&(100_000 + n).to_string())
+            .signed_at(time - 0.2)
+            .signature(u128::from(n) + 1);
+    }
+    let alerts = scene.run();
+    let alert = only(&alerts, DetectorId::DuplicateNonce);
+    assert_eq!(alert.action, Action::Notify);
+    assert!(alert.explanation.contains("seems not to check nonces"), "{}", alert.explanation);
+}
+
+#[test]
+fn a_lost_answer_now_and_then_is_ordinary() {
+    let mut scene = signing();
+    for n in (100..5_760u32).step_by(700) {
+        let time = f64::from(n) * 30.0;
+        scene
+            .request("key", LONDON, time + 4.0)
+            .method("POST")
+            .nonce(&(100_000 + n).to_string())
+            .signed_at(time - 0.2)
+            .signature(u128::from(n) + 1);
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
+fn a_refused_replay_is_a_defence_that_worked() {
+    let mut scene = signing();
+    let time = 2.0 * DAY + 10.0;
+    let replay = scene.request("key", AMSTERDAM, time).method("POST").status(409);
+    replay.nonce("105759").signed_at(2.0 * DAY - 30.2).signature(5_760);
+    let alerts = scene.run();
+    let alert = only(&alerts, DetectorId::DuplicateNonce);
+    assert_mild(alert);
+    assert_eq!(alert.severity, Severity::Low);
+    assert!(alert.explanation.contains("The API refused it"), "{}", alert.explanation);
+}
+
+#[test]
+fn invented_nonces_that_are_refused_tell_nothing_and_are_no_first_uses() {
+    let mut scene = signing();
+    let time = 2.0 * DAY + 10.0;
+    for place in [AMSTERDAM, SYDNEY] {
+        scene.request("key", place, time).status(401).nonce("105760").signature(1_000_000);
+    }
+    let own = scene.request("key", LONDON, time + 20.0).method("POST").nonce("105760");
+    own.signed_at(time + 19.8).signature(2_000_000);
+    assert_quiet(&scene);
+}
+
+#[test]
+fn the_counters_of_several_workers_are_a_habit() {
+    let mut scene = Scene::new();
+    for n in 0..3_000u64 {
+        let worker = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
+        let nonce = (worker + 1) * 7_000_000 + n;
+        scene.request("key", LONDON, n as f64 * 30.0).nonce(&nonce.to_string());
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
+fn a_counter_may_begin_anew_and_goes_on_being_watched() {
+    let mut scene = Scene::new();
+    for n in 0..6_000u64 {
+        let nonce = if n < 3_000 { 500_000 + n } else { n - 3_000 };
+        scene.request("key", LONDON, n as f64 * 30.0).nonce(&nonce.to_string());
+    }
+    assert_quiet(&scene);
+    scene.request("key", SYDNEY, 180_000.0).nonce("1500");
+    let alerts = scene.run();
+    assert!(alerts[0].detectors.contains(&DetectorId::DuplicateNonce), "{alerts:#?}");
+}
+
+#[test]
+fn a_counter_that_goes_back_is_told_mildly_from_home_and_once() {
+    let mut scene = Scene::new();
+    for n in 0..5_000u32 {
+        scene.request("key", LONDON, f64::from(n) * 30.0).nonce(&(100_000 + n).to_string());
+    }
+    for day in 1..3u32 {
+        let nonce = (50_000 + day).to_string();
+        scene.request("key", LONDON, 150_000.0 + f64::from(day) * DAY).nonce(&nonce);
+    }
+    let alerts = scene.run();
+    assert_mild(only(&alerts, DetectorId::OutOfOrderNonce));
+}
+
+#[test]
+fn a_counter_that_goes_back_elsewhere_is_no_habit_of_home() {
+    let mut scene = Scene::new();
+    for n in 0..5_000u32 {
+        scene.request("key", LONDON, f64::from(n) * 30.0).nonce(&(100_000 + n).to_string());
+    }
+    for n in 0..14u32 {
+        let place = [LONDON, SYDNEY][n as usize % 2];
+        let nonce = (40_000 + n).to_string();
+        scene.request("key", place, 150_000.0 + f64::from(n) * 5.0).nonce(&nonce);
+    }
+    let alerts = scene.run();
+    let worst = alerts.iter().max_by(|a, b| a.risk.total_cmp(&b.risk)).unwrap();
+    assert!(worst.detectors.contains(&DetectorId::OutOfOrderNonce));
+    assert!(worst.action >= Action::Suspend, "{worst:#?}");
+    let free = |a: &Alert| {
+        let of_order = |e: &&keywatch::alert::Evidence| e.detector == DetectorId::OutOfOrderNonce;
+        a.evidence.iter().filter(of_order).any(|e| e.ceiling.is_none())
+    };
+    assert!(alerts.iter().any(free));
+}
+
+#[test]
+fn another_unit_of_the_same_clock_is_no_step_back() {
+    let mut scene = Scene::new();
+    for n in 0..400u64 {
+        let millis = START_MILLIS + n * 600_000;
+        let nonce = if (288..318).contains(&n) { millis * 1_000 } else { millis };
+        scene.request("key", LONDON, n as f64 * 600.0).nonce(&nonce.to_string());
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
+fn an_old_reading_of_the_clock_from_elsewhere_is_out_of_order() {
+    let mut scene = Scene::new();
+    for n in 0..400u64 {
+        let millis = START_MILLIS + n * 600_000;
+        scene.request("key", LONDON, n as f64 * 600.0).nonce(&millis.to_string());
+    }
+    let old = (START_MILLIS + 200_000_017).to_string();
+    scene.request("key", AMSTERDAM, 240_000.0).nonce(&old);
+    let alerts = scene.run();
+    assert!(alerts[0].detectors.contains(&DetectorId::OutOfOrderNonce), "{alerts:#?}");
+    assert!(alerts[0].action > Action::Notify);
+}
+
+#[test]
+fn a_clock_of_another_zone_from_the_first_request_on_is_told_once_and_mildly() {
+    let mut scene = Scene::new();
+    for n in 0..500u32 {
+        let time = f64::from(n) * 600.0;
+        scene.request("key", LONDON, time).signed_at(time + HOUR);
+    }
+    let alerts = scene.run();
+    let alert = only(&alerts, DetectorId::StaleTimestamp);
+    assert_mild(alert);
+    assert_eq!(alert.severity, Severity::Low);
+}
+
+#[test]
+fn the_window_that_the_client_signed_counts_for_its_request() {
+    let scene = |millis: u32, age: f64| {
+        let mut scene = Scene::new();
+        for n in 0..500u32 {
+            let time = f64::from(n) * 60.0;
+            scene.request("key", LONDON, time).signed_at(time - 0.2).valid_for(millis);
+        }
+        let late = scene.request("key", AMSTERDAM, 30_000.0).signed_at(30_000.0 - age);
+        late.valid_for(millis);
+        scene.run()
+    };
+    let is_stale = |alert: &Alert| alert.detectors.contains(&DetectorId::StaleTimestamp);
+    assert!(!scene(3_600_000, 1_800.0).iter().any(is_stale));
+    assert!(scene(5_000, 1_800.0).iter().any(is_stale));
+}

@@ -1,0 +1,120 @@
+//! Keys of one person, of a crowd, of servers, and what is strange for each.
+
+use keywatch::alert::{Action, Alert, AlertType, DetectorId};
+
+use super::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene, VPN};
+use super::{DAY, HOUR, assert_quiet, settled};
+
+/// Four cities of one country, up to 4,000 km apart.
+const CITIES: [(&str, f64, f64); 4] = [
+    ("New York", 40.7, -74.0),
+    ("Illinois", 41.9, -87.6),
+    ("Texas", 29.8, -95.4),
+    ("California", 34.1, -118.2),
+];
+
+/// The users of an app for three days: 40 networks in four cities, one request a minute.
+fn crowd() -> Scene {
+    let mut scene = Scene::new();
+    for minute in 0..3 * 1_440_u32 {
+        // Any order will do that is not a round.
+        let user = minute.wrapping_mul(2_654_435_761) >> 16;
+        scene.request("app", home_of(user % 40), f64::from(minute) * 60.0).ip(&address(user));
+    }
+    scene
+}
+
+fn home_of(network: u32) -> Place {
+    let (region, latitude, longitude) = CITIES[network as usize % 4];
+    Place { asn: 65_000 + network, region, city: region, latitude, longitude, ..NEW_YORK }
+}
+
+fn address(user: u32) -> String {
+    format!("52.{}.7.{}", user % 40, user / 40 % 250)
+}
+
+fn opened(alerts: &[Alert]) -> Vec<&Alert> {
+    alerts.iter().filter(|alert| alert.alert_type == AlertType::Opened).collect()
+}
+
+fn worst(alerts: &[Alert]) -> Option<Action> {
+    alerts.iter().map(|alert| alert.action).max()
+}
+
+#[test]
+fn a_crowd_is_quiet_also_when_a_new_network_of_its_country_comes() {
+    let mut scene = crowd();
+    scene.steady("app", Place { ip: "53.1.2.3", ..home_of(41) }, 3.0 * DAY, HOUR, 120.0);
+    assert_quiet(&scene);
+}
+
+#[test]
+fn a_thief_in_a_data_centre_shows_in_a_crowd() {
+    let mut scene = crowd();
+    let thief = Place { asn: HOSTER, ip: "53.9.9.9", ..home_of(0) };
+    scene.steady("app", thief, 3.0 * DAY, HOUR, 20.0);
+    let alerts = scene.run();
+    assert_eq!(opened(&alerts)[0].detectors, [DetectorId::NewAsn]);
+}
+
+#[test]
+fn a_vpn_switched_on_and_off_is_told_once_at_most_and_mildly() {
+    let mut scene = settled(300.0);
+    let exits = [(AMSTERDAM, "53.1.1.1"), (SYDNEY, "53.1.2.1"), (NEW_YORK, "53.1.3.1")];
+    for hour in 0..48 {
+        let (place, ip) = exits[hour % 3];
+        let start = 2.0 * DAY + hour as f64 * HOUR;
+        scene.steady("key", LONDON, start, HOUR / 2.0, 300.0);
+        scene.steady("key", Place { asn: VPN, ip, ..place }, start + HOUR / 2.0, 900.0, 300.0);
+    }
+    let alerts = scene.run();
+    assert!(opened(&alerts).len() <= 1, "{alerts:#?}");
+    assert!(worst(&alerts) <= Some(Action::Notify), "{alerts:#?}");
+}
+
+/// A service in a cloud in London, for two days.
+fn service() -> Scene {
+    let mut scene = Scene::new();
+    scene.steady("key", Place { asn: HOSTER, ..LONDON }, 0.0, 2.0 * DAY, 60.0);
+    scene
+}
+
+#[test]
+fn another_region_of_the_cloud_is_told_once_and_stops_nobody() {
+    let mut scene = service();
+    for hour in 0..12 {
+        let start = 2.0 * DAY + f64::from(hour) * HOUR;
+        scene.steady("key", Place { asn: HOSTER, ..LONDON }, start, HOUR, 60.0);
+        scene.steady("key", Place { asn: HOSTER, ..SYDNEY }, start + 30.0, 600.0, 60.0);
+    }
+    let alerts = scene.run();
+    let opened = opened(&alerts);
+    assert_eq!(opened.len(), 1, "{alerts:#?}");
+    assert_eq!(opened[0].detectors, [DetectorId::NewLocation]);
+    assert_eq!(worst(&alerts), Some(Action::Notify));
+}
+
+#[test]
+fn a_machine_abroad_is_no_place_of_a_person_after_half_an_hour() {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 0.6 * HOUR, 60.0);
+    scene.request("key", Place { asn: HOSTER, ..SYDNEY }, 0.6 * HOUR);
+    let alerts = scene.run();
+    assert_eq!(opened(&alerts)[0].detectors, [DetectorId::ImpossibleTravel]);
+    assert_eq!(worst(&alerts), Some(Action::Notify), "the key is young");
+}
+
+#[test]
+fn a_machine_abroad_is_more_than_a_notice_when_the_key_is_known() {
+    let mut scene = settled(300.0);
+    scene.request("key", Place { asn: HOSTER, ..SYDNEY }, 2.0 * DAY);
+    assert!(worst(&scene.run()) > Some(Action::Notify));
+}
+
+#[test]
+fn a_tunnel_s_address_is_of_the_ipv4_site_inside() {
+    let mut scene = settled(300.0);
+    // 6to4 of London's 192.0.2.10, placed where the prefix is registered.
+    scene.request("key", SYDNEY, 2.0 * DAY).ip("2002:c000:20a::1");
+    assert_quiet(&scene);
+}
