@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
-use tracing::{debug, warn};
 
 use super::context::Context;
-use super::topic_id::TopicIdRequest;
+use super::topics::Topics;
 use super::watermark::log_start;
 use crate::event::{PartitionId, ShardId};
 use crate::record::{BatchLimits, RawBatch};
@@ -18,8 +16,8 @@ use crate::record::{BatchLimits, RawBatch};
 /// Records taken from one partition in its turn.
 const TURN_RECORDS: usize = 1024;
 
-/// A broker that did not know the ID of a topic is asked again after this time.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A batch is passed on without a confirmed topic ID after this time.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A batch and the number of the ownership under which it was read.
 pub(super) struct OwnedBatch {
@@ -30,16 +28,22 @@ pub(super) struct OwnedBatch {
 pub(super) struct Lane {
     queue: PartitionQueue<Context>,
     ownership: u64,
-    topic_id: TopicId,
+    /// The topic's ID. No record is read until it is known.
+    topic_id: Option<Arc<str>>,
+    begun: Instant,
+    /// When the batch became due. It takes no further record.
+    closed: Option<Instant>,
     last_offset: Option<i64>,
     filling: Filling,
 }
 
-/// The topic's ID. No record is read until it is known.
-enum TopicId {
-    Unknown { ask_at: Instant },
-    Asked(TopicIdRequest),
-    Known(Arc<str>),
+/// Whether the topic is still the one that the lane began to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    Unknown,
+    Same,
+    /// The topic was deleted and created again.
+    Other,
 }
 
 struct Filling {
@@ -54,8 +58,7 @@ struct Filling {
 pub(super) struct Turn {
     pub(super) records: usize,
     pub(super) bytes: usize,
-    /// The offsets restart, because the topic was deleted and created again: a new ownership is
-    /// needed.
+    /// The topic was deleted and created again: a new ownership is needed.
     pub(super) is_other_topic: bool,
 }
 
@@ -69,7 +72,9 @@ impl Lane {
         Self {
             queue,
             ownership,
-            topic_id: TopicId::Unknown { ask_at: Instant::now() },
+            topic_id: None,
+            begun: Instant::now(),
+            closed: None,
             last_offset: None,
             filling: Filling::new(partition, position),
         }
@@ -90,50 +95,51 @@ impl Lane {
     /// Drops the records that were read, because their topic was deleted.
     pub(super) fn begin_anew(&mut self, ownership: u64) {
         self.ownership = ownership;
-        self.topic_id = TopicId::Unknown { ask_at: Instant::now() };
+        self.topic_id = None;
+        self.begun = Instant::now();
+        self.closed = None;
         self.last_offset = None;
         self.filling = Filling::new(self.partition().clone(), None);
     }
 
-    /// Requests the ID of the topic until it is known. Returns whether it is.
-    fn identify(&mut self, consumer: &Arc<BaseConsumer<Context>>) -> bool {
-        let now = Instant::now();
-        match &self.topic_id {
-            TopicId::Known(_) => return true,
-            TopicId::Unknown { ask_at } if *ask_at > now => {}
-            TopicId::Unknown { .. } => {
-                match TopicIdRequest::send(consumer, &self.partition().topic) {
-                    Ok(request) => self.topic_id = TopicId::Asked(request),
-                    Err(error) => self.ask_again(&error),
-                }
-            }
-            TopicId::Asked(request) => match request.answer() {
-                None => {}
-                Some(Ok(id)) => self.topic_id = TopicId::Known(id),
-                Some(Err(RDKafkaErrorCode::UnsupportedFeature)) => {
-                    self.topic_id = TopicId::Known("".into());
-                }
-                Some(Err(error)) => self.ask_again(&error),
-            },
+    /// Compares the topic's ID, as it was asked for at or after `since`, with the one under which
+    /// the lane began to read.
+    fn identify(&mut self, topics: &mut Topics, since: Instant) -> Identity {
+        let now = topics.id(&self.filling.batch.partition.topic, since);
+        match (&self.topic_id, now) {
+            (_, None) => return Identity::Unknown,
+            (Some(id), Some(now)) if *id != now => return Identity::Other,
+            (Some(_), Some(_)) => {}
+            (None, now) => self.topic_id = now,
         }
-        matches!(self.topic_id, TopicId::Known(_))
+        Identity::Same
     }
 
-    fn ask_again(&mut self, error: &dyn std::error::Error) {
-        let topic = &*self.partition().topic;
-        debug!(topic, %error, "the ID of the topic is unknown so far");
-        self.topic_id = TopicId::Unknown { ask_at: Instant::now() + ASK_AGAIN_AFTER };
+    /// Closes the batch and asks whether its records are of the topic under whose ID they are about
+    /// to be stored. A broker that does not answer in time holds nothing up: no topic is created
+    /// again without it.
+    pub(super) fn confirm(&mut self, topics: &mut Topics, now: Instant) -> Identity {
+        let closed = *self.closed.get_or_insert(now);
+        match self.identify(topics, closed) {
+            Identity::Unknown if now >= closed + CONFIRM_PATIENCE => Identity::Same,
+            identity => identity,
+        }
     }
 
     /// Moves records from the queue to the batch until either ends, or `room` bytes are used.
     pub(super) fn take_turn(
         &mut self,
-        consumer: &Arc<BaseConsumer<Context>>,
+        topics: &mut Topics,
+        consumer: &BaseConsumer<Context>,
         limits: &BatchLimits,
         room: usize,
     ) -> Turn {
         let mut turn = Turn { records: 0, bytes: 0, is_other_topic: false };
-        if !self.identify(consumer) {
+        if self.closed.is_some() {
+            return turn;
+        }
+        turn.is_other_topic = self.identify(topics, self.begun) == Identity::Other;
+        if turn.is_other_topic || self.topic_id.is_none() {
             return turn;
         }
         let bytes_before = self.size_bytes();
@@ -144,11 +150,7 @@ impl Lane {
             // The context has logged errors of a partition already.
             let Some(Ok(message)) = self.queue.poll(Duration::ZERO) else { break };
             if self.last_offset.is_some_and(|last| message.offset() <= last) {
-                let (partition, offset) = (self.partition(), message.offset());
-                warn!(
-                    ?partition,
-                    offset, "offsets restart: the topic was deleted and created again"
-                );
+                // The offsets restart.
                 turn.is_other_topic = true;
                 break;
             }
@@ -167,13 +169,15 @@ impl Lane {
     }
 
     pub(super) fn has_records(&self) -> bool {
-        matches!(self.topic_id, TopicId::Known(_)) && !self.filling.batch.is_empty()
+        !self.filling.batch.is_empty()
     }
 
     pub(super) fn take_batch(&mut self) -> OwnedBatch {
+        self.closed = None;
         let empty = self.filling.batch.emptied();
         let mut batch = std::mem::replace(&mut self.filling.batch, empty);
-        if let TopicId::Known(id) = &self.topic_id {
+        // A batch with records has an ID: none is read without.
+        if let Some(id) = &self.topic_id {
             batch.topic_id = Arc::clone(id);
         }
         OwnedBatch { batch, ownership: self.ownership }

@@ -11,6 +11,7 @@ mod lane;
 mod reader;
 mod repartition;
 mod topic_id;
+mod topics;
 mod watermark;
 
 use std::ops::Range;
@@ -33,6 +34,7 @@ use self::history::Records;
 use self::lane::OwnedBatch;
 use self::reader::Reader;
 use self::repartition::Repartition;
+use self::topics::Topics;
 use super::{GroupMember, History, Lag, Source, SourceError, count_batch};
 use crate::config::KafkaConfig;
 use crate::event::PartitionId;
@@ -118,7 +120,7 @@ impl KafkaSource {
         let _ = consumer.context().separated.set(Arc::downgrade(&consumer));
         let assignment = Arc::clone(&consumer.context().assignment);
         let weak = Arc::downgrade(&consumer);
-        let reader = Reader::new(consumer, limits, sender.clone());
+        let reader = Reader::new(consumer, Topics::new(config)?, limits, sender.clone());
         let ended = spawn("the Kafka reader", sender, || reader.run());
         Ok(Self {
             batches,

@@ -11,12 +11,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::Output;
 use super::assignment::Change;
 use super::context::Context;
-use super::lane::Lane;
+use super::lane::{Identity, Lane};
+use super::topics::Topics;
 use crate::event::PartitionId;
 use crate::record::BatchLimits;
 use crate::source::SourceError;
@@ -35,6 +36,7 @@ pub(super) struct Reader {
     limits: BatchLimits,
     output: Output,
     lanes: Vec<Lane>,
+    topics: Topics,
     /// Index of the lane whose turn it is; may be past the last one.
     turn: usize,
 }
@@ -42,10 +44,11 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         consumer: Arc<BaseConsumer<Context>>,
+        topics: Topics,
         limits: BatchLimits,
         output: Output,
     ) -> Self {
-        Self { consumer, limits, output, lanes: Vec::new(), turn: 0 }
+        Self { consumer, limits, output, lanes: Vec::new(), topics, turn: 0 }
     }
 
     /// Runs until the receiver is dropped or the client has a fatal error. Leaves the group in
@@ -122,18 +125,15 @@ impl Reader {
         let turn = self.turn.min(self.lanes.len());
         let (before, from_turn) = self.lanes.split_at_mut(turn);
         for lane in from_turn.iter_mut().chain(before) {
-            let turn = lane.take_turn(&self.consumer, &self.limits, room);
+            let turn = lane.take_turn(&mut self.topics, &self.consumer, &self.limits, room);
             taken += turn.records;
             room = room.saturating_sub(turn.bytes);
-            let assignment = &self.consumer.context().assignment;
             if let Some(last_offset) = lane.last_offset().filter(|_| turn.records > 0) {
+                let assignment = &self.consumer.context().assignment;
                 assignment.note_taken(lane.partition(), last_offset);
             }
-            if turn.is_other_topic
-                && let Some(ownership) = assignment.renew(lane.partition())
-            {
-                lane.begin_anew(ownership);
-                rewind(&self.consumer, lane.partition());
+            if turn.is_other_topic {
+                begin_anew(&self.consumer, lane);
             }
         }
         taken
@@ -150,6 +150,14 @@ impl Reader {
             let is_due = is_crowded || lane.is_due(&self.limits, now);
             if !lane.has_records() || !is_due {
                 continue;
+            }
+            match lane.confirm(&mut self.topics, now) {
+                Identity::Same => {}
+                Identity::Unknown => continue,
+                Identity::Other => {
+                    begin_anew(&self.consumer, lane);
+                    continue;
+                }
             }
             let Ok(slot) = self.output.try_reserve() else { return };
             slot.send(Ok(lane.take_batch()));
@@ -180,6 +188,16 @@ fn committed(consumer: &BaseConsumer<Context>, changes: &[Change]) -> HashMap<Pa
         Some((partition, offset))
     };
     list.elements().iter().filter_map(offset).collect()
+}
+
+/// Follows a topic that was deleted and created again, or whose log was truncated.
+fn begin_anew(consumer: &BaseConsumer<Context>, lane: &mut Lane) {
+    let partition = lane.partition().clone();
+    // Without an ownership the partition is being revoked.
+    let Some(ownership) = consumer.context().assignment.renew(&partition) else { return };
+    warn!(?partition, "the topic was created again or truncated: reading from its beginning");
+    lane.begin_anew(ownership);
+    rewind(consumer, &partition);
 }
 
 /// Rewinds to the beginning of a recreated topic, so that the record that revealed it and all

@@ -10,14 +10,12 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::context::Context;
-
 /// A request in progress. It blocks no thread.
 pub(super) struct TopicIdRequest {
     /// The queue for librdkafka's answer. Owned: destroyed once, on drop.
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Dropped after the queue, which must not outlive it.
-    _consumer: Arc<BaseConsumer<Context>>,
+    _client: Arc<BaseConsumer>,
 }
 
 // SAFETY: librdkafka's queues may be used and destroyed on any thread.
@@ -26,13 +24,10 @@ unsafe impl Send for TopicIdRequest {}
 impl TopicIdRequest {
     /// # Errors
     /// Fails for a name that no topic can have.
-    pub(super) fn send(
-        consumer: &Arc<BaseConsumer<Context>>,
-        topic: &str,
-    ) -> Result<Self, KafkaError> {
+    pub(super) fn send(asking: &Arc<BaseConsumer>, topic: &str) -> Result<Self, KafkaError> {
         let name = CString::new(topic)?;
-        let client = consumer.client().native_ptr();
-        // SAFETY: `client` is valid while `consumer` is, which the request holds. The names are
+        let client = asking.client().native_ptr();
+        // SAFETY: `client` is valid while `asking` is, which the request holds. The names are
         // copied into the collection, which is copied into the request and destroyed here.
         // Without options (null) the defaults hold: an answer or a time-out after 60 s.
         unsafe {
@@ -43,7 +38,7 @@ impl TopicIdRequest {
                 sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
             sys::rd_kafka_DescribeTopics(client, topics, ptr::null(), queue.as_ptr());
             sys::rd_kafka_TopicCollection_destroy(topics);
-            Ok(Self { queue, _consumer: Arc::clone(consumer) })
+            Ok(Self { queue, _client: Arc::clone(asking) })
         }
     }
 
