@@ -5,7 +5,8 @@
 //!   ^        (claims,   (decode,    (rows and      ^
 //!   |         ledger)    engine)     alerts)       |
 //!   |                                  |       responder (revocations),
-//!   +-------- stored offsets ----------+       watchdog (the monitor itself)
+//!   +-------- stored offsets ----------+       watchdog (the monitor itself),
+//!                                              presence (gone processes)
 //! ```
 //!
 //! The pipeline reads and scores in one task, and the writer stores in another: while some
@@ -21,6 +22,7 @@ mod error;
 mod intake;
 mod patient;
 mod pipeline;
+mod presence;
 mod responder;
 mod startup;
 mod suspects;

@@ -9,6 +9,7 @@ use super::dead_letters::DeadLetters;
 use super::error::AppError;
 use super::patient::PatientStore;
 use super::pipeline::{Background, Pipeline};
+use super::presence::Presence;
 use super::responder::Responder;
 use super::watchdog::{Observer, Watchdog};
 use super::writer::{Summary, Writer};
@@ -85,6 +86,7 @@ pub async fn run_from<S: Source>(
     let background = Background {
         watchdog: Watchdog::start(config, &store, &outbox, observed),
         responder: Responder::start(config, &store, &outbox),
+        presence: Presence::start(&store, &outbox),
     };
     let writer = Writer::start(store, Arc::clone(&outbox), dead_letters);
     let mut pipeline = Pipeline::new(config, source, scorer, patient, outbox, writer, observer);

@@ -1,14 +1,13 @@
 //! A lane is the worker of one channel: it queues, schedules, retries and records deliveries.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::outbox::{DeliveryLog, OutboxSettings};
+use super::outbox::{Behind, DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
 use super::{Allowance, Channel, DeliveryError, delivery_id};
@@ -33,7 +32,7 @@ pub(super) struct Lane<C, L> {
     log: Arc<L>,
     settings: OutboxSettings,
     queue: mpsc::Receiver<Arc<Alert>>,
-    behind: Arc<AtomicBool>,
+    behind: Arc<Behind>,
     pending: Pending,
     settled: Recent<AlertKey, DeliveryRow>,
     /// No attempt starts before this: the receiver asked for a pause, or the channel is blocked.
@@ -50,7 +49,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         log: Arc<L>,
         settings: OutboxSettings,
         queue: mpsc::Receiver<Arc<Alert>>,
-        behind: Arc<AtomicBool>,
+        behind: Arc<Behind>,
     ) -> Self {
         Self {
             channel,
@@ -79,6 +78,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                     None => break,
                 },
                 _ = sweep.tick() => self.sweep().await,
+                () = self.behind.hurry.notified() => self.sweep().await,
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     self.attempt(false).await;
                 }
@@ -109,7 +109,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
 
     /// Reads undelivered alerts back from the store, if it may hold some.
     async fn sweep(&mut self) {
-        if self.pending.len() >= MOST_PENDING || !self.behind.swap(false, Ordering::AcqRel) {
+        if self.pending.len() >= MOST_PENDING || !self.behind.take() {
             return;
         }
         let since = EventTime::now().plus_seconds(-self.settings.keep_trying.as_secs_f64());
@@ -118,7 +118,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         let left_behind = match timeout(STORE_PATIENCE, query).await {
             Ok(Ok(alerts)) => alerts,
             failure => {
-                self.behind.store(true, Ordering::Release);
+                self.behind.set();
                 let error = failure_text(failure.map(|query| query.map(drop)));
                 tracing::warn!(channel, error, "cannot read undelivered alerts; trying again");
                 return;
@@ -136,7 +136,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         } else if self.pending.len() < MOST_PENDING {
             self.hold(Arc::new(alert));
         } else {
-            self.behind.store(true, Ordering::Release);
+            self.behind.set();
         }
     }
 
@@ -278,7 +278,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         let result = timeout(STORE_PATIENCE, self.log.record_delivery(row)).await;
         if !matches!(result, Ok(Ok(()))) {
             // The next sweep reads the alert again and repeats the record.
-            self.behind.store(true, Ordering::Release);
+            self.behind.set();
             let (channel, error) = (self.channel.name(), failure_text(result));
             tracing::warn!(channel, error, id = row.alert_id, "cannot record a delivery");
         }

@@ -3,11 +3,26 @@
 use clickhouse::Row;
 use serde::{Serialize, Serializer};
 
+use super::heirs::Estate;
 use super::{Store, StoreError};
 use crate::alert::Alert;
 use crate::deliver::DeliveryLog;
 use crate::deliver::record::DeliveryRow;
 use crate::event::EventTime;
+
+/// Selects the alerts without an outcome that this process must deliver: its own, and those that a
+/// gone process left to it.
+const UNDELIVERED: &str = "\
+    SELECT id, alert FROM alerts FINAL \
+    WHERE detected_at >= fromUnixTimestamp64Micro(?) \
+        AND (written_by = ? AND toUnixTimestamp64Micro(written_at) > ? \
+            OR arrayExists((gone, until) -> \
+                written_by = gone AND toUnixTimestamp64Micro(written_at) <= until, \
+                CAST(?, 'Array(String)'), CAST(?, 'Array(Int64)'))) \
+        AND (id, revision) NOT IN ( \
+            SELECT alert_id, revision FROM deliveries \
+            WHERE channel = ? AND outcome IN ('delivered', 'gave_up', 'skipped')) \
+    ORDER BY detected_at, id, revision";
 
 /// [`DeliveryRow`] in the columns of the table.
 #[derive(Row, Serialize)]
@@ -54,15 +69,16 @@ impl DeliveryLog for Store {
         channel: &str,
         since: EventTime,
     ) -> Result<Vec<Alert>, StoreError> {
-        let sql = "SELECT id, alert FROM alerts FINAL \
-                   WHERE detected_at >= fromUnixTimestamp64Micro(?) AND (id, revision) NOT IN ( \
-                       SELECT alert_id, revision FROM deliveries \
-                       WHERE channel = ? AND outcome IN ('delivered', 'gave_up', 'skipped')) \
-                   ORDER BY detected_at, id, revision";
+        let Estate { own_since, inherited } = self.estate(since).await?;
+        let (gone, until): (Vec<String>, Vec<i64>) = inherited.into_iter().unzip();
         let rows: Vec<AlertJson> = self
             .client
-            .query(sql)
+            .query(UNDELIVERED)
             .bind(since.as_micros())
+            .bind(&*self.owner)
+            .bind(own_since)
+            .bind(gone)
+            .bind(until)
             .bind(channel)
             .fetch_all()
             .await

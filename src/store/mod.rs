@@ -7,6 +7,7 @@ mod claim;
 mod delivery;
 mod error;
 mod first_use;
+mod heirs;
 mod history;
 mod ledger;
 mod migrate;

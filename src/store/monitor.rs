@@ -67,7 +67,7 @@ impl Store {
     /// Errors that a retry cannot fix.
     pub async fn write_alert_until_done(&self, alert: &Alert) -> Result<(), StoreError> {
         self.until_available(async || {
-            let row = AlertRow::new(alert)
+            let row = AlertRow::new(alert, &self.owner)
                 .map_err(|reason| StoreError::AlertJson { id: alert.id.clone(), reason })?;
             let token = format!("{}/{}", alert.id, alert.revision);
             self.insert::<AlertRow<'_>>("alerts", &token, [row]).await

@@ -207,12 +207,14 @@ pub struct AlertRow<'a> {
     policy_version: &'a str,
     model_version: &'a str,
     alert: String,
+    /// The process that delivers it.
+    written_by: &'a str,
 }
 
 impl<'a> AlertRow<'a> {
     /// # Errors
     /// Fails when the alert cannot be written as JSON (evidence with a number that JSON lacks).
-    pub fn new(alert: &'a Alert) -> serde_json::Result<Self> {
+    pub fn new(alert: &'a Alert, written_by: &'a str) -> serde_json::Result<Self> {
         Ok(Self {
             id: &alert.id,
             revision: alert.revision,
@@ -239,6 +241,7 @@ impl<'a> AlertRow<'a> {
             policy_version: &alert.policy_version,
             model_version: &alert.model_version,
             alert: serde_json::to_string(alert)?,
+            written_by,
         })
     }
 }

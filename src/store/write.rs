@@ -100,7 +100,7 @@ impl Store {
         let rejections: Vec<_> =
             batch.rejections.iter().map(|r| RejectionRow::new(batch.partition, r)).collect();
         let attempts: Vec<_> = batch.attempts.iter().map(AttemptRow::from).collect();
-        let alerts = alert_rows(batch.alerts)?;
+        let alerts = self.alert_rows(batch.alerts)?;
 
         self.write_ledger(batch, BatchState::Intent, &token).await?;
         let outcome = async {
@@ -143,7 +143,7 @@ impl Store {
     pub async fn write_alerts_until_done(&self, alerts: &[Alert]) -> Result<(), StoreError> {
         self.until_available(|| async {
             // No token is needed: the table merges duplicates.
-            self.insert::<AlertRow<'_>>("alerts", "", alert_rows(alerts)?).await
+            self.insert::<AlertRow<'_>>("alerts", "", self.alert_rows(alerts)?).await
         })
         .await?;
         count_rows("alerts", alerts.len());
@@ -169,6 +169,12 @@ impl Store {
             .await
             .map_err(|error| self.error("reading alerts", &error))?;
         Ok(rows.into_iter().collect())
+    }
+
+    fn alert_rows<'a>(&'a self, alerts: &'a [Alert]) -> Result<Vec<AlertRow<'a>>, StoreError> {
+        let row =
+            |alert| AlertRow::new(alert, &self.owner).map_err(|reason| json_error(alert, reason));
+        alerts.iter().map(row).collect()
     }
 
     /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
@@ -266,11 +272,6 @@ fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'
         },
         ..EventRow::new(batch.partition, event)
     })
-}
-
-fn alert_rows(alerts: &[Alert]) -> Result<Vec<AlertRow<'_>>, StoreError> {
-    let row = |alert| AlertRow::new(alert).map_err(|reason| json_error(alert, reason));
-    alerts.iter().map(row).collect()
 }
 
 fn json_error(alert: &Alert, reason: serde_json::Error) -> StoreError {

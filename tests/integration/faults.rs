@@ -14,16 +14,13 @@ use crate::support::clickhouse::{lines, start, unmigrated};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{Broker, Place, broker};
 use crate::support::mailbox::Mailbox;
+use crate::support::port::free_port;
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::service::{Service, last_line, request, run};
 use crate::support::settings::Settings;
 use crate::support::stored::{assert_exact, count, wait_for_rows};
 use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::{PARTITIONS, Traffic};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn nowhere() -> ClickHouseConfig {
     ClickHouseConfig { url: format!("http://127.0.0.1:{}", free_port()), ..Default::default() }

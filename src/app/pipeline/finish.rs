@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::Pipeline;
 use crate::app::error::AppError;
+use crate::app::presence::Presence;
 use crate::app::responder::Responder;
 use crate::app::writer::Summary;
 use crate::source::Source;
@@ -18,6 +19,7 @@ use crate::source::Source;
 pub struct Background {
     pub watchdog: JoinHandle<()>,
     pub responder: Responder,
+    pub presence: Presence,
 }
 
 impl<S: Source> Pipeline<S> {
@@ -39,6 +41,7 @@ impl<S: Source> Pipeline<S> {
         let _ = background.watchdog.await;
         let drained = self.drain(within / 2).await;
         background.responder.finish(rest() / 4).await;
+        let departure = background.presence.stop().await;
         if matches!(drained, Some(Ok(_))) {
             self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;
         }
@@ -52,7 +55,11 @@ impl<S: Source> Pipeline<S> {
         // An aborted writer may still hold the outbox; alerts that it has not delivered are in the
         // store.
         let outbox = Arc::into_inner(self.outbox).unwrap_or_default();
-        let (closed, _) = tokio::join!(closed, outbox.shutdown(rest()));
+        let delivered = async {
+            outbox.shutdown(rest()).await;
+            departure.say(rest()).await;
+        };
+        let (closed, ()) = tokio::join!(closed, delivered);
         if let Err(error) = closed {
             warn!(%error, "the source could not be closed properly");
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -24,8 +25,8 @@ pub trait DeliveryLog: Send + Sync + 'static {
         row: &DeliveryRow,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Alerts with `detected_at` at or after `since` that have no final outcome for
-    /// `channel`, oldest first.
+    /// Alerts that this process must deliver, with `detected_at` at or after `since` and without a
+    /// final outcome for `channel`, oldest first.
     fn undelivered_alerts(
         &self,
         channel: &str,
@@ -78,10 +79,28 @@ pub struct Outbox {
 struct LaneHandle {
     channel: &'static str,
     queue: mpsc::Sender<Arc<Alert>>,
-    /// Set when the store may hold alerts that the lane has not seen.
-    behind: Arc<AtomicBool>,
+    behind: Arc<Behind>,
     /// Returns the number of alerts that were not delivered.
     task: JoinHandle<usize>,
+}
+
+/// Whether the store may hold alerts that a lane has not seen.
+#[derive(Default)]
+pub(super) struct Behind {
+    flag: AtomicBool,
+    /// Ends the wait for the lane's next sweep.
+    pub(super) hurry: Notify,
+}
+
+impl Behind {
+    /// Returns whether it was set before.
+    pub(super) fn set(&self) -> bool {
+        self.flag.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn take(&self) -> bool {
+        self.flag.swap(false, Ordering::AcqRel)
+    }
 }
 
 impl Outbox {
@@ -93,7 +112,8 @@ impl Outbox {
         settings: OutboxSettings,
     ) {
         let (sender, receiver) = mpsc::channel(settings.queue);
-        let behind = Arc::new(AtomicBool::new(true));
+        let behind = Arc::<Behind>::default();
+        behind.set();
         let name = channel.name();
         let lane = Lane::new(channel, Arc::clone(log), settings, receiver, Arc::clone(&behind));
         let task = tokio::spawn(lane.run());
@@ -107,11 +127,19 @@ impl Outbox {
         for lane in &self.lanes {
             // A closed lane has logged this already.
             if let Err(TrySendError::Full(_)) = lane.queue.try_send(Arc::clone(&alert))
-                && !lane.behind.swap(true, Ordering::AcqRel)
+                && !lane.behind.set()
             {
                 let channel = lane.channel;
                 tracing::warn!(channel, "queue is full: alerts wait in the store");
             }
+        }
+    }
+
+    /// Lets every lane ask the store now for the alerts that it must deliver.
+    pub fn look_again(&self) {
+        for lane in &self.lanes {
+            lane.behind.set();
+            lane.behind.hurry.notify_one();
         }
     }
 

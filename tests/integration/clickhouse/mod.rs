@@ -3,6 +3,7 @@
 mod alerts;
 mod batches;
 mod embedded;
+mod heirs;
 mod migrations;
 mod outages;
 mod queries;

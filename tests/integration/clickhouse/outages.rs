@@ -1,6 +1,5 @@
 //! Tests the store while ClickHouse is away or is killed.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use keywatch::config::{ClickHouseConfig, Secret};
@@ -11,10 +10,7 @@ use tokio::sync::mpsc;
 use super::batches::{USAGE_BY_HOUR, USAGE_BY_MINUTE, usage};
 use super::samples::{batch, event, partition, varied_events};
 use crate::support::clickhouse::{database, lines, start};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::support::port::free_port;
 
 #[tokio::test]
 async fn a_wrong_password_is_told_at_once() {

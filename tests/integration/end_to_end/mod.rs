@@ -1,6 +1,7 @@
 //! Tests the whole path with real parts: Kafka, `keywatch run`, ClickHouse, mailbox, webhook,
 //! topics.
 
+mod gone;
 mod restarts;
 mod scenario;
 

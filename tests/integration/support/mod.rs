@@ -7,6 +7,7 @@ pub mod eventually;
 pub mod geo;
 pub mod kafka;
 pub mod mailbox;
+pub mod port;
 pub mod proxy;
 pub mod receiver;
 pub mod service;
