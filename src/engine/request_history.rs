@@ -33,7 +33,7 @@ pub struct RequestHistory {
     pub first_uses: Recent<FirstUse>,
     /// Nonces and signatures that were used within the horizon.
     pub used: Sightings,
-    /// Not saved: an attempt that is handed out twice changes nothing.
+    /// Not saved: readers take the earliest of the attempts that are handed out again.
     handed_out: Sightings,
     first_uses_kept: usize,
     horizon_seconds: f64,

@@ -57,3 +57,31 @@ async fn what_partitions_hand_out_comes_back_together_and_in_order() {
     assert_eq!(networks[0].len(), 24);
     assert!(networks[0].is_sorted_by_key(|attempt| attempt.time));
 }
+
+/// A restarted process does not know what was handed out before. It hands out the next attempt of
+/// the same kind.
+#[tokio::test]
+async fn of_what_is_handed_out_again_the_earliest_counts() {
+    let database = database().await;
+    let at = |n: i64, seconds: i64, ip: &str| SourceAttempt {
+        time: EventTime::from_seconds(1_780_000_200 + seconds),
+        ..attempt(n, 0, ip)
+    };
+    let refused = (0..20).filter(|n| n % 3 != 2);
+    let first: Vec<_> = refused.map(|n| at(n, n, "2001:db8:1:2::3")).collect();
+    let neighbour = at(0, 25, "2001:db8:1:2::ffff");
+    let answered_otherwise =
+        SourceAttempt { is_accepted: true, is_refused: false, ..at(0, 27, "2001:db8:1:2::3") };
+    let next_hour = at(0, 3_600, "2001:db8:1:2::3");
+    let again =
+        [at(1, 26, "2001:db8:1:2::3"), neighbour, answered_otherwise.clone(), next_hour.clone()];
+    let partition = partition(0);
+    for (offset, attempts) in [(0, &first[..]), (1, &again)] {
+        let events = [event(offset, EventTime::now(), "key")];
+        let batch = StoredBatch { attempts, ..batch(&partition, &events) };
+        database.store.write_batch(&batch).await.unwrap();
+    }
+    let suspects = database.store.suspects(LATELY).await.unwrap();
+    let expected: Vec<_> = first.into_iter().chain([answered_otherwise, next_hour]).collect();
+    assert_eq!(database.store.attempts_of(&suspects).await.unwrap(), [expected]);
+}
