@@ -1,5 +1,6 @@
 //! `keywatch demo` runs the service on simulated traffic.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -28,6 +29,9 @@ pub struct Args {
     /// Keep ClickHouse's data and the mails in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Keep the console up after the end, until Ctrl-C [default: on a terminal]
+    #[arg(long)]
+    stay: bool,
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
@@ -39,6 +43,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         seconds: args.seconds.into(),
         port: args.port,
         keep: args.keep.clone(),
+        stay: args.stay || io::stdout().is_terminal(),
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(demo::run(&options)).map_err(|error| match error {

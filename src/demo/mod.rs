@@ -60,6 +60,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// Directory in which data and mails are kept; `None` keeps nothing.
     pub keep: Option<PathBuf>,
+    /// Whether the console and ClickHouse stay after the summary, until a signal.
+    pub stay: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +175,10 @@ async fn show(
     let results = Results { screen, journal: &journal, live_since: &live_since, parts: &parts };
     results.print(&store).await?;
     parts.directory.say_what_stays(screen);
+    if options.stay && !shutdown.is_cancelled() {
+        screen.say(&format!("\nThe console stays at http://{pages_at}/ until Ctrl-C."));
+        shutdown.cancelled().await;
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::clickhouse::keywatch_binary;
 use crate::support::eventually::eventually_blocking;
+use crate::support::service;
 
 /// A running demo with its own temporary directory.
 struct Demo {
@@ -124,6 +125,22 @@ fn ctrl_c_ends_it_with_the_summary_and_without_a_trace() {
     demo.interrupt();
     assert!(lines.any(|(_, line)| line.starts_with("Attacks: ")));
     assert!(lines.any(|(_, line)| line.contains("shared_addresses.sql")));
+    lines.for_each(drop);
+    assert_eq!(demo.end(), Some(0));
+}
+
+#[test]
+fn the_console_stays_after_the_summary_until_it_is_told_to_end() {
+    let mut demo = Demo::start(&["--seconds", "5", "--rate", "50", "--stay"]);
+    let mut lines = demo.lines();
+    assert!(lines.any(|(_, line)| line.starts_with("Attacks: ")));
+    let staying = lines.find(|(_, line)| line.contains("The console stays at")).unwrap().1;
+    let address = staying.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    let request = format!("GET /incidents HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let (status, page) = service::request(address, &request);
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("/incidents/inc_"), "{page}");
+    demo.interrupt();
     lines.for_each(drop);
     assert_eq!(demo.end(), Some(0));
 }
