@@ -10,6 +10,7 @@ mod auto;
 mod batch;
 mod check;
 mod format;
+mod forwarded;
 mod left_out;
 mod mapping;
 mod mask;
@@ -32,6 +33,7 @@ use self::auto::Chosen;
 pub use self::batch::{DecodedBatch, Rejection};
 pub use self::check::check;
 use self::format::{AUTO, CUSTOM, Format};
+use self::forwarded::Proxies;
 pub use self::left_out::LeftOut;
 pub use self::mapping::MappingError;
 use self::mask::Trust;
@@ -77,6 +79,15 @@ pub enum DecodeError {
     Mapping(#[from] MappingError),
     #[error("the pepper has {bytes} bytes; use at least {MIN_PEPPER_BYTES} random ones")]
     ShortPepper { bytes: usize },
+    #[error(
+        "\"{network}\" is not a network; write one such as \"10.0.0.0/8\", or the address of one proxy"
+    )]
+    BadProxy { network: String },
+    #[error(
+        "\"{network}\" holds every address, so that whoever writes the header could choose its \
+         address; name the networks of the proxies alone"
+    )]
+    ProxiesEverywhere { network: String },
 }
 
 impl DecodeError {
@@ -86,6 +97,7 @@ impl DecodeError {
             Self::UnknownFormat { .. } | Self::NotNamed => "decode.format",
             Self::NoMapping | Self::Mapping(_) => "decode.mapping",
             Self::ShortPepper { .. } => "decode.pepper",
+            Self::BadProxy { .. } | Self::ProxiesEverywhere { .. } => "decode.trusted_proxies",
         }
     }
 }
@@ -104,6 +116,7 @@ pub struct Decoder {
     formats: Vec<Format>,
     chosen: Chosen,
     pseudonyms: Pseudonyms,
+    proxies: Proxies,
     has_pepper: bool,
     max_record_bytes: usize,
     max_future_seconds: u64,
@@ -120,6 +133,7 @@ impl Decoder {
             formats: configured(config)?,
             chosen: Chosen::default(),
             pseudonyms: Pseudonyms::new(pepper),
+            proxies: Proxies::new(&config.trusted_proxies)?,
             has_pepper: !pepper.is_empty(),
             max_record_bytes: config.max_record_bytes,
             max_future_seconds: config.max_future_seconds,
@@ -141,6 +155,7 @@ impl Decoder {
         Context {
             format,
             pseudonyms: &self.pseudonyms,
+            proxies: &self.proxies,
             has_pepper: self.has_pepper,
             is_repartitioned: self.takes_rejections,
             latest,
