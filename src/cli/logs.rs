@@ -41,6 +41,18 @@ pub struct ReadingArgs {
     labels: Option<PathBuf>,
 }
 
+/// Sets the format of files: the named one, or the configured one, or else the one that fits.
+pub fn choose_format(decode: &mut DecodeConfig, named: Option<&str>) {
+    match named {
+        Some(format) => decode.format = format.into(),
+        // The format of the default is one of those that `auto` tries, and the first.
+        None if decode.format == DecodeConfig::default().format => decode.format = "auto".into(),
+        None => {}
+    }
+    // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
+    decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
+}
+
 impl LogArgs {
     pub fn apply_to(&self, config: &mut Config) {
         self.reading.apply_to(config);
@@ -58,17 +70,7 @@ impl LogArgs {
 
 impl ReadingArgs {
     pub fn apply_to(&self, config: &mut Config) {
-        let decode = &mut config.decode;
-        match &self.format {
-            Some(format) => decode.format.clone_from(format),
-            // The format of the default is one of those that `auto` tries, and the first.
-            None if decode.format == DecodeConfig::default().format => {
-                decode.format = "auto".into()
-            }
-            None => {}
-        }
-        // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
-        decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
+        choose_format(&mut config.decode, self.format.as_deref());
         if !self.geo_city.is_empty() {
             config.enrich.city_databases.clone_from(&self.geo_city);
         }

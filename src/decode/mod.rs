@@ -32,6 +32,7 @@ pub use self::auto::Choice;
 use self::auto::Chosen;
 pub use self::batch::{DecodedBatch, Rejection};
 pub use self::check::check;
+pub use self::format::ToLog;
 use self::format::{AUTO, CUSTOM, Format};
 use self::forwarded::Proxies;
 pub use self::left_out::LeftOut;
@@ -149,6 +150,17 @@ impl Decoder {
     /// The formats that were chosen by content, in the order of the logs.
     pub fn choices(&self) -> Vec<Choice> {
         self.chosen.all()
+    }
+
+    /// The setting of the gateway that puts a field into a log of the format.
+    pub fn to_log(&self, format: &str, field: &str) -> ToLog {
+        let format = self.formats.iter().find(|known| known.name == format);
+        format.map_or(ToLog::Unknown, |format| format.to_log(field))
+    }
+
+    /// The format that is configured, if it is one and not a choice by content.
+    pub fn format(&self) -> Option<&'static str> {
+        if let [format] = &*self.formats { Some(format.name) } else { None }
     }
 
     fn context<'a>(&'a self, format: &'a Format, latest: EventTime) -> Context<'a> {

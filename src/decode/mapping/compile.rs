@@ -26,7 +26,7 @@ fn wrong<T>(key: &str, message: impl Into<String>) -> Result<T> {
     Err(MappingError { key: key.to_owned(), message: message.into() })
 }
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "about",
     "extends",
     "shape",
@@ -37,6 +37,7 @@ const SETTINGS: [&str; 10] = [
     "ignore_case",
     "zone",
     "skip",
+    "to_log",
 ];
 const SOURCE_KEYS: [&str; 15] = [
     "path", "template", "constant", "absent", "only", "except", "strip", "part", "query", "map",

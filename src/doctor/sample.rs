@@ -1,0 +1,163 @@
+//! Reads the beginning of each file and decodes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::DoctorError;
+use super::tally::Tally;
+use crate::config::{DecodeConfig, Secret};
+use crate::decode::{Decoder, MIN_PEPPER_BYTES};
+use crate::event::EventTime;
+use crate::record::{BatchLimits, RawBatch};
+use crate::source::FileReader;
+
+/// What is read of all files together.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    pub records: usize,
+    /// Bytes of the records, decompressed.
+    pub bytes: usize,
+}
+
+impl Extent {
+    /// For an examination.
+    pub const SAMPLE: Self = Self { records: 100_000, bytes: 64 << 20 };
+    /// For a few lines before a longer task.
+    pub const GLANCE: Self = Self { records: 10_000, bytes: 16 << 20 };
+}
+
+/// The least that is read of each file.
+const LEAST_RECORDS: usize = 1_000;
+const LEAST_BYTES: usize = 1 << 20;
+/// More files are not opened.
+const MAX_FILES: usize = 200;
+/// Records that are decoded at once. The first of them tell the format.
+const BATCH_RECORDS: usize = 10_000;
+
+/// Raw keys are only counted here, so any pepper will do where none is configured.
+const PEPPER: &str = "keywatch doctor stores nothing";
+
+/// What was read.
+#[derive(Debug, Default, Serialize)]
+pub struct Sampled {
+    pub files: usize,
+    /// Files that were not opened.
+    pub files_left_out: usize,
+    pub records: u64,
+    /// Bytes of the records.
+    pub bytes: u64,
+    /// Bytes on the disk, of all files that were opened.
+    pub total_bytes: u64,
+    /// Every record of the files was read.
+    pub is_whole: bool,
+}
+
+/// The decoders: one as configured, one that knows the format by content, and one that believes
+/// every proxy.
+pub(super) struct Decoders {
+    pub configured: Decoder,
+    pub by_content: Decoder,
+    pub believing: Decoder,
+}
+
+impl Decoders {
+    pub fn new(config: &DecodeConfig) -> Result<Self, DoctorError> {
+        let mut decode = config.clone();
+        if decode.pepper.reveal().len() < MIN_PEPPER_BYTES {
+            decode.pepper = Secret::new(PEPPER);
+        }
+        let believing = DecodeConfig {
+            // All addresses, in halves: a network of all is refused.
+            trusted_proxies: ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]
+                .map(str::to_owned)
+                .into(),
+            ..decode.clone()
+        };
+        let by_content = DecodeConfig { format: "auto".into(), ..decode.clone() };
+        Ok(Self {
+            configured: Decoder::new(&decode)?,
+            by_content: Decoder::new(&by_content)?,
+            believing: Decoder::new(&believing)?,
+        })
+    }
+}
+
+/// Reads the files and adds them to the tallies of their formats.
+pub(super) fn read(
+    inputs: &[PathBuf],
+    extent: Extent,
+    decoders: &Decoders,
+    tallies: &mut Vec<Tally>,
+) -> Result<Sampled, DoctorError> {
+    let files = &inputs[..inputs.len().min(MAX_FILES)];
+    let share = |total: usize, least: usize| (total / files.len().max(1)).max(least);
+    let limits = Extent {
+        records: share(extent.records, LEAST_RECORDS),
+        bytes: share(extent.bytes, LEAST_BYTES),
+    };
+    let mut sampled = Sampled {
+        files: files.len(),
+        files_left_out: inputs.len() - files.len(),
+        is_whole: inputs.len() == files.len(),
+        ..Sampled::default()
+    };
+    for file in files {
+        read_file(file, decoders, &limits, &mut sampled, tallies)?;
+    }
+    Ok(sampled)
+}
+
+fn read_file(
+    file: &PathBuf,
+    decoders: &Decoders,
+    limits: &Extent,
+    sampled: &mut Sampled,
+    tallies: &mut Vec<Tally>,
+) -> Result<(), DoctorError> {
+    let batch_limits = BatchLimits {
+        records: BATCH_RECORDS.min(limits.records),
+        bytes: limits.bytes,
+        interval: Duration::MAX,
+    };
+    let mut reader = FileReader::open(vec![file.clone()], batch_limits)?;
+    sampled.total_bytes += reader.progress().total_bytes();
+    let (mut records, mut bytes) = (0, 0);
+    let mut at = None;
+    while records < limits.records && bytes < limits.bytes {
+        let Some(batch) = reader.next().transpose()? else { return Ok(()) };
+        records += batch.len();
+        bytes += batch.size_bytes();
+        sampled.records += batch.len() as u64;
+        sampled.bytes += batch.size_bytes() as u64;
+        let decoded = decoders.configured.decode(&batch, EventTime::from_micros(i64::MAX));
+        let at = *at.get_or_insert_with(|| begin(&batch, decoders, tallies));
+        tallies[at].add(&batch, decoded, decoders);
+    }
+    sampled.is_whole &= reader.next().transpose()?.is_none();
+    Ok(())
+}
+
+/// Returns the place of the tally for the file's format.
+fn begin(batch: &RawBatch, decoders: &Decoders, tallies: &mut Vec<Tally>) -> usize {
+    let sample = beginning(batch);
+    drop(decoders.by_content.decode(&sample, EventTime::from_micros(i64::MAX)));
+    let choices = decoders.by_content.choices();
+    let choice = choices.into_iter().rev().find(|it| it.topic == batch.partition.topic);
+    let named = decoders.configured.format();
+    let format = named.or(choice.as_ref().map(|it| it.format)).unwrap_or_default();
+    let at = tallies.iter().position(|tally| tally.format() == format).unwrap_or_else(|| {
+        tallies.push(Tally::new(format));
+        tallies.len() - 1
+    });
+    tallies[at].note_choice(choice, named.is_some());
+    at
+}
+
+fn beginning(batch: &RawBatch) -> RawBatch {
+    const RECORDS: usize = 200;
+    let mut beginning = batch.emptied();
+    batch.records().take(RECORDS).for_each(|(offset, record)| beginning.push(offset, record));
+    beginning
+}
