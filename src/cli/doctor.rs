@@ -17,7 +17,7 @@ use crate::event::EventTime;
   keywatch doctor --input /var/log/kong/*.gz --format kong
   keywatch doctor --input trail.json -c keywatch.toml --json
 
-The beginning of each file is read: of all files together 100,000 records or 64 MiB. Nothing is
+The beginning of each file is read: of all files together 300,000 records or 128 MiB. Nothing is
 stored, and secrets are masked. The exit code is 1 if nothing can be judged, as in a log that names
 no key.")]
 pub struct Args {

@@ -1,22 +1,24 @@
 //! Tells whether the addresses of a log are those of clients or of proxies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 /// Above this share of private addresses, a proxy stands in front.
 const PRIVATE_SHARE: f64 = 0.95;
 /// Addresses through which all requests of many keys come are those of proxies.
 const FEW_ADDRESSES: usize = 4;
 const MANY_KEYS: usize = 20;
-/// Addresses that a proposal names.
-const PROPOSED: usize = 3;
+/// Networks that a proposal names.
+const PROPOSED: usize = 4;
 
 /// The addresses of a sample.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     events: u64,
     private: u64,
-    by_address: HashMap<IpAddr, u64>,
+    distinct: HashSet<IpAddr>,
     /// Events in which the header names another client than the log, if every proxy is believed.
     forwarded: u64,
     /// Events of which that is known.
@@ -37,7 +39,7 @@ impl Addresses {
     pub fn count(&mut self, address: IpAddr) {
         self.events += 1;
         self.private += u64::from(is_private(address));
-        *self.by_address.entry(address).or_default() += 1;
+        self.distinct.insert(address);
     }
 
     /// Counts an event of which the address behind the proxy is known too.
@@ -56,7 +58,7 @@ impl Addresses {
     }
 
     pub fn number(&self) -> usize {
-        self.by_address.len()
+        self.distinct.len()
     }
 
     pub fn front(&self, keys: usize) -> Front {
@@ -69,11 +71,34 @@ impl Addresses {
         }
     }
 
-    /// The addresses that most requests come from, the most frequent first.
-    pub fn most_frequent(&self) -> Vec<IpAddr> {
-        let mut addresses: Vec<(&IpAddr, &u64)> = self.by_address.iter().collect();
-        addresses.sort_by_key(|(address, count)| (u64::MAX - **count, **address));
-        addresses.into_iter().take(PROPOSED).map(|(address, _)| *address).collect()
+    /// The addresses as a short list: themselves, or the networks that hold them.
+    pub fn networks(&self) -> Vec<String> {
+        let mut networks = Vec::new();
+        for prefixes in [(32, 128), (24, 64), (16, 48)] {
+            let unique: BTreeSet<IpNet> =
+                self.distinct.iter().filter_map(|it| network(*it, prefixes)).collect();
+            networks = unique.into_iter().map(shown).collect();
+            if networks.len() <= PROPOSED {
+                return networks;
+            }
+        }
+        networks.truncate(PROPOSED);
+        networks.push("...".into());
+        networks
+    }
+}
+
+fn network(address: IpAddr, (v4, v6): (u8, u8)) -> Option<IpNet> {
+    let prefix = if address.is_ipv4() { v4 } else { v6 };
+    IpNet::new(address, prefix).ok().map(|network| network.trunc())
+}
+
+/// A network, or the address if it is of one.
+fn shown(network: IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
     }
 }
 

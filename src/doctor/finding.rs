@@ -188,10 +188,9 @@ fn proxy(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
             if addresses.number() == 1 { "address" } else { "addresses" }
         ),
     };
-    let frequent = addresses.most_frequent();
-    let named: Vec<String> = frequent.iter().map(|address| format!("\"{address}\"")).collect();
-    let more = if addresses.number() > frequent.len() { ", ..." } else { "" };
-    let option = format!("[decode] trusted_proxies = [{}{more}]", named.join(", "));
+    let networks = addresses.networks();
+    let named: Vec<String> = networks.iter().map(|network| format!("\"{network}\"")).collect();
+    let option = format!("[decode] trusted_proxies = [{}]", named.join(", "));
     let known = addresses.forwarded_share();
     let (seen, remedy) = if known > 0.0 {
         let seen = format!("; a header names another client in {} of the requests", share(known));

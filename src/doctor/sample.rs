@@ -23,7 +23,7 @@ pub struct Extent {
 
 impl Extent {
     /// For an examination.
-    pub const SAMPLE: Self = Self { records: 100_000, bytes: 64 << 20 };
+    pub const SAMPLE: Self = Self { records: 300_000, bytes: 128 << 20 };
     /// For a few lines before a longer task.
     pub const GLANCE: Self = Self { records: 10_000, bytes: 16 << 20 };
 }

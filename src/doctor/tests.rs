@@ -112,7 +112,7 @@ fn private_addresses_mean_a_proxy_and_the_header_is_looked_for() {
     assert_eq!(titles(&without), ["100 % of the addresses are private"]);
     let text = plain(&without);
     assert!(text.contains("no header in the log names the"), "{text}");
-    assert!(text.contains("trusted_proxies = [\"10.0.0.0\", "), "{text}");
+    assert!(text.contains("trusted_proxies = [\"10.0.0.0/24\", \"fd00::/64\"]"), "{text}");
 
     let header = |it| format!(r#","forwarded_for":"203.0.113.{}""#, it % 200);
     let with = examined(300, &config(), |it| private(it, &header(it)));
@@ -245,10 +245,10 @@ fn the_summary_has_three_lines() {
 
 #[test]
 fn a_long_log_is_sampled_and_the_sample_is_stated() {
-    let diagnosis = examined(101_000, &config(), |it| request(it, ""));
-    assert_eq!(diagnosis.sample.records, 100_000);
+    let diagnosis = examined(301_000, &config(), |it| request(it, ""));
+    assert_eq!(diagnosis.sample.records, 300_000);
     assert!(!diagnosis.sample.is_whole);
-    assert!(plain(&diagnosis).starts_with("Read the first 100,000 records ("));
+    assert!(plain(&diagnosis).starts_with("Read the first 300,000 records ("));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::finding::{Finding, Level};
 use super::{Blindness, Diagnosis, Log, RejectionKind};
@@ -21,7 +21,7 @@ const MARGIN: usize = 9;
 /// Returns the text, with colours, in lines of about `width` characters. Settings to copy are not
 /// broken.
 pub fn render(diagnosis: &Diagnosis, width: usize) -> String {
-    let mut page = Page { text: String::new(), width: width.clamp(60, 120) };
+    let mut page = Page { text: String::new(), width: width.clamp(80, 120) };
     page.line(&sampled(diagnosis));
     for log in &diagnosis.logs {
         page.log(log);
@@ -111,8 +111,11 @@ impl Page {
         let bold = if finding.level == Level::Note { Style::new() } else { Style::new().bold() };
         let title = wrapped(&clean(&finding.title), self.width - MARGIN);
         for (at, line) in title.iter().enumerate() {
-            let label = if at == 0 { label } else { "" };
-            self.line(&format!("  {style}{label:<5}{style:#}  {bold}{line}{bold:#}"));
+            let label = match at {
+                0 => format!("{style}{label}{style:#}{:1$}", "", 5 - label.len()),
+                _ => " ".repeat(5),
+            };
+            self.line(&format!("  {label}  {bold}{line}{bold:#}"));
         }
         if !finding.detail.is_empty() {
             self.paragraph(&clean(&finding.detail), MARGIN);
@@ -237,6 +240,10 @@ impl Page {
             if let Some(column) = table.column_mut(*column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
+        }
+        // Names are not broken; the sentences in the last column are.
+        for column in table.column_iter_mut().take(3) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
         for line in table.lines() {
             self.line(&format!("  {line}"));
