@@ -44,14 +44,15 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     args.registry.apply_to(&mut config);
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
-    let inputs =
-        args.logs.files().chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
+    let logs = args.logs.inputs()?;
+    let inputs = logs.iter().map(PathBuf::as_path).chain(args.logs.files());
+    let inputs = inputs.chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
     check_outputs(args.outputs(), inputs)?;
     let labels = args.logs.read_labels()?;
-    glance(&args.logs.input, &config);
+    glance(&logs, &config);
     let begin = Instant::now();
     let bar = progress_bar();
-    let outcome = backtest::run(&args.logs.input, &config, &labels, |progress| {
+    let outcome = backtest::run(&logs, &config, &labels, |progress| {
         bar.set_length(progress.total_bytes());
         bar.set_position(progress.read_bytes());
     });
@@ -153,6 +154,9 @@ fn summarize(outcome: &Outcome, seconds: f64) {
     }
     if volume.skipped > 0 {
         anstream::eprintln!("  {} requests that the format leaves out", volume.skipped);
+    }
+    for warning in &outcome.warnings {
+        anstream::eprintln!("  {warning}");
     }
     for rejection in &outcome.rejections {
         anstream::eprintln!("  rejected {rejection}");

@@ -7,21 +7,21 @@ use anyhow::{Context, anyhow};
 use comfy_table::Table;
 
 use super::logs::{RegistryArgs, choose_format};
-use super::{CommandError, load_config};
+use super::{CommandError, inputs, load_config};
 use crate::doctor::{self, Diagnosis, DoctorError, Extent};
 use crate::event::EventTime;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   keywatch doctor --input access.jsonl
-  keywatch doctor --input /var/log/kong/*.gz --format kong
+  keywatch doctor --input /var/log/kong/ --format kong
   keywatch doctor --input trail.json -c keywatch.toml --json
 
 The beginning of each file is read: of all files together 300,000 records or 128 MiB. Nothing is
 stored, and secrets are masked. The exit code is 1 if nothing can be judged, as in a log that names
 no key.")]
 pub struct Args {
-    /// Logs; plain, gzip, zstd or bzip2, or .parquet
+    /// Logs; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Log format (`keywatch formats list`), instead of the configuration's; `auto` takes for each
@@ -42,7 +42,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let mut config = load_config(args.config.as_deref())?;
     choose_format(&mut config.decode, args.format.as_deref());
     args.registry.apply_to(&mut config);
-    let diagnosis = doctor::examine(&args.input, Extent::SAMPLE, &config, EventTime::now())?;
+    let diagnosis =
+        doctor::examine(&inputs::files(&args.input)?, Extent::SAMPLE, &config, EventTime::now())?;
     let text = if args.json { json(&diagnosis)? } else { doctor::render(&diagnosis, width()) };
     let mut out = anstream::stdout();
     out.write_all(text.as_bytes()).context("cannot write to standard output")?;

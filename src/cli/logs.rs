@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::CommandError;
+use super::{CommandError, inputs};
 use crate::backtest::labels::{self, Label};
 use crate::config::{Config, DecodeConfig};
 
 /// The logs, how they are read, and known attacks.
 #[derive(clap::Args)]
 pub struct LogArgs {
-    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet
+    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    pub input: Vec<PathBuf>,
+    input: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
 }
@@ -58,8 +58,17 @@ impl LogArgs {
         self.reading.apply_to(config);
     }
 
+    /// The logs, where directories and patterns are replaced by their files.
+    ///
+    /// # Errors
+    /// A usage error for one that stands for no file.
+    pub fn inputs(&self) -> Result<Vec<PathBuf>, CommandError> {
+        inputs::files(&self.input)
+    }
+
+    /// The other files that are read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.input.iter().map(PathBuf::as_path).chain(self.reading.files())
+        self.reading.files()
     }
 
     /// Reads the labels; `None` without the option.

@@ -10,6 +10,7 @@ mod doctor;
 mod files;
 mod formats;
 mod generate;
+mod inputs;
 mod logs;
 mod migrate;
 mod report;

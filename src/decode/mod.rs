@@ -245,7 +245,9 @@ struct Text<'a> {
 
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     let trim = |text: &str| -> std::ops::Range<usize> {
-        let inner = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+        let inner = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // The record separator of JSON text sequences (RFC 7464).
+        let inner = inner.trim_start_matches('\u{1e}').trim_ascii();
         let start = inner.as_ptr() as usize - text.as_ptr() as usize;
         start..start + inner.len()
     };

@@ -52,6 +52,8 @@ pub struct Sampled {
     pub total_bytes: u64,
     /// Every record of the files was read.
     pub is_whole: bool,
+    /// What is wrong with the files themselves.
+    pub warnings: Vec<String>,
 }
 
 /// The decoders: one as configured, one that knows the format by content, and one that believes
@@ -122,11 +124,15 @@ fn read_file(
         interval: Duration::MAX,
     };
     let mut reader = FileReader::open(vec![file.clone()], batch_limits)?;
-    sampled.total_bytes += reader.progress().total_bytes();
+    let progress = reader.progress();
+    sampled.total_bytes += progress.total_bytes();
     let (mut records, mut bytes) = (0, 0);
     let mut at = None;
     while records < limits.records && bytes < limits.bytes {
-        let Some(batch) = reader.next().transpose()? else { return Ok(()) };
+        let Some(batch) = reader.next().transpose()? else {
+            sampled.warnings.extend(progress.warnings());
+            return Ok(());
+        };
         records += batch.len();
         bytes += batch.size_bytes();
         sampled.records += batch.len() as u64;

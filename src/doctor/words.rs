@@ -61,6 +61,9 @@ fn sampled(diagnosis: &Diagnosis) -> String {
              are those of this sample."
         )
     };
+    for warning in &sample.warnings {
+        let _ = write!(text, "\n{}", clean(warning));
+    }
     if sample.files_left_out > 0 {
         let _ = write!(text, " {} were not opened.", counted(sample.files_left_out, "more file"));
     }
@@ -192,12 +195,14 @@ impl Page {
 
     /// The settings that add the missing fields, to copy.
     fn settings(&mut self, log: &Log) {
-        let known: Vec<(&Blindness, &String)> =
-            log.blind.iter().filter_map(|it| Some((it, it.to_log.as_ref()?))).collect();
-        if !known.is_empty() {
+        let possible: Vec<&Blindness> = log.blind.iter().filter(|it| it.is_possible).collect();
+        if !possible.is_empty() {
             self.heading(&format!("To log them ({})", log.format));
-            for (blind, setting) in known {
-                self.line(&format!("  {:<19}{setting}", blind.field));
+            for blind in possible {
+                let field = blind.field;
+                let own = || format!("a field of your own; {field} = \"...\" in [decode.mapping]");
+                let setting = blind.to_log.clone().unwrap_or_else(own);
+                self.line(&format!("  {field:<19}{setting}"));
             }
         }
         let impossible: Vec<&str> =

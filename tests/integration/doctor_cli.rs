@@ -152,6 +152,24 @@ fn logs_that_cannot_be_examined_end_with_one_sentence() {
 }
 
 #[test]
+fn a_directory_and_a_damaged_end_of_a_file_are_read() {
+    let desk = Desk::new();
+    fs::create_dir(desk.folder.path().join("logs")).unwrap();
+    desk.log("logs/access.jsonl", |_, _| {});
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let log = fs::read(desk.folder.path().join("logs/access.jsonl")).unwrap();
+    std::io::Write::write_all(&mut encoder, &log).unwrap();
+    desk.write("logs/access.jsonl.1.gz", [encoder.finish().unwrap(), b"garbage".to_vec()].concat());
+    let text = output(&desk.doctor(&["logs"]).success());
+    assert!(text.starts_with("Read all 80 records of 2 files"), "{text}");
+    assert!(text.contains("logs/access.jsonl.1.gz: what follows the last gzip member"), "{text}");
+    let assert = desk.keywatch(&["backtest", "--input", "logs/*.gz"]).success();
+    assert!(message(&assert).contains("what follows the last gzip member"), "{}", message(&assert));
+    let assert = desk.doctor(&["*.parquet"]).code(2);
+    assert!(message(&assert).contains("no file matches the pattern"));
+}
+
+#[test]
 fn help_has_examples() {
     let assert = Desk::new().keywatch(&["doctor", "--help"]).success();
     assert!(output(&assert).contains("keywatch doctor --input access.jsonl"));
