@@ -1,6 +1,6 @@
 //! Reads the beginning of each file and decodes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -112,7 +112,7 @@ pub(super) fn read(
 }
 
 fn read_file(
-    file: &PathBuf,
+    file: &Path,
     decoders: &Decoders,
     limits: &Extent,
     sampled: &mut Sampled,
@@ -123,7 +123,7 @@ fn read_file(
         bytes: limits.bytes,
         interval: Duration::MAX,
     };
-    let mut reader = FileReader::open(vec![file.clone()], batch_limits)?;
+    let mut reader = FileReader::open(vec![file.to_path_buf()], batch_limits)?;
     let progress = reader.progress();
     sampled.total_bytes += progress.total_bytes();
     let (mut records, mut bytes) = (0, 0);
