@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::DoctorError;
 use super::tally::Tally;
 use crate::config::{DecodeConfig, Secret};
-use crate::decode::{Decoder, MIN_PEPPER_BYTES};
+use crate::decode::{DecodeError, DecodedBatch, Decoder, MIN_PEPPER_BYTES};
 use crate::event::EventTime;
 use crate::record::{BatchLimits, RawBatch};
 use crate::source::FileReader;
@@ -39,6 +39,9 @@ const BATCH_RECORDS: usize = 10_000;
 /// Raw keys are only counted here, so any pepper will do where none is configured.
 const PEPPER: &str = "keywatch doctor stores nothing";
 
+/// No time is refused.
+pub(super) const NEVER: EventTime = EventTime::from_micros(i64::MAX);
+
 /// What was read.
 #[derive(Debug, Default, Serialize)]
 pub struct Sampled {
@@ -56,33 +59,42 @@ pub struct Sampled {
     pub warnings: Vec<String>,
 }
 
-/// The decoders: one as configured, one that knows the format by content, and one that believes
-/// every proxy.
+/// The decoders of a sample.
 pub(super) struct Decoders {
-    pub configured: Decoder,
+    config: DecodeConfig,
+    /// `None`: the format is chosen by content.
+    named: Option<Decoder>,
     pub by_content: Decoder,
-    pub believing: Decoder,
 }
 
 impl Decoders {
     pub fn new(config: &DecodeConfig) -> Result<Self, DoctorError> {
-        let mut decode = config.clone();
-        if decode.pepper.reveal().len() < MIN_PEPPER_BYTES {
-            decode.pepper = Secret::new(PEPPER);
+        let mut config = config.clone();
+        if config.pepper.reveal().len() < MIN_PEPPER_BYTES {
+            config.pepper = Secret::new(PEPPER);
         }
-        let believing = DecodeConfig {
-            // All addresses, in halves: a network of all is refused.
-            trusted_proxies: ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]
-                .map(str::to_owned)
-                .into(),
-            ..decode.clone()
-        };
-        let by_content = DecodeConfig { format: "auto".into(), ..decode.clone() };
+        let configured = Decoder::new(&config)?;
+        let by_content = DecodeConfig { format: "auto".into(), ..config.clone() };
         Ok(Self {
-            configured: Decoder::new(&decode)?,
+            config,
+            named: configured.format().map(|_| configured),
             by_content: Decoder::new(&by_content)?,
-            believing: Decoder::new(&believing)?,
         })
+    }
+
+    /// A decoder that believes every proxy, for logs of one format.
+    pub fn believing(&self, format: &str) -> Result<Decoder, DecodeError> {
+        // All addresses, in halves: a network of all is refused.
+        let everybody = ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"];
+        Decoder::new(&DecodeConfig {
+            format: format.into(),
+            trusted_proxies: everybody.map(str::to_owned).into(),
+            ..self.config.clone()
+        })
+    }
+
+    fn decode(&self, batch: &RawBatch) -> DecodedBatch {
+        self.named.as_ref().unwrap_or(&self.by_content).decode(batch, NEVER)
     }
 }
 
@@ -137,7 +149,7 @@ fn read_file(
         bytes += batch.size_bytes();
         sampled.records += batch.len() as u64;
         sampled.bytes += batch.size_bytes() as u64;
-        let decoded = decoders.configured.decode(&batch, EventTime::from_micros(i64::MAX));
+        let decoded = decoders.decode(&batch);
         let at = *at.get_or_insert_with(|| begin(&batch, decoders, tallies));
         tallies[at].add(&batch, decoded, decoders);
     }
@@ -145,13 +157,14 @@ fn read_file(
     Ok(())
 }
 
-/// Returns the place of the tally for the file's format.
+/// Returns the place of the tally for the file's format. The batch was decoded before.
 fn begin(batch: &RawBatch, decoders: &Decoders, tallies: &mut Vec<Tally>) -> usize {
-    let sample = beginning(batch);
-    drop(decoders.by_content.decode(&sample, EventTime::from_micros(i64::MAX)));
+    let named = decoders.named.as_ref().and_then(Decoder::format);
+    if named.is_some() {
+        drop(decoders.by_content.decode(&beginning(batch), NEVER));
+    }
     let choices = decoders.by_content.choices();
     let choice = choices.into_iter().rev().find(|it| it.topic == batch.partition.topic);
-    let named = decoders.configured.format();
     let format = named.or(choice.as_ref().map(|it| it.format)).unwrap_or_default();
     let at = tallies.iter().position(|tally| tally.format() == format).unwrap_or_else(|| {
         tallies.push(Tally::new(format));

@@ -11,7 +11,7 @@ use super::addresses::Addresses;
 use super::clocks::Clocks;
 use super::fields::Fields;
 use super::finding::{Settings, findings};
-use super::sample::Decoders;
+use super::sample::{Decoders, NEVER};
 use super::sampling::{self, SampleRate};
 use crate::decode::{Choice, DecodedBatch, LeftOut, RejectReason, Rejection};
 use crate::event::{AccessEvent, EventTime, KeyId};
@@ -127,10 +127,15 @@ impl Tally {
     }
 
     /// Tries whether a header names other clients than the log.
-    fn compare_addresses(&mut self, batch: &RawBatch, decoded: &DecodedBatch, decoders: &Decoders) {
-        let believing = decoders.believing.decode(batch, EventTime::from_micros(i64::MAX));
-        for ((_, event), (_, behind)) in decoded.events.iter().zip(&believing.events) {
-            self.addresses.compare(event.client_ip, behind.client_ip);
+    fn compare_addresses(&mut self, batch: &RawBatch, decoded: &DecodedBatch, all: &Decoders) {
+        let Ok(believing) = all.believing(self.format) else { return };
+        let believed = believing.decode(batch, NEVER).events;
+        let mut believed = believed.iter().peekable();
+        for (position, event) in &decoded.events {
+            while believed.next_if(|(other, _)| other < position).is_some() {}
+            if let Some((_, behind)) = believed.next_if(|(other, _)| other == position) {
+                self.addresses.compare(event.client_ip, behind.client_ip);
+            }
         }
     }
 
