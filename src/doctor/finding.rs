@@ -201,8 +201,8 @@ fn proxy(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
         ("; no header in the log names the clients".to_owned(), format!("{setting}{option}"))
     };
     let detail = format!(
-        "a proxy is in front: geo.*, network.*, policy.ip_not_allowed and \
-         auth.credential_stuffing judge the proxy{seen}"
+        "unless these are clients in a network of your own, a proxy is in front, and geo.*, \
+         network.*, policy.ip_not_allowed and auth.credential_stuffing judge the proxy{seen}"
     );
     Some(finding(Level::Warn, title, detail, remedy))
 }
