@@ -31,6 +31,7 @@ pub mod deliver;
 mod demo;
 #[deny(clippy::disallowed_methods)]
 pub mod detect;
+mod doctor;
 pub mod embedded;
 #[deny(clippy::disallowed_methods)]
 pub mod engine;

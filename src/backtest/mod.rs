@@ -44,6 +44,8 @@ pub struct Outcome {
     pub rejections: Vec<String>,
     /// The formats that were chosen by content, a sentence for each log.
     pub formats: Vec<String>,
+    /// What was wrong with files that were read to their end all the same.
+    pub warnings: Vec<String>,
 }
 
 /// Runs `inputs` through the core, in the order given.
@@ -84,7 +86,8 @@ pub fn run(
             )
         });
     let formats = scorer.formats().iter().map(Choice::sentence).collect();
-    Ok(Outcome { alerts, report, rejections, formats })
+    let warnings = progress.warnings();
+    Ok(Outcome { alerts, report, rejections, formats, warnings })
 }
 
 /// Adds the revocations that would have been requested.

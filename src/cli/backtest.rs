@@ -8,11 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 
 use super::files::check_outputs;
-use super::logs::{LogArgs, RegistryArgs, ReportFormat, progress_bar};
+use super::logs::{LogArgs, RegistryArgs, ReportFormat, check_read_twice, progress_bar};
 use super::{CommandError, load_config};
 use crate::alert::Alert;
 use crate::backtest::figures::{Report, Volume};
 use crate::backtest::{self, Outcome, page};
+use crate::config::Config;
+use crate::doctor::{self, Extent};
+use crate::event::EventTime;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -41,13 +44,15 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     args.registry.apply_to(&mut config);
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
-    let inputs =
-        args.logs.files().chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
+    let logs = args.logs.inputs()?;
+    let inputs = logs.iter().map(PathBuf::as_path).chain(args.logs.files());
+    let inputs = inputs.chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
     check_outputs(args.outputs(), inputs)?;
     let labels = args.logs.read_labels()?;
+    glance(&logs, &config);
     let begin = Instant::now();
     let bar = progress_bar();
-    let outcome = backtest::run(&args.logs.input, &config, &labels, |progress| {
+    let outcome = backtest::run(&logs, &config, &labels, |progress| {
         bar.set_length(progress.total_bytes());
         bar.set_position(progress.read_bytes());
     });
@@ -61,6 +66,16 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     }
     summarize(&outcome, begin.elapsed().as_secs_f64());
     check_read(&outcome.report.volume)
+}
+
+/// Says in a few lines whether the logs are fit to be judged, before the work begins. Errors are
+/// left to the run itself. A pipe could not be read again.
+fn glance(inputs: &[PathBuf], config: &Config) {
+    if check_read_twice(inputs).is_ok()
+        && let Ok(diagnosis) = doctor::examine(inputs, Extent::GLANCE, config, EventTime::now())
+    {
+        anstream::eprint!("{}", doctor::summary(&diagnosis));
+    }
 }
 
 impl Args {
@@ -139,6 +154,9 @@ fn summarize(outcome: &Outcome, seconds: f64) {
     }
     if volume.skipped > 0 {
         anstream::eprintln!("  {} requests that the format leaves out", volume.skipped);
+    }
+    for warning in &outcome.warnings {
+        anstream::eprintln!("  {warning}");
     }
     for rejection in &outcome.rejections {
         anstream::eprintln!("  rejected {rejection}");

@@ -41,17 +41,19 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let error = anyhow!("--policy: give exactly two configurations, not {given}");
         return Err(CommandError::Usage(error));
     };
-    check_read_twice(&args.logs.input)?;
+    let logs = args.logs.inputs()?;
+    check_read_twice(&logs)?;
     let candidates = [candidate(a, args)?, candidate(b, args)?];
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
     let outputs = args.report.iter().map(|path| ("--report", path.as_path()));
     let policies = [a.as_path(), b.as_path()];
-    let inputs = args.logs.files().chain(args.registry.keys.as_deref()).chain(policies);
+    let inputs = logs.iter().map(PathBuf::as_path).chain(args.logs.files());
+    let inputs = inputs.chain(args.registry.keys.as_deref()).chain(policies);
     check_outputs(outputs, inputs)?;
     let labels = args.logs.read_labels()?;
     let bar = progress_bar();
-    let difference = diff::run(&args.logs.input, &candidates, &labels, |read, total| {
+    let difference = diff::run(&logs, &candidates, &labels, |read, total| {
         bar.set_length(total);
         bar.set_position(read);
     });

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::CommandError;
+use super::{CommandError, inputs};
 use crate::backtest::labels::{self, Label};
 use crate::config::{Config, DecodeConfig};
 
 /// The logs, how they are read, and known attacks.
 #[derive(clap::Args)]
 pub struct LogArgs {
-    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet
+    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    pub input: Vec<PathBuf>,
+    input: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
 }
@@ -41,13 +41,34 @@ pub struct ReadingArgs {
     labels: Option<PathBuf>,
 }
 
+/// Sets the format of files: the named one, or the configured one, or else the one that fits.
+pub fn choose_format(decode: &mut DecodeConfig, named: Option<&str>) {
+    match named {
+        Some(format) => decode.format = format.into(),
+        // The format of the default is one of those that `auto` tries, and the first.
+        None if decode.format == DecodeConfig::default().format => decode.format = "auto".into(),
+        None => {}
+    }
+    // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
+    decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
+}
+
 impl LogArgs {
     pub fn apply_to(&self, config: &mut Config) {
         self.reading.apply_to(config);
     }
 
+    /// The logs, where directories and patterns are replaced by their files.
+    ///
+    /// # Errors
+    /// A usage error for one that stands for no file.
+    pub fn inputs(&self) -> Result<Vec<PathBuf>, CommandError> {
+        inputs::files(&self.input)
+    }
+
+    /// The other files that are read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.input.iter().map(PathBuf::as_path).chain(self.reading.files())
+        self.reading.files()
     }
 
     /// Reads the labels; `None` without the option.
@@ -58,17 +79,7 @@ impl LogArgs {
 
 impl ReadingArgs {
     pub fn apply_to(&self, config: &mut Config) {
-        let decode = &mut config.decode;
-        match &self.format {
-            Some(format) => decode.format.clone_from(format),
-            // The format of the default is one of those that `auto` tries, and the first.
-            None if decode.format == DecodeConfig::default().format => {
-                decode.format = "auto".into()
-            }
-            None => {}
-        }
-        // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
-        decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
+        choose_format(&mut config.decode, self.format.as_deref());
         if !self.geo_city.is_empty() {
             config.enrich.city_databases.clone_from(&self.geo_city);
         }

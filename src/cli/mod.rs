@@ -6,9 +6,11 @@ mod check_config;
 mod clickhouse;
 mod demo;
 mod diff;
+mod doctor;
 mod files;
 mod formats;
 mod generate;
+mod inputs;
 mod logs;
 mod migrate;
 mod report;
@@ -41,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Show the stored alerts
     Alerts(alerts::Args),
+    /// Examine a log: what can be judged, what is missing, and how to log it
+    Doctor(doctor::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
     /// Train the model of hourly behaviour from history
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(&args),

@@ -16,6 +16,9 @@ pub struct DecodeConfig {
     /// when logs carry `api_key`.
     pub pepper: Secret,
     pub pepper_file: Option<PathBuf>,
+    /// Networks of the proxies that are believed when they say for whom they ask. Empty: the address
+    /// that the gateway saw is the client's.
+    pub trusted_proxies: Vec<String>,
     /// Larger records are rejected.
     pub max_record_bytes: usize,
     /// Events further ahead of the wall clock than this are rejected as `future_time`.
@@ -30,6 +33,7 @@ impl Default for DecodeConfig {
             format: "keywatch".into(),
             pepper: Secret::default(),
             pepper_file: None,
+            trusted_proxies: Vec::new(),
             max_record_bytes: 1 << 20,
             max_future_seconds: 86_400,
             mapping: None,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use compact_str::CompactString;
 
 use super::format::Format;
+use super::forwarded::Proxies;
 use super::left_out::LeftOut;
 use super::pseudonym::Pseudonyms;
 use super::raw_event::{Field, RawEvent};
@@ -35,6 +36,7 @@ pub(super) struct Context<'a> {
     /// Names the fields as the log does.
     pub format: &'a Format,
     pub pseudonyms: &'a Pseudonyms,
+    pub proxies: &'a Proxies,
     pub has_pepper: bool,
     /// Whether the records come from a topic that this program wrote.
     pub is_repartitioned: bool,
@@ -56,7 +58,7 @@ impl Context<'_> {
         }
         let time = self.time(&raw.time)?;
         let key_id = self.key_id(raw)?;
-        let client_ip = self.client_ip(&raw.client_ip)?;
+        let peer = self.client_ip(&raw.client_ip)?;
         let method = self
             .required_text(Field::Method, &raw.method, |t| text::bounded(t, text::METHOD_BYTES))?;
         let path = match &raw.path {
@@ -65,6 +67,7 @@ impl Context<'_> {
         };
         let status = self.status(&raw.status)?;
         let mut optional = Optional { raw, left_out };
+        let client_ip = self.forwarded_for(peer, &mut optional).unwrap_or(peer);
         emit(AccessEvent {
             time,
             key_id,
@@ -171,6 +174,22 @@ impl Context<'_> {
     fn has_secret(&self, raw: &RawEvent<'_>) -> bool {
         let is_marked = raw.keywatch_has_secret.boolean() == Some(true);
         raw.key_id.is_absent() || (self.is_repartitioned && is_marked)
+    }
+
+    /// Returns the client for whom a trusted proxy asked. `None`: the peer is the client, or nobody
+    /// knows another.
+    fn forwarded_for(&self, peer: IpAddr, optional: &mut Optional<'_, '_>) -> Option<IpAddr> {
+        if !self.proxies.trusts(peer) {
+            return None;
+        }
+        let client = |header: &Scalar<'_>| self.proxies.client(&header.text()?);
+        optional.read(Field::ForwardedFor, client)
+    }
+
+    /// Returns the client's address if it is not the one that the log names.
+    pub fn client_behind_proxy(&self, raw: &RawEvent<'_>) -> Option<IpAddr> {
+        let peer = address::parse(&raw.client_ip.text()?)?;
+        self.forwarded_for(peer, &mut Optional { raw, left_out: &mut LeftOut::default() })
     }
 
     fn request_id(&self, id: &str) -> CompactString {

@@ -1,6 +1,6 @@
 //! Knows the log formats: the own one and those that a mapping describes.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::mapping::{Each, Mapping, MappingError, Part, Unread};
 use super::presets;
@@ -13,32 +13,53 @@ pub(super) const AUTO: &str = "auto";
 /// The name of the contract's own format.
 pub(super) const OWN: &str = "keywatch";
 
+/// How a field gets into the log of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToLog {
+    /// The words that belong into the gateway's configuration, or where to find the setting.
+    Setting(String),
+    /// The gateway cannot log it.
+    Impossible,
+    Unknown,
+}
+
+fn settings(mapping: &Table) -> Table {
+    mapping.get("to_log").and_then(Value::as_table).cloned().unwrap_or_default()
+}
+
 /// One log format.
 #[derive(Debug)]
 pub(super) struct Format {
     pub name: &'static str,
     /// `None`: the names of the contract itself.
     mapping: Option<Mapping>,
+    /// By field: the setting of the gateway that puts it into the log.
+    to_log: Table,
 }
 
 impl Format {
     pub fn own() -> Self {
-        Self { name: OWN, mapping: None }
+        // A test reads the table.
+        let to_log =
+            presets::OWN_TO_LOG.parse().map(|own: Table| settings(&own)).unwrap_or_default();
+        Self { name: OWN, mapping: None, to_log }
     }
 
     /// Returns a preset; `None` for an unknown name.
     pub fn preset(name: &str) -> Option<Self> {
         let preset = presets::ALL.iter().find(|preset| preset.name == name)?;
         // A test compiles every preset.
-        let mapping = Mapping::compile(&preset.table().ok()?).ok()?;
-        Some(Self { name: preset.name, mapping: Some(mapping) })
+        let table = preset.table().ok()?;
+        let mapping = Mapping::compile(&table).ok()?;
+        Some(Self { name: preset.name, mapping: Some(mapping), to_log: settings(&table) })
     }
 
     /// # Errors
     /// The first mistake in the mapping.
     pub fn custom(table: &Table) -> Result<Self, MappingError> {
-        let mapping = Mapping::compile(&presets::extended(table)?)?;
-        Ok(Self { name: CUSTOM, mapping: Some(mapping) })
+        let table = presets::extended(table)?;
+        let mapping = Mapping::compile(&table)?;
+        Ok(Self { name: CUSTOM, mapping: Some(mapping), to_log: settings(&table) })
     }
 
     /// The own format and all presets, in the order in which `auto` prefers them.
@@ -74,6 +95,15 @@ impl Format {
         match self.mapping.as_ref().and_then(|mapping| mapping.name(field)) {
             Some(paths) if paths != format!("`{own}`") => format!("{paths} (`{own}`)"),
             _ => format!("`{own}`"),
+        }
+    }
+
+    /// The setting of the gateway that puts a field into the log.
+    pub fn to_log(&self, field: &str) -> ToLog {
+        match self.to_log.get(field) {
+            Some(Value::String(setting)) => ToLog::Setting(setting.clone()),
+            Some(Value::Boolean(false)) => ToLog::Impossible,
+            _ => ToLog::Unknown,
         }
     }
 

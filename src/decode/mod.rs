@@ -10,6 +10,7 @@ mod auto;
 mod batch;
 mod check;
 mod format;
+mod forwarded;
 mod left_out;
 mod mapping;
 mod mask;
@@ -31,7 +32,9 @@ pub use self::auto::Choice;
 use self::auto::Chosen;
 pub use self::batch::{DecodedBatch, Rejection};
 pub use self::check::check;
+pub use self::format::ToLog;
 use self::format::{AUTO, CUSTOM, Format};
+use self::forwarded::Proxies;
 pub use self::left_out::LeftOut;
 pub use self::mapping::MappingError;
 use self::mask::Trust;
@@ -77,6 +80,15 @@ pub enum DecodeError {
     Mapping(#[from] MappingError),
     #[error("the pepper has {bytes} bytes; use at least {MIN_PEPPER_BYTES} random ones")]
     ShortPepper { bytes: usize },
+    #[error(
+        "\"{network}\" is not a network; write one such as \"10.0.0.0/8\", or the address of one proxy"
+    )]
+    BadProxy { network: String },
+    #[error(
+        "\"{network}\" holds every address, so that whoever writes the header could choose its \
+         address; name the networks of the proxies alone"
+    )]
+    ProxiesEverywhere { network: String },
 }
 
 impl DecodeError {
@@ -86,6 +98,7 @@ impl DecodeError {
             Self::UnknownFormat { .. } | Self::NotNamed => "decode.format",
             Self::NoMapping | Self::Mapping(_) => "decode.mapping",
             Self::ShortPepper { .. } => "decode.pepper",
+            Self::BadProxy { .. } | Self::ProxiesEverywhere { .. } => "decode.trusted_proxies",
         }
     }
 }
@@ -104,6 +117,7 @@ pub struct Decoder {
     formats: Vec<Format>,
     chosen: Chosen,
     pseudonyms: Pseudonyms,
+    proxies: Proxies,
     has_pepper: bool,
     max_record_bytes: usize,
     max_future_seconds: u64,
@@ -120,6 +134,7 @@ impl Decoder {
             formats: configured(config)?,
             chosen: Chosen::default(),
             pseudonyms: Pseudonyms::new(pepper),
+            proxies: Proxies::new(&config.trusted_proxies)?,
             has_pepper: !pepper.is_empty(),
             max_record_bytes: config.max_record_bytes,
             max_future_seconds: config.max_future_seconds,
@@ -137,10 +152,22 @@ impl Decoder {
         self.chosen.all()
     }
 
+    /// The setting of the gateway that puts a field into a log of the format.
+    pub fn to_log(&self, format: &str, field: &str) -> ToLog {
+        let format = self.formats.iter().find(|known| known.name == format);
+        format.map_or(ToLog::Unknown, |format| format.to_log(field))
+    }
+
+    /// The format that is configured, if it is one and not a choice by content.
+    pub fn format(&self) -> Option<&'static str> {
+        if let [format] = &*self.formats { Some(format.name) } else { None }
+    }
+
     fn context<'a>(&'a self, format: &'a Format, latest: EventTime) -> Context<'a> {
         Context {
             format,
             pseudonyms: &self.pseudonyms,
+            proxies: &self.proxies,
             has_pepper: self.has_pepper,
             is_repartitioned: self.takes_rejections,
             latest,
@@ -218,7 +245,9 @@ struct Text<'a> {
 
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     let trim = |text: &str| -> std::ops::Range<usize> {
-        let inner = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+        let inner = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // The record separator of JSON text sequences (RFC 7464).
+        let inner = inner.trim_start_matches('\u{1e}').trim_ascii();
         let start = inner.as_ptr() as usize - text.as_ptr() as usize;
         start..start + inner.len()
     };

@@ -14,6 +14,8 @@ pub(super) struct RawEvent<'a> {
     pub key_id: Scalar<'a>,
     pub api_key: Scalar<'a>,
     pub client_ip: Scalar<'a>,
+    /// For whom the last proxy asked: a list, joined by commas.
+    pub forwarded_for: Scalar<'a>,
     pub method: Scalar<'a>,
     pub path: Scalar<'a>,
     pub status: Scalar<'a>,
@@ -71,6 +73,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_, 'de> {
             };
             let value = match field {
                 Field::Nonce => Scalar::exact(entries.next_value::<&RawValue>()?),
+                Field::ForwardedFor => Scalar::joined(entries.next_value::<&RawValue>()?),
                 _ => entries.next_value()?,
             };
             let slot = self.event.slot(field);
@@ -123,6 +126,7 @@ fields! {
     KeyId key_id,
     ApiKey api_key,
     ClientIp client_ip,
+    ForwardedFor forwarded_for,
     Method method,
     Path path,
     Status status,

@@ -3,6 +3,7 @@
 //! record without a readable key is passed on as a rejection with its secrets masked.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ fn rekeyed(context: &Context<'_>, event: &RawEvent<'_>) -> Result<KeyedRecord, R
         let first = context.assemble(event, &mut LeftOut::default(), drop).err();
         first.unwrap_or(refusal)
     })?;
-    let payload = with_key_id(&key, event);
+    let payload = with_key_id(&key, context.client_behind_proxy(event), event);
     if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(too_large(payload.len()));
     }
@@ -112,11 +113,12 @@ fn too_large(bytes: usize) -> Refusal {
 }
 
 /// Fields that this program sets. Values from the log are not passed on.
-const WRITTEN_ANEW: [Field; 3] = [Field::KeyId, Field::ApiKey, Field::HasSecret];
+const WRITTEN_ANEW: [Field; 4] =
+    [Field::KeyId, Field::ApiKey, Field::HasSecret, Field::ForwardedFor];
 /// Fields in which every character counts: replaced ones could make two values equal.
 const EXACT: [Field; 3] = [Field::Nonce, Field::Signature, Field::RequestId];
 
-fn with_key_id(key_id: &str, event: &RawEvent<'_>) -> Vec<u8> {
+fn with_key_id(key_id: &str, client: Option<IpAddr>, event: &RawEvent<'_>) -> Vec<u8> {
     let mut payload = format!("{{\"key_id\":{}", serde_json::Value::from(key_id));
     if event.key_id.is_absent() {
         payload.push_str(",\"keywatch_has_secret\":true");
@@ -125,7 +127,9 @@ fn with_key_id(key_id: &str, event: &RawEvent<'_>) -> Vec<u8> {
         let value = event.value(*field);
         let is_uncertain = event.is_lossy && EXACT.contains(field);
         let is_replaced = || value.text().is_some_and(|text| text.contains('\u{fffd}'));
-        let json = if let (Field::Path, Scalar::Text(path)) = (field, value) {
+        let json = if let (Field::ClientIp, Some(client)) = (field, client) {
+            Some(client.to_string().into())
+        } else if let (Field::Path, Scalar::Text(path)) = (field, value) {
             // The query may hold a raw key.
             Some(text::path(path).as_str().into())
         } else if is_uncertain && is_replaced() {

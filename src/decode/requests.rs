@@ -43,6 +43,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn record(&mut self, text: &str) {
+        let text = line_of_cri(text).unwrap_or(text);
         if !self.format.is_json() {
             return self.line(text);
         }
@@ -149,6 +150,19 @@ fn line_of_docker(text: &str) -> Option<String> {
     }
     let Wrapped { log, stream } = serde_json::from_str(text).ok()?;
     matches!(&*stream, "stdout" | "stderr").then_some(log)
+}
+
+/// Returns the line that a Kubernetes node wrote for a container (the log format of the CRI):
+/// `2026-11-27T10:00:00.123456789Z stdout F {...}`. The parts of a long line, `P`, are left as they
+/// are: alone they are not requests.
+fn line_of_cri(text: &str) -> Option<&str> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let (time, rest) = text.split_once(' ')?;
+    let is_time = time.len() >= 20 && time.as_bytes()[10] == b'T';
+    let line = ["stdout F ", "stderr F "].iter().find_map(|start| rest.strip_prefix(start))?;
+    is_time.then(|| line.trim())
 }
 
 fn unread_line(text: &str, unread: &Unread) -> Refusal {

@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::event::EventTime;
 
+/// Elements of a list that are joined.
+const MAX_JOINED: usize = 64;
+
 /// A JSON value that borrows from the record. `null` and the empty string count as absent, because
 /// loggers write both for a missing value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +105,21 @@ impl<'a> Scalar<'a> {
             Some(b'0'..=b'9' | b'-') => Self::Text(Cow::Borrowed(json)),
             _ => serde_json::from_str(json).unwrap_or(Self::Other("a string with broken escapes")),
         }
+    }
+
+    /// Reads `raw`, and an array of texts as one text with commas between them, as HTTP joins a
+    /// header that is sent several times (RFC 9110 section 5.3). Only the last elements are kept.
+    pub fn joined(raw: &'a RawValue) -> Self {
+        let json = raw.get();
+        if !json.starts_with('[') {
+            return serde_json::from_str(json)
+                .unwrap_or(Self::Other("a string with broken escapes"));
+        }
+        let elements = serde_json::from_str::<Vec<Scalar<'_>>>(json).unwrap_or_default();
+        let last = &elements[elements.len().saturating_sub(MAX_JOINED)..];
+        let joined: Vec<_> =
+            last.iter().map(|it| it.text().unwrap_or(Cow::Borrowed("?"))).collect();
+        if joined.is_empty() { Self::Absent } else { Self::Text(Cow::Owned(joined.join(", "))) }
     }
 }
 

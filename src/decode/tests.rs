@@ -39,6 +39,29 @@ fn reason(payload: &str) -> RejectReason {
     decoded.rejections[0].reason
 }
 
+#[test]
+fn lines_of_containers_and_of_json_sequences_are_unwrapped() {
+    let event = r#"{"time": 1700000000, "key_id": "k", "client_ip": "192.0.2.7", "method": "GET",
+        "path": "/", "status": 200}"#
+        .replace('\n', " ");
+    let plain = decode_one(event.as_bytes()).events;
+    assert_eq!(plain.len(), 1);
+    for wrapped in [
+        format!("2026-11-27T10:00:00.123456789Z stdout F {event}"),
+        format!("2026-11-27T10:00:00.123456789+01:00 stderr F {event}"),
+        format!("\u{1e}{event}"),
+    ] {
+        assert_eq!(decode_one(wrapped.as_bytes()).events, plain, "{wrapped}");
+    }
+    for torn in [
+        format!("2026-11-27T10:00:00.123456789Z stdout P {event}"),
+        format!("2026-11-27 stdout F {event}"),
+        "2026-11-27T10:00:00.123456789Z stdout F ".to_owned(),
+    ] {
+        assert!(decode_one(torn.as_bytes()).events.is_empty(), "{torn}");
+    }
+}
+
 /// Every fixture line by line: what came out, in the order of the log.
 #[test]
 fn fixtures() {

@@ -1,21 +1,30 @@
 //! Opens log files whatever their compression, which the first bytes tell and not the name.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::bufread::GzDecoder;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A stream of text, and the name of its compression.
-pub(super) type Opened = (Option<&'static str>, Box<dyn BufRead + Send>);
+/// A stream of text.
+pub(super) struct Opened {
+    /// The name of the compression.
+    pub name: Option<&'static str>,
+    pub input: Box<dyn BufRead + Send>,
+    /// Set at the end if bytes that are not gzip follow the last member.
+    pub has_garbage: Arc<AtomicBool>,
+}
 
 /// # Errors
 /// The stream cannot be read.
 pub(super) fn open(raw: impl Read + Send + 'static) -> io::Result<Opened> {
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
+    let has_garbage = Arc::new(AtomicBool::new(false));
     let start = raw.fill_buf()?;
     let (name, input): (_, Box<dyn BufRead + Send>) = match start {
-        [0x1f, 0x8b, ..] => (Some("gzip"), buffered(Members::new(raw))),
+        [0x1f, 0x8b, ..] => (Some("gzip"), buffered(Members::new(raw, Arc::clone(&has_garbage)))),
         // A frame, or a skippable frame before the first one (RFC 8878).
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             (Some("zstd"), buffered(zstd::Decoder::with_buffer(raw)?))
@@ -25,22 +34,22 @@ pub(super) fn open(raw: impl Read + Send + 'static) -> io::Result<Opened> {
         }
         _ => (None, Box::new(raw)),
     };
-    text(name, input)
+    Ok(Opened { name, input: text(input), has_garbage })
 }
 
 /// Decodes UTF-16, which its byte order mark tells, as UTF-8.
-fn text(name: Option<&'static str>, mut input: Box<dyn BufRead + Send>) -> io::Result<Opened> {
+fn text(mut input: Box<dyn BufRead + Send>) -> Box<dyn BufRead + Send> {
     let start = match input.fill_buf() {
         Ok(start) => start,
         // The error comes again with the first record, where it gets a line number.
-        Err(_) => return Ok((name, input)),
+        Err(_) => return input,
     };
     let is_big_endian = match start {
         [0xff, 0xfe, ..] => false,
         [0xfe, 0xff, ..] => true,
-        _ => return Ok((name, input)),
+        _ => return input,
     };
-    Ok((name, buffered(Utf16 { input, is_big_endian, leading: None })))
+    buffered(Utf16 { input, is_big_endian, leading: None })
 }
 
 fn buffered(input: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
@@ -48,15 +57,16 @@ fn buffered(input: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
 }
 
 /// Decompresses gzip members one after the other. Zeros after the last one are padding, as tape and
-/// block devices leave it.
+/// block devices leave it. Other bytes end the stream: what was read stands, as with `gzip -d`.
 struct Members<R> {
     /// `None` at the end.
     member: Option<GzDecoder<R>>,
+    has_garbage: Arc<AtomicBool>,
 }
 
 impl<R: BufRead> Members<R> {
-    fn new(input: R) -> Self {
-        Self { member: Some(GzDecoder::new(input)) }
+    fn new(input: R, has_garbage: Arc<AtomicBool>) -> Self {
+        Self { member: Some(GzDecoder::new(input)), has_garbage }
     }
 }
 
@@ -70,8 +80,10 @@ impl<R: BufRead> Read for Members<R> {
             let next = self.member.take().map(GzDecoder::into_inner);
             let Some(mut rest) = next else { break };
             skip_zeros(&mut rest)?;
-            if !rest.fill_buf()?.is_empty() {
-                self.member = Some(GzDecoder::new(rest));
+            match rest.fill_buf()? {
+                [] => {}
+                [0x1f] | [0x1f, 0x8b, ..] => self.member = Some(GzDecoder::new(rest)),
+                _ => self.has_garbage.store(true, Ordering::Relaxed),
             }
         }
         Ok(0)
@@ -147,7 +159,7 @@ mod tests {
     const TEXT: &str = "{\"a\":\"é😀\"}\n{\"b\":2}\n";
 
     fn read(bytes: Vec<u8>) -> (Option<&'static str>, String) {
-        let (name, mut input) = open(io::Cursor::new(bytes)).unwrap();
+        let Opened { name, mut input, .. } = open(io::Cursor::new(bytes)).unwrap();
         let mut text = String::new();
         input.read_to_string(&mut text).unwrap();
         (name, text)
@@ -193,11 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_cut_short_or_followed_by_something_else_is_an_error() {
-        for bytes in [gzip(b"abc")[..15].to_vec(), [gzip(b"abc"), b"more".to_vec()].concat()] {
-            let (_, mut input) = open(io::Cursor::new(bytes)).unwrap();
+    fn a_stream_cut_short_or_with_a_broken_member_is_an_error() {
+        for bytes in
+            [gzip(b"abc")[..15].to_vec(), [gzip(b"abc"), b"\x1f\x8b more".to_vec()].concat()]
+        {
+            let Opened { mut input, .. } = open(io::Cursor::new(bytes)).unwrap();
             assert!(input.read_to_end(&mut Vec::new()).is_err());
         }
         assert_eq!(read(Vec::new()), (None, String::new()));
+    }
+
+    #[test]
+    fn garbage_after_the_last_gzip_member_is_told_and_takes_nothing_along() {
+        for (rest, is_garbage) in [(&b"more"[..], true), (b"\0\0more", true), (b"\0\0", false)] {
+            let bytes = [&gzip(b"abc")[..], &gzip(b"def"), rest].concat();
+            let Opened { mut input, has_garbage, .. } = open(io::Cursor::new(bytes)).unwrap();
+            let mut text = String::new();
+            input.read_to_string(&mut text).unwrap();
+            assert_eq!((&*text, has_garbage.load(Ordering::Relaxed)), ("abcdef", is_garbage));
+        }
     }
 }

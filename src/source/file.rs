@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tracing::warn;
 
-use super::compression;
+use super::compression::{self, Opened};
 #[cfg(feature = "train")]
 use super::parquet::ParquetRows;
 use super::records::RecordReader;
@@ -25,6 +27,7 @@ use crate::record::{BatchLimits, RawBatch};
 pub struct FileProgress {
     total: u64,
     pub(super) read: AtomicU64,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl FileProgress {
@@ -35,6 +38,11 @@ impl FileProgress {
 
     pub fn read_bytes(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// What was wrong with files that were read to their end all the same.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().clone()
     }
 }
 
@@ -62,7 +70,7 @@ impl FileReader {
             paths: paths.into_iter(),
             current: None,
             limits,
-            progress: Arc::new(FileProgress { total, read: AtomicU64::new(0) }),
+            progress: Arc::new(FileProgress { total, ..FileProgress::default() }),
             failure: None,
         })
     }
@@ -101,7 +109,14 @@ impl Iterator for FileReader {
             let mut batch = RawBatch::new(file.partition.clone());
             match file.read_into(&mut batch, &self.limits) {
                 Ok(ReadState::Full) => {}
-                Ok(ReadState::Ended) => self.current = None,
+                Ok(ReadState::Ended) => {
+                    if file.has_garbage() {
+                        let warning = file.garbage();
+                        warn!("{warning}");
+                        self.progress.warnings.lock().push(warning);
+                    }
+                    self.current = None;
+                }
                 Err(error) => self.failure = Some(error),
             }
             if !batch.is_empty() {
@@ -167,33 +182,35 @@ fn is_parquet(path: &Path) -> bool {
 struct OpenFile {
     partition: PartitionId,
     compression: Option<&'static str>,
+    /// Bytes that are not gzip follow the last member.
+    has_garbage: Arc<AtomicBool>,
     records: Records,
     record: Vec<u8>,
 }
 
 impl OpenFile {
     fn open(path: &Path, progress: &Arc<FileProgress>) -> io::Result<Self> {
-        let (compression, records) = if is_parquet(path) {
-            (None, parquet(path, progress)?)
-        } else {
-            Self::lines(path, progress)?
-        };
         let topic = path.to_string_lossy().into();
-        Ok(Self {
-            partition: PartitionId { topic, partition: 0 },
-            compression,
-            records,
-            record: Vec::new(),
-        })
+        let partition = PartitionId { topic, partition: 0 };
+        let record = Vec::new();
+        if is_parquet(path) {
+            let records = parquet(path, progress)?;
+            let has_garbage = Arc::default();
+            return Ok(Self { partition, compression: None, has_garbage, records, record });
+        }
+        let file = CountingReader { file: File::open(path)?, progress: Arc::clone(progress) };
+        let Opened { name, input, has_garbage } = compression::open(file)?;
+        let records = Records::Lines(RecordReader::new(input));
+        Ok(Self { partition, compression: name, has_garbage, records, record })
     }
 
-    fn lines(
-        path: &Path,
-        progress: &Arc<FileProgress>,
-    ) -> io::Result<(Option<&'static str>, Records)> {
-        let file = CountingReader { file: File::open(path)?, progress: Arc::clone(progress) };
-        let (compression, input) = compression::open(file)?;
-        Ok((compression, Records::Lines(RecordReader::new(input))))
+    fn has_garbage(&self) -> bool {
+        self.has_garbage.load(Ordering::Relaxed)
+    }
+
+    fn garbage(&self) -> String {
+        let path = &self.partition.topic;
+        format!("{path}: what follows the last gzip member is not gzip, and was left out")
     }
 
     fn read_into(
@@ -413,6 +430,18 @@ mod tests {
             assert!(error.starts_with(&format!("{}:{}: ", path.display(), last + 1)), "{error}");
             assert!(error.contains("damaged or cut short"), "{error}");
         }
+    }
+
+    #[test]
+    fn garbage_after_the_last_gzip_member_is_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = [gzip(b"{1}\n{2}\n"), b"garbage".to_vec()].concat();
+        let path = write(directory.path(), "log.gz", &bytes);
+        let reader = FileReader::open(vec![path.clone()], limits(10, 1000)).unwrap();
+        let progress = reader.progress();
+        assert_eq!(records(reader), [(1, b"{1}".to_vec()), (2, b"{2}".to_vec())]);
+        let [warning] = progress.warnings().try_into().unwrap();
+        assert!(warning.starts_with(&format!("{}: ", path.display())), "{warning}");
     }
 
     #[test]

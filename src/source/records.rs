@@ -109,8 +109,10 @@ impl<R: BufRead> RecordReader<R> {
     }
 }
 
+/// The line without a byte order mark, and without the separator of JSON text sequences (RFC 7464).
 fn without_mark(line: &[u8]) -> &[u8] {
-    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    line.strip_prefix(b"\x1e").unwrap_or(line)
 }
 
 /// Whether an array begins here that ends in a later line.
@@ -209,6 +211,13 @@ mod tests {
         }
         assert_eq!(texts("[\n{\n\"a\":1\n},\n{\"b\":2}\n]"), ["{ \"a\":1 }", "{\"b\":2}"]);
         assert!(texts("[\n]").is_empty());
+    }
+
+    #[test]
+    fn the_texts_of_a_json_sequence_are_records_also_over_lines() {
+        let text = "\x1e{\"a\":1}\n\x1e{\n\"b\":2\n}\n\x1e{\"torn\":[\n\x1e{\"c\":3}\n";
+        let expected = ["\x1e{\"a\":1}", "\x1e{ \"b\":2 }", "\x1e{\"torn\":[", "\x1e{\"c\":3}"];
+        assert_eq!(texts(text), expected);
     }
 
     #[test]

@@ -124,6 +124,7 @@ const RULES: &[Rule] = &[
             "source", "text",
         ],
     ),
+    rule("doctor", &["config", "decode", "event", "record", "source", "text"]),
     rule(
         "report",
         &["alert", "backtest", "config", "detect", "engine", "event", "page", "store", "text"],
@@ -166,6 +167,7 @@ const RULES: &[Rule] = &[
             "decode",
             "demo",
             "detect",
+            "doctor",
             "embedded",
             "event",
             "generate",

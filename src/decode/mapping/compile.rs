@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::line::Shape;
 use super::path::Path;
-use super::trie::Trie;
+use super::trie::{Form, Trie};
 use super::value::{Map, Origin, Part, Piece, Reading, Source, TimeRule};
 use super::{Around, Mapping, Rule, Skip};
 use crate::decode::raw_event::Field;
@@ -26,7 +26,7 @@ fn wrong<T>(key: &str, message: impl Into<String>) -> Result<T> {
     Err(MappingError { key: key.to_owned(), message: message.into() })
 }
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "about",
     "extends",
     "shape",
@@ -37,6 +37,7 @@ const SETTINGS: [&str; 10] = [
     "ignore_case",
     "zone",
     "skip",
+    "to_log",
 ];
 const SOURCE_KEYS: [&str; 15] = [
     "path", "template", "constant", "absent", "only", "except", "strip", "part", "query", "map",
@@ -88,7 +89,7 @@ pub(super) fn compile(table: &Table) -> Result<Mapping> {
     let inside = match (table.get("inside"), &explode) {
         (Some(value), Some(_)) => {
             let mut trie = Trie::new(ignore_case);
-            trie.slot(&path("inside", value)?, false);
+            trie.slot(&path("inside", value)?, Form::Plain);
             Some(trie)
         }
         (Some(_), None) => return wrong("inside", "only elements of `explode` hold text"),
@@ -165,11 +166,15 @@ impl Compiler {
             Some(value) => texts(&key(at), value),
             None => Ok(Vec::new()),
         };
-        let is_exact = field == Field::Nonce;
+        let form = match field {
+            Field::Nonce => Form::Exact,
+            Field::ForwardedFor => Form::Joined,
+            _ => Form::Plain,
+        };
         let origin = match (value, table.get("path"), table.get("template"), table.get("constant"))
         {
-            (Value::String(_), None, None, None) => Origin::Slot(self.slot(name, value, is_exact)?),
-            (_, Some(path), None, None) => Origin::Slot(self.slot(&key("path"), path, is_exact)?),
+            (Value::String(_), None, None, None) => Origin::Slot(self.slot(name, value, form)?),
+            (_, Some(path), None, None) => Origin::Slot(self.slot(&key("path"), path, form)?),
             (_, None, Some(template), None) => self.template(&key("template"), template)?,
             (_, None, None, Some(constant)) => {
                 Origin::Constant(scalar(&key("constant"), constant)?)
@@ -236,7 +241,7 @@ impl Compiler {
         let (Some(path), Some(unit)) = (value.get("path"), value.get("unit")) else {
             return wrong(key, "expected `{ path = \"...\", unit = \"s\" }`");
         };
-        Ok((self.slot(key, path, false)?, micros(key, unit)?))
+        Ok((self.slot(key, path, Form::Plain)?, micros(key, unit)?))
     }
 
     fn template(&mut self, key: &str, value: &Value) -> Result<Origin> {
@@ -247,21 +252,25 @@ impl Compiler {
                 return wrong(key, "a `${` is not closed by `}`");
             };
             pieces.push(Piece::Text(before.into()));
-            pieces.push(Piece::Slot(self.slot(key, &Value::String(inside.to_owned()), false)?));
+            pieces.push(Piece::Slot(self.slot(
+                key,
+                &Value::String(inside.to_owned()),
+                Form::Plain,
+            )?));
             rest = after;
         }
         pieces.push(Piece::Text(rest.into()));
         Ok(Origin::Template(pieces))
     }
 
-    fn slot(&mut self, key: &str, value: &Value, is_exact: bool) -> Result<usize> {
+    fn slot(&mut self, key: &str, value: &Value, form: Form) -> Result<usize> {
         let path = path(key, value)?;
         let slot = if path.is_of_parent {
             let slot = self.trie.reserve();
-            self.links.push((self.outer.slot(&path, is_exact), slot));
+            self.links.push((self.outer.slot(&path, form), slot));
             slot
         } else {
-            self.trie.slot(&path, is_exact)
+            self.trie.slot(&path, form)
         };
         if slot == self.paths.len() {
             self.paths.push(value.as_str().unwrap_or_default().into());
@@ -278,7 +287,7 @@ impl Compiler {
         let is_known = value.as_table().is_some_and(|table| table.keys().all(known));
         match value.get("path") {
             Some(path) if is_known && conditions.into_iter().filter(|it| *it).count() == 1 => {
-                Ok(Skip { slot: self.slot("skip", path, false)?, is, is_not, is_missing })
+                Ok(Skip { slot: self.slot("skip", path, Form::Plain)?, is, is_not, is_missing })
             }
             _ => wrong(
                 "skip",

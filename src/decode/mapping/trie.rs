@@ -17,13 +17,23 @@ pub(super) struct Trie {
     ignore_case: bool,
 }
 
+/// How the values at a path are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    /// A number is kept digit by digit, since it may exceed 64 bits.
+    Exact,
+    /// The elements of a list are one text.
+    Joined,
+}
+
 #[derive(Debug, Default)]
 struct Node {
     children: Vec<(Box<str>, usize)>,
     slot: Option<usize>,
-    /// A number is kept digit by digit, since it may exceed 64 bits.
     is_exact: bool,
     is_first_of_list: bool,
+    is_joined: bool,
     /// The value may be a string that holds JSON.
     may_be_text: bool,
     /// The elements of the array here are requests.
@@ -48,11 +58,12 @@ impl Trie {
     }
 
     /// Returns the slot of the values at `path`; equal paths share one.
-    pub fn slot(&mut self, path: &Path, is_exact: bool) -> usize {
+    pub fn slot(&mut self, path: &Path, form: Form) -> usize {
         let node = self.node(path);
         let next = self.slots;
         let node = &mut self.nodes[node];
-        node.is_exact |= is_exact;
+        node.is_exact |= form == Form::Exact;
+        node.is_joined |= form == Form::Joined;
         let slot = *node.slot.get_or_insert(next);
         self.slots += usize::from(slot == next);
         slot
@@ -168,6 +179,11 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let node = self.node();
+        if node.is_joined {
+            let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
+            self.take(Scalar::joined(raw));
+            return Ok(());
+        }
         if node.is_exact && !node.is_first_of_list {
             let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
             self.take(Scalar::exact(raw));

@@ -13,6 +13,9 @@ pub(super) struct Preset {
     pub text: &'static str,
 }
 
+/// The table `to_log` of the format `keywatch`.
+pub(super) const OWN_TO_LOG: &str = include_str!("keywatch.toml");
+
 macro_rules! presets {
     ($($name:literal),* $(,)?) => {
         /// In the order in which `auto` prefers them.
