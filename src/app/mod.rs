@@ -16,6 +16,7 @@ mod announce;
 mod batch;
 pub mod check;
 mod checkpoints;
+mod clerk;
 mod dead_letters;
 mod error;
 mod intake;

@@ -8,11 +8,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::casebook::{Casebook, Ruling};
 use super::outbox::{DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
 use super::{Allowance, Channel, DeliveryError, delivery_id};
-use crate::alert::Alert;
+use crate::alert::{Alert, Severity};
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
@@ -31,6 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 pub(super) struct Lane<C, L> {
     channel: C,
     log: Arc<L>,
+    casebook: Arc<Casebook>,
     settings: OutboxSettings,
     queue: mpsc::Receiver<Arc<Alert>>,
     behind: Arc<AtomicBool>,
@@ -48,6 +50,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     pub(super) fn new(
         channel: C,
         log: Arc<L>,
+        casebook: Arc<Casebook>,
         settings: OutboxSettings,
         queue: mpsc::Receiver<Arc<Alert>>,
         behind: Arc<AtomicBool>,
@@ -55,6 +58,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         Self {
             channel,
             log,
+            casebook,
             settings,
             queue,
             behind,
@@ -153,11 +157,10 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             }
         };
         let due = self.pending.take_due(now, limit);
-        let wanted = self.settle_declined(due).await;
+        let (wanted, alerts) = self.settle_declined(due).await;
         if wanted.is_empty() {
             return;
         }
-        let alerts: Vec<_> = wanted.iter().map(|waiting| Arc::clone(&waiting.alert)).collect();
         let result = self.channel.deliver(&alerts).await;
         self.pause_after(&result);
         for mut waiting in wanted {
@@ -166,12 +169,16 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    async fn settle_declined(&mut self, due: Vec<Waiting>) -> Vec<Waiting> {
-        let mut wanted = Vec::new();
+    /// Returns the alerts to deliver, as stored and as the receiver gets them.
+    async fn settle_declined(&mut self, due: Vec<Waiting>) -> (Vec<Waiting>, Vec<Arc<Alert>>) {
+        let mut wanted = (Vec::new(), Vec::new());
         for waiting in due {
-            match self.channel.declines(&waiting.alert) {
-                None => wanted.push(waiting),
-                Some(reason) => self.settle(&waiting, DeliveryOutcome::Skipped, reason).await,
+            match self.casebook.rule(&self.channel, &waiting.alert) {
+                Ruling::Send(alert) => {
+                    wanted.0.push(waiting);
+                    wanted.1.push(alert);
+                }
+                Ruling::Settle(outcome, reason) => self.settle(&waiting, outcome, &reason).await,
             }
         }
         wanted
@@ -239,6 +246,11 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             metrics::histogram!("keywatch_event_to_delivery_seconds", "channel" => self.channel.name())
                 .record(seconds);
         }
+        if outcome == DeliveryOutcome::KeptQuiet {
+            let (channel, severity) = (self.channel.name(), waiting.alert.severity.as_str());
+            metrics::counter!("keywatch_kept_quiet_total", "channel" => channel, "severity" => severity)
+                .increment(1);
+        }
         self.record(&row).await;
     }
 
@@ -257,7 +269,16 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 tracing::error!(channel, id, revision, attempt, detail, "delivery given up");
             }
             DeliveryOutcome::Skipped => {
-                tracing::debug!(channel, id, revision, detail, "alert skipped")
+                tracing::debug!(channel, id, revision, detail, "alert skipped");
+            }
+            DeliveryOutcome::KeptQuiet if waiting.alert.severity == Severity::Critical => {
+                tracing::warn!(channel, id, revision, detail, "critical alert kept quiet");
+            }
+            DeliveryOutcome::KeptQuiet => {
+                tracing::info!(channel, id, revision, detail, "alert kept quiet");
+            }
+            DeliveryOutcome::Withdrawn => {
+                tracing::warn!(channel, id, revision, detail, "request to revoke withdrawn");
             }
         }
         metrics::counter!("keywatch_deliveries_total", "channel" => channel, "outcome" => result)

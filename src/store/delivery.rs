@@ -57,7 +57,8 @@ impl DeliveryLog for Store {
         let sql = "SELECT id, alert FROM alerts FINAL \
                    WHERE detected_at >= fromUnixTimestamp64Micro(?) AND (id, revision) NOT IN ( \
                        SELECT alert_id, revision FROM deliveries \
-                       WHERE channel = ? AND outcome IN ('delivered', 'gave_up', 'skipped')) \
+                       WHERE channel = ? AND outcome IN \
+                       ('delivered', 'gave_up', 'skipped', 'kept_quiet', 'withdrawn')) \
                    ORDER BY detected_at, id, revision";
         let rows: Vec<AlertJson> = self
             .client

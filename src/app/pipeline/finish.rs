@@ -17,6 +17,7 @@ use crate::source::Source;
 /// The tasks that run beside the pipeline and the writer.
 pub struct Background {
     pub watchdog: JoinHandle<()>,
+    pub clerk: JoinHandle<()>,
     pub responder: Responder,
 }
 
@@ -38,6 +39,7 @@ impl<S: Source> Pipeline<S> {
         // The task holds the outbox. The abort was intended, so its error is ignored.
         let _ = background.watchdog.await;
         let drained = self.drain(within / 2).await;
+        background.clerk.abort();
         background.responder.finish(rest() / 4).await;
         if matches!(drained, Some(Ok(_))) {
             self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;
