@@ -39,7 +39,7 @@ enum Command {
     Run(run::Args),
     /// Try it: a simulated fleet with attacks in it, on this machine
     Demo(demo::Args),
-    /// Show the stored alerts
+    /// Show incidents, and record what people do about them
     Alerts(alerts::Args),
     /// Replay log files through the detectors, without any server
     Backtest(backtest::Args),
