@@ -1,13 +1,13 @@
 -- Which incidents match, the riskiest first, and who handles them?
--- states Array(String) = ['open','acknowledged']
+-- states String = open,acknowledged
 -- key String =
--- severities Array(String) = []
--- detectors Array(String) = []
+-- severities String =
+-- detectors String =
 -- since Int64 = 0
 -- limit UInt32 = 50
--- `since` is the latest detection, in microseconds since 1970. `matching` counts those beyond the
--- limit too. The state is that of the people who handle the incident; one that nobody holds is
--- closed when its evidence ends.
+-- Lists are separated by commas; empty ones select all. `since` is the earliest last detection, in
+-- microseconds since 1970. `matching` counts those beyond the limit too. The state is that of the
+-- people who handle the incident; one that nobody holds is closed when its evidence ends.
 SELECT
     id,
     latest.1 AS about,
@@ -45,10 +45,10 @@ FROM
     WHERE {key:String} = '' OR key_id = {key:String}
     GROUP BY id
     HAVING toUnixTimestamp64Micro(last_detected) >= {since:Int64}
-        AND (empty({severities:Array(String)}) OR has({severities:Array(String)}, latest.2))
-        AND (empty({detectors:Array(String)}) OR hasAny({detectors:Array(String)}, latest.5))
+        AND ({severities:String} = '' OR has(splitByChar(',', {severities:String}), latest.2))
+        AND ({detectors:String} = '' OR hasAny(splitByChar(',', {detectors:String}), latest.5))
 ) AS evidence
 LEFT JOIN incident_states AS people ON people.incident = evidence.id
-WHERE has({states:Array(String)}, state)
+WHERE has(splitByChar(',', {states:String}), state)
 ORDER BY latest.3 DESC, id
 LIMIT {limit:UInt32}

@@ -15,8 +15,8 @@ pub const ACTS_KEPT_DAYS: u32 = 30;
 /// An act may become visible this many seconds after its time.
 const LATE_SECONDS: f64 = 60.0;
 
-const COLUMNS: &str = "SELECT incident, id, toUnixTimestamp64Micro(time), who, origin, kind, \
-    reason, assignee, text, seen_revision, toUnixTimestamp64Micro(seen_at), seen_severity, \
+const COLUMNS: &str = "SELECT incident, id, toUnixTimestamp64Micro(time) AS at, who, origin, kind, \
+    reason, assignee, text, seen_revision, toUnixTimestamp64Micro(seen_at) AS seen_at, seen_severity, \
     seen_detectors, quiet_seconds FROM incident_acts";
 
 /// A row as it is written; the server adds the time.
@@ -64,7 +64,7 @@ impl<'a> From<&'a Act> for NewRow<'a> {
 struct StoredRow {
     incident: String,
     id: String,
-    time: i64,
+    at: i64,
     who: String,
     origin: String,
     kind: String,
@@ -93,7 +93,7 @@ impl StoredRow {
             kind: Kind::named(&self.kind)?,
             reason: CloseReason::named(&self.reason),
             assignee: Some(self.assignee).filter(|name| !name.is_empty()),
-            time: EventTime::from_micros(self.time),
+            time: EventTime::from_micros(self.at),
             incident: self.incident,
             id: self.id,
             who: self.who,

@@ -110,11 +110,9 @@ impl Filter {
     }
 }
 
-/// An array of names as ClickHouse reads it. Names of states, severities and detectors need no
-/// escapes.
+/// A list of names as the query reads it.
 fn list(names: impl Iterator<Item = &'static str>) -> String {
-    let quoted: Vec<_> = names.map(|name| format!("'{name}'")).collect();
-    format!("[{}]", quoted.join(","))
+    names.collect::<Vec<_>>().join(",")
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
