@@ -8,12 +8,13 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::account::account;
 use super::casebook::{Casebook, Ruling};
 use super::outbox::{DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
-use super::{Allowance, Channel, DeliveryError, delivery_id};
-use crate::alert::{Alert, Severity};
+use super::{Allowance, Channel, DeliveryError};
+use crate::alert::Alert;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
@@ -233,66 +234,15 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             .await;
             return;
         }
-        let row = self.row(&waiting, DeliveryOutcome::Failed, reason);
+        let row = account(self.channel.name(), &waiting, DeliveryOutcome::Failed, reason);
         self.record(&row).await;
         self.pending.push(Instant::now() + delay, waiting);
     }
 
     async fn settle(&mut self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) {
-        let row = self.row(waiting, outcome, detail);
+        let row = account(self.channel.name(), waiting, outcome, detail);
         self.settled.insert(key(&waiting.alert), row.clone());
-        if outcome == DeliveryOutcome::Delivered {
-            let seconds = row.time.seconds_since(waiting.alert.detected_event_time);
-            metrics::histogram!("keywatch_event_to_delivery_seconds", "channel" => self.channel.name())
-                .record(seconds);
-        }
-        if outcome == DeliveryOutcome::KeptQuiet {
-            let (channel, severity) = (self.channel.name(), waiting.alert.severity.as_str());
-            metrics::counter!("keywatch_kept_quiet_total", "channel" => channel, "severity" => severity)
-                .increment(1);
-        }
         self.record(&row).await;
-    }
-
-    fn row(&self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) -> DeliveryRow {
-        let channel = self.channel.name();
-        let (id, revision) = (waiting.alert.id.as_str(), waiting.alert.revision);
-        let (attempt, result) = (waiting.attempts, outcome.as_str());
-        match outcome {
-            DeliveryOutcome::Delivered => {
-                tracing::info!(channel, id, revision, attempt, detail, "alert delivered");
-            }
-            DeliveryOutcome::Failed => {
-                tracing::warn!(channel, id, revision, attempt, detail, "delivery failed");
-            }
-            DeliveryOutcome::GaveUp => {
-                tracing::error!(channel, id, revision, attempt, detail, "delivery given up");
-            }
-            DeliveryOutcome::Skipped => {
-                tracing::debug!(channel, id, revision, detail, "alert skipped");
-            }
-            DeliveryOutcome::KeptQuiet if waiting.alert.severity == Severity::Critical => {
-                tracing::warn!(channel, id, revision, detail, "critical alert kept quiet");
-            }
-            DeliveryOutcome::KeptQuiet => {
-                tracing::info!(channel, id, revision, detail, "alert kept quiet");
-            }
-            DeliveryOutcome::Withdrawn => {
-                tracing::warn!(channel, id, revision, detail, "request to revoke withdrawn");
-            }
-        }
-        metrics::counter!("keywatch_deliveries_total", "channel" => channel, "outcome" => result)
-            .increment(1);
-        DeliveryRow {
-            alert_id: id.to_owned(),
-            revision,
-            channel: channel.to_owned(),
-            attempt,
-            outcome,
-            detail: detail.to_owned(),
-            time: EventTime::now(),
-            webhook_id: delivery_id(&waiting.alert),
-        }
     }
 
     async fn record(&self, row: &DeliveryRow) {

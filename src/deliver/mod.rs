@@ -10,6 +10,7 @@
 //! lane reads back from the store each alert that its queue could not hold or that was undelivered
 //! at shutdown.
 
+mod account;
 mod casebook;
 mod check;
 pub mod email;

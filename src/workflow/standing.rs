@@ -227,4 +227,4 @@ impl fmt::Display for Obstacle {
 }
 
 #[cfg(test)]
-pub(in crate::workflow) mod tests;
+pub mod tests;

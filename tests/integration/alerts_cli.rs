@@ -216,7 +216,7 @@ async fn evidence_that_the_closing_did_not_know_reopens_the_incident_in_the_list
     run(&database, &["dismiss", "one", "--reason", "test"]).succeeded();
     let now = EventTime::now();
     let same = alert("one", 2, "key-a", now);
-    store_alerts(&database.store, 1, &[same.clone()]).await;
+    store_alerts(&database.store, 1, std::slice::from_ref(&same)).await;
     assert_eq!(states(&database), ["crit open", "old open", "one closed"]);
     let mut new = Alert { alert_type: AlertType::Updated, revision: 3, ..same };
     new.detectors.push(DetectorId::DuplicateNonce);
