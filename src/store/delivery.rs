@@ -72,6 +72,19 @@ impl DeliveryLog for Store {
     }
 }
 
+impl Store {
+    /// The number of the latest attempt to deliver this revision through `channel`; 0 without any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn attempts(&self, channel: &str, alert: &Alert) -> Result<u32, StoreError> {
+        let sql = "SELECT max(attempt) FROM deliveries \
+                   WHERE channel = ? AND alert_id = ? AND revision = ?";
+        let query = self.client.query(sql).bind(channel).bind(&alert.id).bind(alert.revision);
+        query.fetch_one().await.map_err(|error| self.error("reading deliveries", &error))
+    }
+}
+
 #[derive(Row, serde::Deserialize)]
 struct AlertJson {
     id: String,

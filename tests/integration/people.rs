@@ -74,15 +74,19 @@ impl Log {
     }
 }
 
-/// Runs `keywatch alerts` and expects success.
-fn alerts(database: &TestDatabase, arguments: &[&str]) -> String {
-    let output = std::process::Command::new(keywatch_binary())
+fn run(database: &TestDatabase, arguments: &[&str]) -> std::process::Output {
+    std::process::Command::new(keywatch_binary())
         .arg("alerts")
         .args(arguments)
         .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
         .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs `keywatch alerts` and expects success.
+fn alerts(database: &TestDatabase, arguments: &[&str]) -> String {
+    let output = run(database, arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -184,7 +188,8 @@ async fn the_same_kind_of_evidence_of_a_dismissed_incident_is_not_sent_and_a_new
     assert_eq!(outcomes(store).await, ["1 delivered", "2 kept_quiet", "3 delivered"]);
 }
 
-#[tokio::test]
+/// The receiver answers on another thread while this one waits for a command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_to_revoke_that_was_not_delivered_is_withdrawn_when_its_incident_is_dismissed() {
     let database = database().await;
     let (store, receiver) = (&database.store, Receiver::start([]).await);
@@ -196,9 +201,10 @@ async fn a_request_to_revoke_that_was_not_delivered_is_withdrawn_when_its_incide
         let alert_type = AlertType::RevocationRequested;
         [opened.clone(), Alert { alert_type, revision: 2, ..opened }]
     };
-    let alerts = [requested("a"), requested("b"), requested("c")].concat();
-    store_alerts(store, 0, &alerts).await;
-    let acts = [act("a", "1", Kind::Dismiss, &alerts[0]), act("b", "2", Kind::Confirm, &alerts[2])];
+    let incidents = [requested("a"), requested("b"), requested("c")].concat();
+    store_alerts(store, 0, &incidents).await;
+    let acts =
+        [act("a", "1", Kind::Dismiss, &incidents[0]), act("b", "2", Kind::Confirm, &incidents[2])];
     store.record_acts(&acts).await.unwrap();
 
     let service = Service::start(&settings(&database, folder.path(), &receiver));
@@ -217,6 +223,32 @@ async fn a_request_to_revoke_that_was_not_delivered_is_withdrawn_when_its_incide
         .collect();
     told.sort();
     assert_eq!(told, ["b 2", "c 1", "c 2"]);
+    // A person may send again what was kept quiet, and not what was withdrawn.
+    let config = folder.path().join("again.toml");
+    fs::write(&config, settings(&database, folder.path(), &receiver).to_string()).unwrap();
+    let config = ["-c", config.to_str().unwrap()];
+    let again = ["redeliver", "a", "--revision", "1", "--by", "carol"];
+    let said = alerts(&database, &[&again[..], &config].concat());
+    assert_eq!(said, "webhook: revision 1 is delivered: accepted by 127.0.0.1\n");
+    let call = receiver.received().pop().unwrap();
+    assert_eq!(call.header("webhook-id"), "a-1");
+    let row = "SELECT attempt, outcome, detail FROM deliveries WHERE detail LIKE 'sent again%'";
+    let row = lines(store, row).await;
+    assert_eq!(row, ["1 delivered sent again by carol: accepted by 127.0.0.1"]);
+    let refused = run(&database, &[&["redeliver", "a", "--revision", "2"][..], &config].concat());
+    let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.contains("`keywatch alerts reopen a` comes first"), "{refused}");
+
+    let test = ["test", "--channel", "webhook", "--by", "carol"];
+    let said = alerts(&database, &[&test[..], &config].concat());
+    assert!(said.starts_with("webhook: the sample test_"), "{said}");
+    let (_, sample) = received(&receiver).pop().unwrap();
+    assert!(sample["title"].as_str().unwrap().starts_with("TEST: "), "{sample}");
+    assert_eq!((&sample["key_id"], &sample["action"]), (&Value::Null, &"observe".into()));
+    let unknown = run(&database, &[&["test", "--channel", "pager"][..], &config].concat());
+    let unknown = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.contains("no channel is named pager; the configuration has webhook"));
+
     let reasons = "SELECT detail FROM deliveries WHERE outcome = 'withdrawn'";
     let reason = lines(store, reasons).await.concat();
     assert!(reason.starts_with("dismissed as false_travel by author of 1 at 2"), "{reason}");

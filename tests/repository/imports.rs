@@ -179,6 +179,8 @@ const RULES: &[Rule] = &[
             "config",
             "console",
             "decode",
+            // A person may send an alert again, without the service.
+            "deliver",
             "demo",
             "detect",
             "embedded",

@@ -6,6 +6,7 @@ mod case;
 mod filter;
 mod list;
 mod person;
+mod sending;
 mod show;
 
 use std::io::Write;
@@ -52,6 +53,10 @@ enum Action {
     Dismiss(args::DismissArgs),
     /// Open a closed incident again
     Reopen(args::ReopenArgs),
+    /// Send one revision again, also one that was kept quiet or given up
+    Redeliver(sending::RedeliverArgs),
+    /// Send a sample, marked as one, through a channel
+    Test(sending::TestArgs),
 }
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
@@ -72,6 +77,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             Action::Confirm(args) => acting::run(args.order(quiet_hours)?, &store).await,
             Action::Dismiss(args) => acting::run(args.order(quiet_hours)?, &store).await,
             Action::Reopen(args) => acting::run(args.order()?, &store).await,
+            Action::Redeliver(args) => sending::redeliver(args, &config, &store).await,
+            Action::Test(args) => sending::test(args, &config).await,
         }
     })
 }
