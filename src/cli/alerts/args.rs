@@ -41,7 +41,7 @@ struct How {
 pub struct AckArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// A comment
     #[arg(short, long, value_name = "TEXT")]
@@ -55,7 +55,7 @@ pub struct AckArgs {
 pub struct AssignArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// The person who takes it
     #[arg(long, value_name = "NAME")]
@@ -71,7 +71,7 @@ pub struct AssignArgs {
 pub struct CommentArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// The comment
     #[arg(short, long, value_name = "TEXT")]
@@ -85,7 +85,7 @@ pub struct CommentArgs {
 pub struct ConfirmArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// theft or misuse_by_owner
     #[arg(long, default_value = "theft", value_parser = confirming)]
@@ -102,7 +102,7 @@ pub struct ConfirmArgs {
 pub struct DismissArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// test, false_travel, false_deploy, false_other or duplicate
     #[arg(long, value_parser = dismissing)]
@@ -118,7 +118,7 @@ pub struct DismissArgs {
 pub struct ReopenArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The act")]
     how: How,
     /// A comment
     #[arg(short, long, value_name = "TEXT")]
