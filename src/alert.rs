@@ -1,5 +1,7 @@
 //! Defines alerts and their evidence.
 
+mod handling;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::{IntoStaticStr, VariantArray};
 
+pub use self::handling::{CloseReason, Handling, IncidentState};
 use crate::event::{EventTime, KeyId};
 
 /// Stable ids of the detectors.
@@ -159,6 +162,11 @@ impl Severity {
 
     pub const fn as_str(self) -> &'static str {
         self.into_str()
+    }
+
+    /// The severity with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|severity| severity.as_str() == name)
     }
 }
 
@@ -343,11 +351,25 @@ pub struct Alert {
     pub position: AlertPosition,
     pub policy_version: String,
     pub model_version: String,
+    #[serde(flatten)]
+    pub handling: Handling,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for severity in Severity::ALL {
+            assert_eq!(Severity::named(severity.as_str()), Some(*severity));
+        }
+        for reason in CloseReason::VARIANTS {
+            assert_eq!(CloseReason::named(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(IncidentState::named("acknowledged"), Some(IncidentState::Acknowledged));
+        assert_eq!(CloseReason::named("stolen"), None);
+    }
 
     #[test]
     fn enum_names_equal_their_json_names() {
@@ -360,5 +382,7 @@ mod tests {
         check(Severity::as_str);
         check(Action::as_str);
         check(AlertType::as_str);
+        check(IncidentState::as_str);
+        check(CloseReason::as_str);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! source -> decode -> enrich -> profile -> detect -> decide -> store -> respond -> deliver
-//! bytes     event     +geo,asn  per-key    signals   alerts    rows     budget     e-mail, webhook, topic
+//! bytes     event     +geo,asn  per-key    signals   alerts    rows     budget     people, e-mail, webhook, topic
 //! ```
 //!
 //! Everything from `decode` to `decide` is pure and synchronous: time is an
@@ -69,3 +69,5 @@ pub mod text;
 #[cfg(feature = "train")]
 mod train;
 mod watched;
+#[deny(clippy::disallowed_methods)]
+pub mod workflow;

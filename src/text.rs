@@ -1,5 +1,7 @@
 //! Writes numbers, counts and durations for people.
 
+use std::fmt;
+
 use crate::event::{DAY_SECONDS, HOUR_SECONDS};
 
 /// `5 s`, `12 min`, `3.5 h`. Long durations stay in hours.
@@ -108,6 +110,71 @@ pub fn is_deceptive(c: char) -> bool {
             | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}')
 }
 
+/// Part of a text, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    Plain(&'a str),
+    Unseen(char),
+}
+
+/// Hidden characters as `⟨U+202E⟩`.
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(plain) => f.write_str(plain),
+            Self::Unseen(c) => write!(f, "⟨U+{:04X}⟩", u32::from(*c)),
+        }
+    }
+}
+
+/// Divides a text into what can be seen and what cannot.
+pub fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    for (at, c) in text.char_indices().filter(|(_, c)| is_deceptive(*c)) {
+        parts.push(Part::Plain(&text[begin..at]));
+        parts.push(Part::Unseen(c));
+        begin = at + c.len_utf8();
+    }
+    parts.push(Part::Plain(&text[begin..]));
+    parts
+}
+
+/// The first `most` characters, and whether there are more.
+pub fn cut(text: &str, most: usize) -> (&str, bool) {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => (&text[..end], true),
+        None => (text, false),
+    }
+}
+
+/// The text in one line, with hidden characters as `⟨U+202E⟩`, cut after `most` characters.
+pub fn visible_within(text: &str, most: usize) -> String {
+    let (text, is_cut) = cut(text, most);
+    let shown: String = parts(text).iter().map(ToString::to_string).collect();
+    if is_cut { shown + "…" } else { shown }
+}
+
+/// The text in one line, whole.
+pub fn visible(text: &str) -> String {
+    visible_within(text, usize::MAX)
+}
+
+/// JSON with hidden characters as escapes. The value is the same.
+pub fn visible_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside of strings, JSON has no such characters but line ends and tabs.
+        if is_deceptive(c) && !matches!(c, '\n' | '\r' | '\t') {
+            let units = &mut [0; 2];
+            shown.extend(c.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn separated(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
@@ -145,6 +212,17 @@ mod tests {
         assert_eq!([1.54, 41.2, 2_000.0].map(times), ["1.5 times", "41 times", "over 1,000 times"]);
         assert_eq!([0.94, 1.0, 0.996, 0.0].map(share), ["94 %", "100 %", "99.6 %", "0 %"]);
         assert_eq!([0, 1, 1_200].map(|n| counted(n, "key")), ["0 keys", "1 key", "1,200 keys"]);
+    }
+
+    #[test]
+    fn hidden_characters_are_shown_by_their_codes() {
+        assert_eq!(visible("a\u{202e}b\u{200b}\n\u{1b}"), "a⟨U+202E⟩b⟨U+200B⟩⟨U+000A⟩⟨U+001B⟩");
+        assert_eq!(visible_within("äöü", 2), "äö…");
+        let json = "{\"a\":\"\u{202e}\u{e0041}b\"}\n";
+        let shown = visible_json(json);
+        assert_eq!(shown, "{\"a\":\"\\u202e\\udb40\\udc41b\"}\n");
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+        assert_eq!(value(&shown), value(json));
     }
 
     #[test]

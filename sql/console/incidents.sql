@@ -12,7 +12,9 @@ FROM
         latest.4 AS risk,
         latest.5 AS action,
         latest.6 AS dry_run,
-        latest.7 != 'alert.resolved' AS is_open,
+        multiIf(people.state != '', people.state, latest.7 = 'alert.resolved', 'closed', 'open') AS state,
+        people.close_reason AS close_reason,
+        people.assignee AS assignee,
         latest.8 AS detectors,
         latest.9 AS title,
         toUnixTimestamp64Micro(latest.10) AS last_event,
@@ -44,8 +46,9 @@ FROM
         GROUP BY id
         HAVING ({severity:String} = '' OR latest.3 = {severity:String})
             AND ({detector:String} = '' OR has(latest.8, {detector:String}))
-            AND ({state:String} = '' OR ({state:String} = 'open') = (latest.7 != 'alert.resolved'))
-    )
+    ) AS evidence
+    LEFT JOIN incident_states AS people ON people.incident = evidence.id
+    WHERE {state:String} = '' OR state = {state:String}
 )
 WHERE {after_id:String} = '' OR (rank, id) < ({after_rank:Float64}, {after_id:String})
 ORDER BY rank DESC, id DESC

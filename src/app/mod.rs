@@ -17,6 +17,7 @@ mod announce;
 mod batch;
 pub mod check;
 mod checkpoints;
+mod clerk;
 mod dead_letters;
 mod error;
 mod intake;

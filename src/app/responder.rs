@@ -14,10 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::announce::publish_missing;
+use crate::alert::Alert;
 use crate::config::Config;
 use crate::deliver::Outbox;
 use crate::respond::{self, Decision, Rules};
 use crate::store::{Store, StoreError};
+use crate::workflow::withdraws;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Any process publishes a request of another process that has no alert after this time.
@@ -34,7 +36,7 @@ impl Responder {
         let (rules, stop) = (Rules::new(&config.policy), CancellationToken::new());
         let task = (!rules.is_dry_run()).then(|| {
             let (store, outbox) = (Arc::clone(store), Arc::clone(outbox));
-            tokio::spawn(Desk { store, outbox, rules, waiting: 0 }.run(stop.clone()))
+            tokio::spawn(Desk::new(store, outbox, rules).run(stop.clone()))
         });
         Self { task, stop }
     }
@@ -58,9 +60,15 @@ struct Desk {
     rules: Rules,
     /// Proposals without budget at the last look.
     waiting: usize,
+    /// Proposals of dismissed incidents at the last look.
+    withdrawn: usize,
 }
 
 impl Desk {
+    fn new(store: Arc<Store>, outbox: Arc<Outbox>, rules: Rules) -> Self {
+        Self { store, outbox, rules, waiting: 0, withdrawn: 0 }
+    }
+
     async fn run(mut self, stop: CancellationToken) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +90,7 @@ impl Desk {
         let mut last_number = 0;
         loop {
             let ledger = self.store.revocation_ledger().await?;
-            let proposals = self.store.revocation_proposals().await?;
+            let proposals = self.undismissed(self.store.revocation_proposals().await?).await?;
             let budget = self.rules.budget(ledger.spent);
             let decision = respond::decide(&proposals, &self.rules, &budget, ledger.now);
             let Some(proposal) = decision.grant else {
@@ -95,6 +103,24 @@ impl Desk {
             self.store.request_revocation(last_number, &request).await?;
         }
         self.publish_requests(takeover_seconds).await
+    }
+
+    /// Leaves out the proposals of incidents that people have dismissed. The acts are read after the
+    /// proposals, and are news for the lanes too.
+    async fn undismissed(&mut self, proposals: Vec<Alert>) -> Result<Vec<Alert>, StoreError> {
+        let ids: Vec<&str> = proposals.iter().map(|alert| alert.id.as_str()).collect();
+        let casebook = self.outbox.casebook();
+        casebook.learn(self.store.acts_of(&ids).await?);
+        let is_dismissed = |alert: &Alert| {
+            casebook.standing(&alert.id).is_some_and(|standing| withdraws(&standing, alert))
+        };
+        let (dismissed, rest): (Vec<_>, Vec<_>) = proposals.into_iter().partition(is_dismissed);
+        gauge!("keywatch_revocations_withdrawn").set(dismissed.len() as f64);
+        if dismissed.len() > self.withdrawn {
+            info!(withdrawn = dismissed.len(), "proposed revocations of dismissed incidents");
+        }
+        self.withdrawn = dismissed.len();
+        Ok(rest)
     }
 
     /// Publishes requests as alerts. The row of a request comes before its effect: a process that

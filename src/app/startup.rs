@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clerk::Clerk;
 use super::dead_letters::DeadLetters;
 use super::error::AppError;
 use super::patient::PatientStore;
@@ -15,7 +16,7 @@ use super::watchdog::{Observer, Watchdog};
 use super::writer::{Summary, Writer};
 use crate::config::{Config, SourceKind};
 use crate::decode::{self, Decoder};
-use crate::deliver::{self, ChannelError, Outbox};
+use crate::deliver::{self, Casebook, ChannelError, Outbox};
 use crate::engine::Scorer;
 use crate::record::BatchLimits;
 use crate::source::{FileReader, FileSource, HttpSource, KafkaSource, Source, StdinSource};
@@ -34,7 +35,8 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<Summary, AppError> {
     let limits = (&config.source).into();
-    let outbox = |store: &Arc<Store>| deliver::start(config, store);
+    let outbox =
+        |store: &Arc<Store>, casebook: &Arc<Casebook>| deliver::start(config, store, casebook);
     match config.source.kind {
         SourceKind::Kafka => {
             run_from(kafka(config, limits)?, config, health, shutdown, outbox).await
@@ -68,7 +70,7 @@ pub async fn run_from<S: Source>(
     config: &Config,
     health: &Health,
     shutdown: &CancellationToken,
-    outbox: impl FnOnce(&Arc<Store>) -> Result<Outbox, ChannelError>,
+    outbox: impl FnOnce(&Arc<Store>, &Arc<Casebook>) -> Result<Outbox, ChannelError>,
 ) -> Result<Summary, AppError> {
     decode::require_named(&config.decode)?;
     // Reports configuration errors before it waits for any server.
@@ -77,14 +79,15 @@ pub async fn run_from<S: Source>(
     let store = Arc::new(Store::new(&config.clickhouse));
     let patient = PatientStore::new(Arc::clone(&store), health.clone());
     let prepared = patient.beat_during(prepare(&store));
-    match shutdown.run_until_cancelled(prepared).await {
+    let clerk = match shutdown.run_until_cancelled(prepared).await {
         Some(prepared) => prepared?,
         None => return Ok(Summary::default()),
-    }
-    let outbox = Arc::new(outbox(&store)?);
+    };
+    let outbox = Arc::new(outbox(&store, clerk.casebook())?);
     let (observer, observed) = Observer::new();
     let background = Background {
         watchdog: Watchdog::start(config, &store, &outbox, observed),
+        clerk: clerk.start(),
         responder: Responder::start(config, &store, &outbox),
         presence: Presence::start(&store, &outbox),
     };
@@ -99,9 +102,9 @@ pub async fn run_from<S: Source>(
     Ok(finished)
 }
 
-/// Waits for ClickHouse and brings its tables up to date.
-async fn prepare(store: &Store) -> Result<(), StoreError> {
+/// Waits for ClickHouse, brings its tables up to date, and reads what people did.
+async fn prepare(store: &Arc<Store>) -> Result<Clerk, StoreError> {
     store.wait_until_ready().await?;
     store.until_available(|| store.migrate()).await?;
-    Ok(())
+    Clerk::open(store).await
 }

@@ -41,7 +41,7 @@ enum Command {
     Run(run::Args),
     /// Try it: a simulated fleet with attacks in it, on this machine
     Demo(demo::Args),
-    /// Show the stored alerts
+    /// Show incidents, and record what people do about them
     Alerts(alerts::Args),
     /// Examine a log: what can be judged, what is missing, and how to log it
     Doctor(doctor::Args),

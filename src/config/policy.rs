@@ -16,6 +16,8 @@ pub struct PolicyConfig {
     pub max_revocations_per_hour: u32,
     /// An incident without new evidence closes after this long.
     pub quiet_close_seconds: f64,
+    /// When people have closed an incident, evidence of the same kind is kept quiet for this long.
+    pub quiet_hours_after_close: f64,
 }
 
 impl Default for PolicyConfig {
@@ -27,6 +29,7 @@ impl Default for PolicyConfig {
             exempt_tenants: Vec::new(),
             max_revocations_per_hour: 10,
             quiet_close_seconds: 1_800.0,
+            quiet_hours_after_close: 24.0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::alert::{Action, DetectorId, Severity};
+use crate::alert::{Action, DetectorId, IncidentState, Severity};
 use crate::text::{number, share};
 
 /// The sign that a detector sees, as the end of a sentence.
@@ -67,12 +67,8 @@ pub fn action(action: Action, is_dry_run: bool) -> Markup {
     }
 }
 
-pub fn state(is_open: bool) -> Markup {
-    if is_open {
-        html! { span.state.open { "open" } }
-    } else {
-        html! { span.state.closed { "closed" } }
-    }
+pub fn state(state: IncidentState) -> Markup {
+    html! { span class={ "state " (state) } { (state) } }
 }
 
 /// `1 in 780,000`.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::policy::{Policy, Verdict};
 use super::subject::{Occurrence, Subject};
 use super::{Moment, position};
-use crate::alert::{Action, Alert, AlertType, Ceiling, DetectorId, Evidence, Restraint};
+use crate::alert::{Action, Alert, AlertType, Ceiling, DetectorId, Evidence, Handling, Restraint};
 use crate::detect::Signal;
 use crate::event::{EventTime, KeyId, PartitionId};
 use crate::profile::behaviour::WINDOW_SECONDS;
@@ -197,6 +197,7 @@ impl Incident {
             position: position(&self.partition, self.first_offset, self.last_offset),
             policy_version: policy.version().to_owned(),
             model_version: moment.model_version.to_owned(),
+            handling: Handling::default(),
         }
     }
 

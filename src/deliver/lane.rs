@@ -7,10 +7,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::account::account;
+use super::casebook::{Casebook, Ruling};
 use super::outbox::{Behind, DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
-use super::{Allowance, Channel, DeliveryError, delivery_id};
+use super::{Allowance, Channel, DeliveryError};
 use crate::alert::Alert;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
@@ -30,6 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 pub(super) struct Lane<C, L> {
     channel: C,
     log: Arc<L>,
+    casebook: Arc<Casebook>,
     settings: OutboxSettings,
     queue: mpsc::Receiver<Arc<Alert>>,
     behind: Arc<Behind>,
@@ -47,6 +50,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     pub(super) fn new(
         channel: C,
         log: Arc<L>,
+        casebook: Arc<Casebook>,
         settings: OutboxSettings,
         queue: mpsc::Receiver<Arc<Alert>>,
         behind: Arc<Behind>,
@@ -54,6 +58,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         Self {
             channel,
             log,
+            casebook,
             settings,
             queue,
             behind,
@@ -153,11 +158,10 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             }
         };
         let due = self.pending.take_due(now, limit);
-        let wanted = self.settle_declined(due).await;
+        let (wanted, alerts) = self.settle_declined(due).await;
         if wanted.is_empty() {
             return;
         }
-        let alerts: Vec<_> = wanted.iter().map(|waiting| Arc::clone(&waiting.alert)).collect();
         let result = self.channel.deliver(&alerts).await;
         self.pause_after(&result);
         for mut waiting in wanted {
@@ -166,12 +170,16 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    async fn settle_declined(&mut self, due: Vec<Waiting>) -> Vec<Waiting> {
-        let mut wanted = Vec::new();
+    /// Returns the alerts to deliver, as stored and as the receiver gets them.
+    async fn settle_declined(&mut self, due: Vec<Waiting>) -> (Vec<Waiting>, Vec<Arc<Alert>>) {
+        let mut wanted = (Vec::new(), Vec::new());
         for waiting in due {
-            match self.channel.declines(&waiting.alert) {
-                None => wanted.push(waiting),
-                Some(reason) => self.settle(&waiting, DeliveryOutcome::Skipped, reason).await,
+            match self.casebook.rule(&self.channel, &waiting.alert) {
+                Ruling::Send(alert) => {
+                    wanted.0.push(waiting);
+                    wanted.1.push(alert);
+                }
+                Ruling::Settle(outcome, reason) => self.settle(&waiting, outcome, &reason).await,
             }
         }
         wanted
@@ -226,52 +234,15 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             .await;
             return;
         }
-        let row = self.row(&waiting, DeliveryOutcome::Failed, reason);
+        let row = account(self.channel.name(), &waiting, DeliveryOutcome::Failed, reason);
         self.record(&row).await;
         self.pending.push(Instant::now() + delay, waiting);
     }
 
     async fn settle(&mut self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) {
-        let row = self.row(waiting, outcome, detail);
+        let row = account(self.channel.name(), waiting, outcome, detail);
         self.settled.insert(key(&waiting.alert), row.clone());
-        if outcome == DeliveryOutcome::Delivered {
-            let seconds = row.time.seconds_since(waiting.alert.detected_event_time);
-            metrics::histogram!("keywatch_event_to_delivery_seconds", "channel" => self.channel.name())
-                .record(seconds);
-        }
         self.record(&row).await;
-    }
-
-    fn row(&self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) -> DeliveryRow {
-        let channel = self.channel.name();
-        let (id, revision) = (waiting.alert.id.as_str(), waiting.alert.revision);
-        let (attempt, result) = (waiting.attempts, outcome.as_str());
-        match outcome {
-            DeliveryOutcome::Delivered => {
-                tracing::info!(channel, id, revision, attempt, detail, "alert delivered");
-            }
-            DeliveryOutcome::Failed => {
-                tracing::warn!(channel, id, revision, attempt, detail, "delivery failed");
-            }
-            DeliveryOutcome::GaveUp => {
-                tracing::error!(channel, id, revision, attempt, detail, "delivery given up");
-            }
-            DeliveryOutcome::Skipped => {
-                tracing::debug!(channel, id, revision, detail, "alert skipped")
-            }
-        }
-        metrics::counter!("keywatch_deliveries_total", "channel" => channel, "outcome" => result)
-            .increment(1);
-        DeliveryRow {
-            alert_id: id.to_owned(),
-            revision,
-            channel: channel.to_owned(),
-            attempt,
-            outcome,
-            detail: detail.to_owned(),
-            time: EventTime::now(),
-            webhook_id: delivery_id(&waiting.alert),
-        }
     }
 
     async fn record(&self, row: &DeliveryRow) {

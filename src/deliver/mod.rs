@@ -10,11 +10,14 @@
 //! lane reads back from the store each alert that its queue could not hold or that was undelivered
 //! at shutdown.
 
+mod account;
+mod casebook;
 mod check;
 pub mod email;
 mod lane;
 pub mod memory;
 mod ocsf;
+mod once;
 pub mod outbox;
 mod pending;
 mod recent;
@@ -31,8 +34,10 @@ use tokio::time::Instant;
 use crate::alert::Alert;
 use crate::config::Config;
 
+pub use self::casebook::Casebook;
 pub use self::check::{check_email, check_webhook};
 pub use self::email::EmailChannel;
+pub use self::once::{OnceError, channel_names, deliver_once, sample};
 pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings};
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
@@ -45,6 +50,12 @@ pub trait Channel: Send + Sync + 'static {
     /// Why this channel does not deliver `alert`; `None` when it does. The lane asks before each
     /// attempt.
     fn declines(&self, alert: &Alert) -> Option<&'static str>;
+
+    /// Whether the receiver keeps a record of all revisions, and wakes nobody: it gets those too
+    /// that are kept quiet for people.
+    fn is_record(&self) -> bool {
+        false
+    }
 
     /// How many alerts may leave in one delivery at `now`.
     fn allowance(&mut self, _now: Instant) -> Allowance {
@@ -100,12 +111,17 @@ pub enum ChannelError {
 
 /// Starts a lane for each channel that `config` names.
 ///
-/// Secrets must have been read from their files already.
+/// Secrets must have been read from their files already. `casebook` tells the lanes what people did
+/// to incidents.
 ///
 /// # Errors
 /// When a channel cannot work with its configuration. Servers are not contacted yet.
-pub fn start<L: DeliveryLog>(config: &Config, log: &Arc<L>) -> Result<Outbox, ChannelError> {
-    let mut outbox = Outbox::default();
+pub fn start<L: DeliveryLog>(
+    config: &Config,
+    log: &Arc<L>,
+    casebook: &Arc<Casebook>,
+) -> Result<Outbox, ChannelError> {
+    let mut outbox = Outbox::new(casebook);
     let settings = OutboxSettings::default();
     if let Some(email) = &config.email {
         outbox.add(EmailChannel::new(email, &config.clickhouse.database)?, log, settings);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::alert::{Alert, AlertType, DetectorId, Evidence, Severity};
+use crate::alert::{Alert, AlertType, DetectorId, Evidence, Handling, IncidentState, Severity};
 use crate::event::EventTime;
 
 /// The first schema version with `is_alert`; later ones accept it unchanged.
@@ -16,14 +16,14 @@ impl Alert {
     /// The alert as an OCSF object. Fields without a place in the schema stand under `unmapped`.
     pub fn to_ocsf(&self) -> Value {
         let activity = activity_id(self.alert_type);
-        json!({
+        let mut finding = json!({
             "activity_id": activity,
             "category_uid": FINDINGS,
             "class_uid": DETECTION_FINDING,
             "type_uid": DETECTION_FINDING * 100 + activity,
             "severity_id": severity_id(self.severity),
             "severity": capitalized(self.severity.as_str()),
-            "status_id": status_id(self.alert_type),
+            "status_id": self.status_id(),
             "is_alert": self.alert_type != AlertType::Resolved,
             "time": milliseconds(self.detected_at),
             "start_time": milliseconds(self.first_event_time),
@@ -55,7 +55,21 @@ impl Alert {
                 "policy_version": self.policy_version,
                 "model_version": self.model_version,
             },
-        })
+        });
+        if self.handling != Handling::default() {
+            finding["unmapped"]["handling"] = json!(self.handling);
+        }
+        finding
+    }
+
+    /// New, in progress or resolved: by what people decided, else by the kind of revision.
+    const fn status_id(&self) -> u32 {
+        match (self.handling.state, self.alert_type) {
+            (Some(IncidentState::Closed), _) | (_, AlertType::Resolved) => 4,
+            (Some(IncidentState::Acknowledged), _) => 2,
+            (_, AlertType::Opened) => 1,
+            (_, AlertType::Updated | AlertType::RevocationRequested) => 2,
+        }
     }
 
     fn finding_info(&self) -> Value {
@@ -94,14 +108,6 @@ const fn activity_id(alert_type: AlertType) -> u32 {
         AlertType::Opened => 1,
         AlertType::Updated | AlertType::RevocationRequested => 2,
         AlertType::Resolved => 3,
-    }
-}
-
-const fn status_id(alert_type: AlertType) -> u32 {
-    match alert_type {
-        AlertType::Opened => 1,
-        AlertType::Updated | AlertType::RevocationRequested => 2,
-        AlertType::Resolved => 4,
     }
 }
 

@@ -18,6 +18,10 @@ pub enum DeliveryOutcome {
     /// The channel does not deliver this alert: its severity is too low, or it brings no news for a
     /// reader of e-mail.
     Skipped,
+    /// People closed the incident, and this is the same kind of evidence.
+    KeptQuiet,
+    /// People dismissed the incident whose key was to be revoked.
+    Withdrawn,
 }
 
 impl DeliveryOutcome {
@@ -33,7 +37,7 @@ pub struct DeliveryRow {
     pub revision: u32,
     /// `email`, `webhook`, `topic`.
     pub channel: String,
-    /// Counts from 1, and again from 1 after a restart. Zero for `Skipped`.
+    /// Counts from 1, and again from 1 after a restart. Zero for what was not attempted.
     pub attempt: u32,
     pub outcome: DeliveryOutcome,
     /// The receiver's reply, or why the receiver could not be reached. Recipients are masked.

@@ -45,6 +45,10 @@ impl Channel for TopicChannel {
         None
     }
 
+    fn is_record(&self) -> bool {
+        true
+    }
+
     async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         for alert in alerts {
             let payload = self.payload(alert)?;

@@ -42,7 +42,9 @@ use crate::app::{self, AppError};
 use crate::cache;
 use crate::config::{Config, EnrichConfig};
 use crate::console::{self, Console};
-use crate::deliver::{ChannelError, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
+use crate::deliver::{
+    Casebook, ChannelError, EmailChannel, Outbox, OutboxSettings, WebhookChannel,
+};
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::event::EventTime;
 use crate::http::listener::ListenError;
@@ -158,7 +160,9 @@ async fn show(
     let journal = Journal::new(traffic.labels(), traffic.present, &live_since);
     let source = DemoSource::new(traffic, options.seconds, &live_since, screen.clone());
     let terminal = Terminal::new(screen.clone(), journal.clone());
-    let outbox = |store: &Arc<Store>| start_outbox(&config, store, terminal, &live_since);
+    let outbox = |store: &Arc<Store>, casebook: &Arc<Casebook>| {
+        start_outbox(&config, store, casebook, terminal, &live_since)
+    };
     let (health, metrics) = (Health::default(), telemetry::metrics::install()?);
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
@@ -212,10 +216,11 @@ fn address_databases(cache: &Path) -> Option<EnrichConfig> {
 fn start_outbox(
     config: &Config,
     store: &Arc<Store>,
+    casebook: &Arc<Casebook>,
     terminal: Terminal,
     since: &LiveSince,
 ) -> Result<Outbox, ChannelError> {
-    let mut outbox = Outbox::default();
+    let mut outbox = Outbox::new(casebook);
     let settings = OutboxSettings::default();
     outbox.add(LiveOnly::new(terminal, since), store, settings);
     if let Some(email) = &config.email {

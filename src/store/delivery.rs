@@ -21,7 +21,8 @@ const UNDELIVERED: &str = "\
                 CAST(?, 'Array(String)'), CAST(?, 'Array(Int64)'))) \
         AND (id, revision) NOT IN ( \
             SELECT alert_id, revision FROM deliveries \
-            WHERE channel = ? AND outcome IN ('delivered', 'gave_up', 'skipped')) \
+            WHERE channel = ? AND outcome IN \
+                ('delivered', 'gave_up', 'skipped', 'kept_quiet', 'withdrawn')) \
     ORDER BY detected_at, id, revision";
 
 /// [`DeliveryRow`] in the columns of the table.
@@ -84,6 +85,19 @@ impl DeliveryLog for Store {
             .await
             .map_err(|error| self.error("reading undelivered alerts", &error))?;
         rows.into_iter().map(AlertJson::parse).collect()
+    }
+}
+
+impl Store {
+    /// The number of the latest attempt to deliver this revision through `channel`; 0 without any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn attempts(&self, channel: &str, alert: &Alert) -> Result<u32, StoreError> {
+        let sql = "SELECT max(attempt) FROM deliveries \
+                   WHERE channel = ? AND alert_id = ? AND revision = ?";
+        let query = self.client.query(sql).bind(channel).bind(&alert.id).bind(alert.revision);
+        query.fetch_one().await.map_err(|error| self.error("reading deliveries", &error))
     }
 }
 

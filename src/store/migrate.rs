@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0008_source_attempts.sql",
     "0009_revocation_requests.sql",
     "0010_proof_of_use.sql",
+    "0011_incident_acts.sql",
     "0012_gone_processes.sql",
 ];
 

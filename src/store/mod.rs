@@ -1,6 +1,7 @@
 //! Stores events, alerts, the ledger and saved state in ClickHouse, applies migrations and runs
 //! queries. Every insert may be repeated.
 
+mod acts;
 mod check;
 mod checkpoint;
 mod claim;
@@ -26,6 +27,7 @@ use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
 use parking_lot::Mutex;
 
+pub use self::acts::ACTS_KEPT_DAYS;
 pub use self::check::check;
 pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};

@@ -152,6 +152,27 @@ pub const METRICS: &[Metric] = &[
         "Proposed revocations of all processes that wait for the hourly budget",
     ),
     row(
+        Kind::Gauge,
+        "keywatch_revocations_withdrawn",
+        Unit::Count,
+        &[],
+        "Proposed revocations that are not requested, because people have dismissed their incidents",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_quiet_incidents",
+        Unit::Count,
+        &[],
+        "Incidents that people have closed and whose evidence of the same kind is kept quiet",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_kept_quiet_total",
+        Unit::Count,
+        &["channel", "severity"],
+        "Alert revisions that were stored and not sent, because people have closed their incidents",
+    ),
+    row(
         Kind::Counter,
         "keywatch_stored_rows_total",
         Unit::Count,

@@ -2,6 +2,7 @@
 //! is linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerts_cli;
 mod backtest_cli;
 mod blind;
 mod browser;
@@ -19,6 +20,7 @@ mod formats_cli;
 mod generate;
 mod http_source;
 mod kafka_source;
+mod people;
 mod promise;
 mod repartition;
 mod replay;

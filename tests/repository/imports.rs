@@ -44,7 +44,8 @@ const RULES: &[Rule] = &[
         &["alert", "answer", "config", "event", "network", "profile", "rate", "registry", "text"],
     ),
     rule("decide", &["alert", "config", "detect", "event", "profile"]),
-    rule("respond", &["alert", "config", "decide", "event"]),
+    rule("workflow", &["alert", "event"]),
+    rule("respond", &["alert", "config", "decide", "event", "workflow"]),
     rule(
         "engine",
         &[
@@ -58,7 +59,7 @@ const RULES: &[Rule] = &[
     rule("page", &["alert", "event", "text"]),
     rule("telemetry", &["config", "http"]),
     rule("source", &["config", "event", "http", "instance", "kafka", "record"]),
-    rule("deliver", &["alert", "config", "event", "facts", "http", "kafka", "text"]),
+    rule("deliver", &["alert", "config", "event", "facts", "http", "kafka", "text", "workflow"]),
     rule(
         "store",
         &[
@@ -78,6 +79,8 @@ const RULES: &[Rule] = &[
             "event",
             "http",
             "instance",
+            // Acts of people are rows too.
+            "workflow",
         ],
     ),
     rule("embedded", &["cache", "config", "store"]),
@@ -85,7 +88,18 @@ const RULES: &[Rule] = &[
     // demo starts them.
     rule(
         "console",
-        &["alert", "config", "event", "facts", "http", "page", "store", "telemetry", "text"],
+        &[
+            "alert",
+            "config",
+            "event",
+            "facts",
+            "http",
+            "page",
+            "store",
+            "telemetry",
+            "text",
+            "workflow",
+        ],
     ),
     // The service.
     rule(
@@ -113,6 +127,7 @@ const RULES: &[Rule] = &[
             "telemetry",
             "text",
             "watched",
+            "workflow",
         ],
     ),
     // The other commands.
@@ -165,6 +180,8 @@ const RULES: &[Rule] = &[
             "config",
             "console",
             "decode",
+            // A person may send an alert again, without the service.
+            "deliver",
             "demo",
             "detect",
             "doctor",
@@ -176,16 +193,18 @@ const RULES: &[Rule] = &[
             "report",
             "store",
             "telemetry",
+            "text",
             "train",
+            "workflow",
         ],
     ),
 ];
 
 /// Rooms without clock and I/O. What they read at the start (databases, a model, the registry)
 /// is allowed where it stands.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "alert", "answer", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
-    "network", "profile", "proof", "rate", "record", "registry", "respond", "text",
+    "network", "profile", "proof", "rate", "record", "registry", "respond", "text", "workflow",
 ];
 
 /// Rooms that do I/O.

@@ -18,6 +18,7 @@ use crate::source::Source;
 /// The tasks that run beside the pipeline and the writer.
 pub struct Background {
     pub watchdog: JoinHandle<()>,
+    pub clerk: JoinHandle<()>,
     pub responder: Responder,
     pub presence: Presence,
 }
@@ -40,6 +41,7 @@ impl<S: Source> Pipeline<S> {
         // The task holds the outbox. The abort was intended, so its error is ignored.
         let _ = background.watchdog.await;
         let drained = self.drain(within / 2).await;
+        background.clerk.abort();
         background.responder.finish(rest() / 4).await;
         let departure = background.presence.stop().await;
         if matches!(drained, Some(Ok(_))) {

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Severity};
+use crate::alert::{
+    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Handling, Severity,
+};
 use crate::decide::MODEL_VERSION;
 use crate::event::EventTime;
 
@@ -119,6 +121,7 @@ impl Notice<'_> {
             position: finding.position.clone(),
             policy_version: self.policy_version.to_owned(),
             model_version: MODEL_VERSION.to_owned(),
+            handling: Handling::default(),
         }
     }
 

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::replay::{self, StoredRequest};
-use crate::alert::Alert;
+use crate::alert::{Alert, IncidentState};
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::{Store, StoreError};
+use crate::workflow::{Course, Standing};
 
 /// Days before the incident that say what is usual.
 const HISTORY_DAYS: f64 = 14.0;
@@ -51,6 +52,8 @@ pub struct Series {
 pub struct Incident {
     /// Newest first; never empty.
     revisions: Vec<Alert>,
+    /// What people did.
+    pub course: Course,
     pub deliveries: Vec<Delivery>,
     pub series: Option<Series>,
     pub places: Vec<Place>,
@@ -65,6 +68,14 @@ impl Incident {
 
     pub fn revisions(&self) -> &[Alert] {
         &self.revisions
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.course.standing
+    }
+
+    pub fn state(&self) -> IncidentState {
+        self.standing().state(&self.revisions)
     }
 }
 
@@ -87,13 +98,16 @@ pub async fn load(store: &Store, id: &str) -> Result<Option<Incident>, StoreErro
     let Some(latest) = revisions.first().cloned() else { return Ok(None) };
     let deliveries = include_str!("../../../sql/console/deliveries.sql");
     let values = [("id", id)];
-    let (deliveries, series, places, replayed) = tokio::try_join!(
+    let ids = [id];
+    let (acts, deliveries, series, places, replayed) = tokio::try_join!(
+        store.acts_of(&ids),
         store.query_rows(deliveries, &values),
         series(store, &latest),
         places(store, &latest),
         replay::load(store, &latest),
     )?;
-    Ok(Some(Incident { revisions, deliveries, series, places, replayed }))
+    let course = Course::of(acts);
+    Ok(Some(Incident { revisions, course, deliveries, series, places, replayed }))
 }
 
 /// The picture begins some time before the incident and ends some time after it.

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod load;
+mod people;
 mod pictures;
 mod replay;
 mod view;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::load::{Delivery, Incident};
-use super::{evidence, pictures, replay};
+use super::{evidence, people, pictures, replay};
 use crate::alert::{Alert, AlertType};
 use crate::console::Console;
 use crate::console::frame::{card, encoded, key_link, time};
@@ -17,7 +17,7 @@ pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
     let alert = incident.latest();
     html! {
         p.crumbs { a href="/incidents?state=open" { "Incidents" } " / " span.mono { (shown(&alert.id)) } }
-        (head(alert))
+        (head(incident))
         div.columns {
             div {
                 (card("happened", "What happened", "", happened(alert)))
@@ -30,6 +30,7 @@ pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
             div {
                 (card("done", "What was done", "", done(console, alert)))
                 (card("sure", "How sure this is", "", sure(alert)))
+                (card("people", "What people did", "", people::card(incident)))
                 (card("told", "Who was told", "", told(&incident.deliveries)))
                 (card("course", "Course", "", course(incident.revisions())))
                 (card("further", "Look further", "", further(console, alert)))
@@ -38,13 +39,14 @@ pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
     }
 }
 
-fn head(alert: &Alert) -> Markup {
-    let is_open = alert.alert_type != AlertType::Resolved;
+fn head(incident: &Incident) -> Markup {
+    let alert = incident.latest();
     html! {
         header #head.incident-head data-live {
             h1 { (shown(&alert.title)) }
             p.badges {
-                (words::severity(alert.severity)) (words::state(is_open))
+                (words::severity(alert.severity)) (words::state(incident.state()))
+                @if let Some(assignee) = &incident.standing().assignee { span { "Assigned to " (shown(assignee)) } }
                 span { "Risk " strong { (format!("{:.0}", alert.risk)) } " of 100" }
                 span { "Action " (words::action(alert.action, alert.dry_run)) }
                 @if let Some(key) = &alert.key_id { span { "Key " (key_link(key)) } }
@@ -145,6 +147,8 @@ fn outcome(outcome: &str) -> &'static str {
         "delivered" => "✓ took",
         "failed" => "✗ failed at",
         "gave_up" => "✗ gave up on",
+        "kept_quiet" => "was not sent",
+        "withdrawn" => "was not asked for",
         _ => "saw",
     }
 }
@@ -168,7 +172,7 @@ fn kind(kind: AlertType) -> &'static str {
     match kind {
         AlertType::Opened => "Opened",
         AlertType::Updated => "More evidence",
-        AlertType::Resolved => "Closed",
+        AlertType::Resolved => "No further evidence",
         AlertType::RevocationRequested => "Revocation requested",
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::alert::{DetectorId, Severity};
+use crate::alert::{DetectorId, IncidentState, Severity};
 use crate::console::answer::Failure;
 use crate::console::frame::encoded;
 
@@ -24,7 +24,7 @@ pub struct Filter {
 pub struct Choice {
     pub severity: Option<Severity>,
     pub detector: Option<DetectorId>,
-    pub is_open: Option<bool>,
+    pub state: Option<IncidentState>,
     /// Part of a key id, or the beginning of a source's address.
     pub about: String,
     /// Hours; 0 for all time.
@@ -53,14 +53,8 @@ impl Filter {
     /// # Errors
     /// Names the value that does not exist, and those that do.
     pub fn checked(self) -> Result<Choice, Failure> {
-        let severity = optional(&self.severity, |name| {
-            Severity::ALL.iter().copied().find(|severity| severity.as_str() == name)
-        });
-        let is_open = optional(&self.state, |name| match name {
-            "open" => Some(true),
-            "closed" => Some(false),
-            _ => None,
-        });
+        let severity = optional(&self.severity, Severity::named);
+        let state = optional(&self.state, IncidentState::named);
         let hours =
             TIMES.iter().find(|(value, ..)| *value == self.since).map(|(_, hours, _)| *hours);
         let after = optional(&self.after, Cursor::parse);
@@ -70,7 +64,7 @@ impl Filter {
             severity: severity.ok_or_else(|| wrong("severity", "low, medium, high or critical"))?,
             detector: optional(&self.detector, DetectorId::named)
                 .ok_or_else(|| wrong("detector", "the id of a detector, such as rate.spike"))?,
-            is_open: is_open.ok_or_else(|| wrong("state", "open or closed"))?,
+            state: state.ok_or_else(|| wrong("state", "open, acknowledged or closed"))?,
             about: self.key.trim().chars().take(512).collect(),
             hours: hours.ok_or_else(|| wrong("since", "1h, 24h, 7d or 30d"))?,
             by_risk: optional(&self.sort, |name| (name == "risk").then_some(()))
@@ -102,7 +96,7 @@ impl Cursor {
 impl Choice {
     /// All open incidents, the newest first.
     pub fn open() -> Self {
-        Self { is_open: Some(true), ..Self::default() }
+        Self { state: Some(IncidentState::Open), ..Self::default() }
     }
 
     pub fn severity_name(&self) -> &'static str {
@@ -114,7 +108,7 @@ impl Choice {
     }
 
     pub fn state_name(&self) -> &'static str {
-        self.is_open.map_or("", |is_open| if is_open { "open" } else { "closed" })
+        self.state.map_or("", IncidentState::as_str)
     }
 
     pub fn time(&self) -> (&'static str, &'static str) {
@@ -158,7 +152,7 @@ mod tests {
         let choice = Choice {
             severity: Some(Severity::High),
             detector: Some(DetectorId::RateSpike),
-            is_open: Some(true),
+            state: Some(IncidentState::Open),
             about: "a&b".into(),
             hours: 24,
             by_risk: true,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::filter::{Choice, Cursor};
-use crate::alert::{Action, DetectorId, Severity};
+use crate::alert::{Action, DetectorId, IncidentState, Severity};
 use crate::event::EventTime;
 use crate::store::{Store, StoreError};
 
@@ -19,19 +19,17 @@ pub struct Incident {
     pub risk: f64,
     pub action: Action,
     pub dry_run: bool,
-    #[serde(deserialize_with = "flag")]
-    pub is_open: bool,
+    pub state: IncidentState,
+    /// Empty if no person closed it.
+    pub close_reason: String,
+    /// Empty if nobody has it.
+    pub assignee: String,
     detectors: Vec<String>,
     pub title: String,
     last_event: i64,
     rank: f64,
     /// Incidents on all pages.
     pub matching: u64,
-}
-
-/// ClickHouse compares to 0 or 1.
-fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    u8::deserialize(deserializer).map(|flag| flag != 0)
 }
 
 /// The subject of an incident.

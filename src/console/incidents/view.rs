@@ -6,7 +6,7 @@ use strum::VariantArray;
 use super::PAGE;
 use super::filter::{Choice, Cursor, TIMES};
 use super::list::{About, Incident};
-use crate::alert::{DetectorId, Severity};
+use crate::alert::{DetectorId, IncidentState, Severity};
 use crate::console::frame::{ago, encoded, key_link};
 use crate::console::visible::{shown, visible};
 use crate::console::words;
@@ -30,7 +30,7 @@ pub(super) fn heading(choice: &Choice, incidents: &[Incident]) -> Markup {
 pub(super) fn form(choice: &Choice) -> Markup {
     html! {
         form #filter.filter action="/incidents" method="get" aria-label="Filter" {
-            (select("state", "State", choice.state_name(), &[("", "any state"), ("open", "open"), ("closed", "closed")]))
+            (select("state", "State", choice.state_name(), &states()))
             (select("severity", "Severity", choice.severity_name(), &severities()))
             (select("detector", "Detector", choice.detector_name(), &detectors()))
             (select("since", "Time", choice.time().0, &TIMES.map(|(value, _, words)| (value, words))))
@@ -42,6 +42,11 @@ pub(super) fn form(choice: &Choice) -> Markup {
             @if *choice != Choice::default() { a.quiet href="/incidents" { "Clear" } }
         }
     }
+}
+
+fn states() -> Vec<(&'static str, &'static str)> {
+    let named = IncidentState::VARIANTS.iter().map(|state| (state.as_str(), state.as_str()));
+    std::iter::once(("", "any state")).chain(named).collect()
 }
 
 fn severities() -> Vec<(&'static str, &'static str)> {
@@ -119,9 +124,17 @@ fn row(incident: &Incident, with_subject: bool, now: EventTime) -> Markup {
             @if with_subject { td.wide.subject { (subject(incident)) } }
             td.number { (format!("{:.0}", incident.risk)) }
             td.wide { (words::action(incident.action, incident.dry_run)) }
-            td { (words::state(incident.is_open)) }
+            td { (words::state(incident.state)) (handling(incident)) }
             td.when { (ago(incident.last_event(), now)) }
         }
+    }
+}
+
+/// Why it was closed, or who has it.
+fn handling(incident: &Incident) -> Markup {
+    html! {
+        @if !incident.close_reason.is_empty() { div.faint { (incident.close_reason) } }
+        @else if !incident.assignee.is_empty() { div.faint { (shown(&incident.assignee)) } }
     }
 }
 

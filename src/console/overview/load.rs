@@ -39,6 +39,7 @@ pub struct Count {
     pub action: Action,
     pub dry_run: bool,
     pub open: u64,
+    pub acknowledged: u64,
     pub active: u64,
 }
 

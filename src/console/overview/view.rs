@@ -40,12 +40,17 @@ fn verdict(console: &Console, overview: &Overview) -> Markup {
         overview.counts.iter().filter(|c| c.severity == severity).map(|c| c.open).sum()
     };
     let (critical, high) = (open(Severity::Critical), open(Severity::High));
+    let serious = overview.counts.iter().filter(|count| count.severity >= Severity::High);
+    let in_hand = serious.map(|count| count.acknowledged).sum::<u64>();
     let (class, sentence) = if !waiting.is_empty() || !console.health.liveness().alive {
         ("bad", "Keywatch is waiting: what happens now is judged later.".to_owned())
     } else if critical > 0 {
         ("bad", format!("{} to look at now.", counted(critical as usize, "critical incident")))
     } else if high > 0 {
         ("warn", format!("{} open, none critical.", counted(high as usize, "serious incident")))
+    } else if in_hand > 0 {
+        let incidents = counted(in_hand as usize, "serious incident");
+        ("warn", format!("Nothing is open that nobody looks at; {incidents} acknowledged."))
     } else {
         ("good", "All is quiet: no serious incident is open.".to_owned())
     };

@@ -49,6 +49,9 @@ fn tag(alert: &Alert) -> String {
     let severity = alert.severity.as_str().to_uppercase();
     match alert.alert_type {
         AlertType::Opened => severity,
+        AlertType::Updated if alert.handling.reopened_after.is_some() => {
+            format!("{severity}, reopened")
+        }
         AlertType::Updated => format!("{severity}, escalated"),
         AlertType::Resolved => format!("{severity}, resolved"),
         AlertType::RevocationRequested => format!("{severity}, revocation requested"),
@@ -95,6 +98,9 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
     if let Some(tenant) = &alert.tenant {
         facts.push(("Tenant", one_line(tenant, 100)));
     }
+    if let Some(assignee) = &alert.handling.assignee {
+        facts.push(("Assigned to", one_line(assignee, 100)));
+    }
     facts.extend([
         ("First event", time(alert.first_event_time)),
         ("Last event", time(alert.last_event_time)),
@@ -138,6 +144,11 @@ mod tests {
             subject("impossible_travel"),
             "[HIGH] Key ak_123: requests from two places 8,900 km apart within 4 minutes"
         );
+        let mut reopened = fixtures::alert("impossible_travel");
+        reopened.alert_type = AlertType::Updated;
+        assert!(Report::new(&reopened, "keywatch").subject.starts_with("[HIGH, escalated] "));
+        reopened.handling.reopened_after = Some(reopened.detected_at);
+        assert!(Report::new(&reopened, "keywatch").subject.starts_with("[HIGH, reopened] "));
         assert!(subject("revocation_requested").starts_with("[CRITICAL, revocation requested] "));
         assert!(subject("source_resolved").starts_with("[LOW, resolved] "));
     }

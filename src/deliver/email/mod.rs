@@ -2,7 +2,8 @@
 //!
 //! A person reads these mails, so most revisions of an incident cause none. The channel sends a
 //! mail when an incident is new or has become worse (a higher severity or a stronger action than
-//! any mail about it had). It always sends one for a revocation request. It reports the end of an
+//! any mail about it had), or when new evidence reopens what people had closed. It always sends one
+//! for a revocation request. It reports the end of an
 //! incident only if `email.send_resolved` is set. The channel remembers in memory which mails it
 //! sent: after a restart, the next revision of an open incident may cause one more mail.
 
@@ -28,6 +29,7 @@ use super::recent::Recent;
 use super::{Allowance, Channel, ChannelError, DeliveryError};
 use crate::alert::{Action, Alert, AlertType, Severity};
 use crate::config::EmailConfig;
+use crate::event::EventTime;
 
 /// The number of incidents whose mails are remembered.
 const MOST_INCIDENTS: usize = 10_000;
@@ -39,7 +41,16 @@ pub struct EmailChannel {
     pace: Pace,
     min_severity: Severity,
     send_resolved: bool,
-    mailed: Recent<String, (Severity, Action)>,
+    mailed: Recent<String, Mailed>,
+}
+
+/// The worst that the mails about an incident have told.
+#[derive(Clone, Copy)]
+struct Mailed {
+    severity: Severity,
+    action: Action,
+    /// When people had closed the incident that evidence has reopened.
+    reopened_after: Option<EventTime>,
 }
 
 impl EmailChannel {
@@ -72,9 +83,14 @@ impl EmailChannel {
     }
 
     fn remember(&mut self, alert: &Alert) {
-        let news = (alert.severity, alert.action);
+        let reopened_after = alert.handling.reopened_after;
+        let news = Mailed { severity: alert.severity, action: alert.action, reopened_after };
         let known = self.mailed.get(&alert.id).copied().unwrap_or(news);
-        let worst = (news.0.max(known.0), news.1.max(known.1));
+        let worst = Mailed {
+            severity: news.severity.max(known.severity),
+            action: news.action.max(known.action),
+            reopened_after: reopened_after.max(known.reopened_after),
+        };
         self.mailed.insert(alert.id.clone(), worst);
     }
 }
@@ -100,8 +116,10 @@ impl Channel for EmailChannel {
             AlertType::Resolved if self.send_resolved => None,
             AlertType::Resolved => Some("email.send_resolved is off"),
             AlertType::Opened | AlertType::Updated => {
-                let (severity, action) = *self.mailed.get(&alert.id)?;
-                let worse = alert.severity > severity || alert.action > action;
+                let mailed = self.mailed.get(&alert.id)?;
+                let worse = alert.severity > mailed.severity
+                    || alert.action > mailed.action
+                    || alert.handling.reopened_after > mailed.reopened_after;
                 (!worse).then_some("no worse than in an earlier mail")
             }
         }
@@ -167,6 +185,20 @@ mod tests {
             if leaves {
                 channel.remember(&alert);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn evidence_that_reopens_an_incident_is_mailed_once_though_it_is_no_worse() {
+        let mut channel = EmailChannel::new(&config(), "keywatch").unwrap();
+        let mut alert = revision(1, AlertType::Opened, Severity::High, Action::Notify);
+        channel.remember(&alert);
+        for closed_at in [10, 20] {
+            alert.alert_type = AlertType::Updated;
+            alert.handling.reopened_after = Some(EventTime::from_seconds(closed_at));
+            assert_eq!(channel.declines(&alert), None);
+            channel.remember(&alert);
+            assert!(channel.declines(&alert).is_some());
         }
     }
 

@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Channel;
 use super::lane::Lane;
+use super::{Casebook, Channel};
 use crate::alert::Alert;
 use crate::deliver::record::DeliveryRow;
 use crate::event::EventTime;
@@ -73,6 +73,7 @@ pub struct Remaining {
 /// The lanes of all channels. Use it within a tokio runtime only.
 #[derive(Default)]
 pub struct Outbox {
+    casebook: Arc<Casebook>,
     lanes: Vec<LaneHandle>,
 }
 
@@ -104,6 +105,15 @@ impl Behind {
 }
 
 impl Outbox {
+    /// `casebook` tells the lanes what people did to incidents.
+    pub fn new(casebook: &Arc<Casebook>) -> Self {
+        Self { casebook: Arc::clone(casebook), lanes: Vec::new() }
+    }
+
+    pub fn casebook(&self) -> &Casebook {
+        &self.casebook
+    }
+
     /// Starts a lane, which begins with the alerts that `log` lists as undelivered.
     pub fn add<C: Channel, L: DeliveryLog>(
         &mut self,
@@ -115,7 +125,8 @@ impl Outbox {
         let behind = Arc::<Behind>::default();
         behind.set();
         let name = channel.name();
-        let lane = Lane::new(channel, Arc::clone(log), settings, receiver, Arc::clone(&behind));
+        let (log, casebook) = (Arc::clone(log), Arc::clone(&self.casebook));
+        let lane = Lane::new(channel, log, casebook, settings, receiver, Arc::clone(&behind));
         let task = tokio::spawn(lane.run());
         self.lanes.push(LaneHandle { channel: name, queue: sender, behind, task });
     }

@@ -9,7 +9,9 @@ use tokio::sync::Semaphore;
 use super::super::memory::MemoryLog;
 use super::super::{DeliveryError, fixtures};
 use super::*;
+use crate::alert::{AlertType, CloseReason, DetectorId};
 use crate::deliver::record::DeliveryOutcome;
+use crate::workflow::{Act, Kind, Origin, Seen};
 
 type Answer = Result<String, DeliveryError>;
 
@@ -277,6 +279,96 @@ async fn a_declined_alert_is_recorded_so_that_it_is_not_asked_about_again() {
     outbox.shutdown(Duration::from_secs(1)).await;
     assert_eq!(outcomes(&log), [("mild".into(), 0, DeliveryOutcome::Skipped)]);
     assert_eq!(receiver.calls().len(), 0);
+}
+
+fn act(incident: &str, kind: Kind, seen: &Alert) -> Act {
+    let closes = kind.closes();
+    Act {
+        incident: incident.into(),
+        id: format!("{incident} {kind:?}"),
+        time: EventTime::now(),
+        who: "alice".into(),
+        origin: Origin::CommandLine,
+        kind,
+        reason: closes.then_some(CloseReason::FalseTravel),
+        assignee: None,
+        text: String::new(),
+        seen: Seen::of(seen),
+        quiet_seconds: if closes { 3_600 } else { 0 },
+    }
+}
+
+fn updated(id: &str, revision: u32, detectors: &[DetectorId]) -> Alert {
+    let (alert_type, detectors) = (AlertType::Updated, detectors.to_vec());
+    Alert { revision, alert_type, detectors, ..alert(id) }
+}
+
+const TRAVEL: &[DetectorId] = &[DetectorId::ImpossibleTravel];
+const AND_REPLAY: &[DetectorId] = &[DetectorId::DuplicateNonce, DetectorId::ImpossibleTravel];
+
+#[tokio::test(start_paused = true)]
+async fn evidence_of_a_closed_incident_is_kept_quiet_and_recorded_until_a_new_kind_reopens_it() {
+    let receiver = Receiver::answering([]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    outbox.casebook().learn(vec![act("a", Kind::Dismiss, &updated("a", 1, TRAVEL))]);
+    send(&outbox, &log, &updated("a", 2, TRAVEL));
+    send(&outbox, &log, &updated("a", 3, AND_REPLAY));
+    send(&outbox, &log, &updated("b", 1, TRAVEL));
+    until("three rows", || log.rows().len() == 3).await;
+    use DeliveryOutcome::{Delivered, KeptQuiet};
+    let rows = log.rows();
+    let found: Vec<_> = rows.iter().map(|row| (row.revision, row.outcome)).collect();
+    assert_eq!(found, [(2, KeptQuiet), (3, Delivered), (1, Delivered)]);
+    assert!(rows[0].detail.starts_with("dismissed as false_travel by alice at "), "{rows:?}");
+    outbox.shutdown(Duration::from_secs(1)).await;
+
+    // After a restart nothing is sent that was kept quiet.
+    let receiver = Receiver::answering([]);
+    let outbox = start(&receiver, &log);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    outbox.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(receiver.calls(), [[""; 0]; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_follows_what_people_did_meanwhile() {
+    let receiver = Receiver::answering([retryable()]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    let request = Alert { alert_type: AlertType::RevocationRequested, ..updated("a", 2, TRAVEL) };
+    send(&outbox, &log, &request);
+    until("an attempt", || log.rows().len() == 1).await;
+    outbox.casebook().learn(vec![act("a", Kind::Dismiss, &updated("a", 1, TRAVEL))]);
+    until("the outcome", || log.rows().len() == 2).await;
+    assert_eq!(log.rows()[1].outcome, DeliveryOutcome::Withdrawn);
+    assert_eq!(receiver.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_all_revisions_gets_those_too_that_are_kept_quiet() {
+    struct Record(Scripted);
+    impl Channel for Record {
+        fn name(&self) -> &'static str {
+            "record"
+        }
+        fn declines(&self, _alert: &Alert) -> Option<&'static str> {
+            None
+        }
+        fn is_record(&self) -> bool {
+            true
+        }
+        async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+            assert_eq!(alerts[0].handling.close_reason, Some(CloseReason::FalseTravel));
+            self.0.deliver(alerts).await
+        }
+    }
+    let (receiver, log): (_, Arc<MemoryLog>) = (Receiver::answering([]), Arc::default());
+    let mut outbox = Outbox::default();
+    outbox.add(Record(Scripted::new(&receiver)), &log, OutboxSettings::default());
+    outbox.casebook().learn(vec![act("a", Kind::Dismiss, &updated("a", 1, TRAVEL))]);
+    send(&outbox, &log, &updated("a", 2, TRAVEL));
+    until("delivery", || receiver.calls() == [["a"]]).await;
 }
 
 /// A store that loses the first record of each delivery.

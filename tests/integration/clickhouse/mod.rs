@@ -1,5 +1,6 @@
 //! Tests the store and the embedded server against the real ClickHouse engine.
 
+pub mod acts;
 mod alerts;
 mod batches;
 mod embedded;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use keywatch::alert::{Alert, Severity};
 use keywatch::decode::RejectReason;
 use keywatch::deliver::DeliveryLog;
 use keywatch::deliver::record::{DeliveryOutcome, DeliveryRow};
 use keywatch::event::{EnrichedEvent, EventTime};
 use keywatch::store::{ANALYST_QUERIES, Store, StoredBatch, analyst_query};
+use keywatch::workflow::{Act, Kind};
 
+use super::acts::act;
 use super::samples::{alert, batch, event, origin, partition, rejection, unclaimed};
 use crate::support::clickhouse::{TestDatabase, database};
 
@@ -252,6 +255,66 @@ async fn open_alerts() {
             "three | 198.51.100.200 | 40 | geo.impossible_travel, rate.spike"
         ]
     );
+    // Closed by a person; with evidence beyond that, it is open again.
+    let seen = alert("one", 2, "key-a", hours_ago(2.0));
+    database.store.record_acts(&[act("one", "1", Kind::Confirm, &seen)]).await.unwrap();
+    let rows = answer(&database.store, "open_alerts", &[], &["id"]).await;
+    assert_eq!(rows, ["three"]);
+    let worse = Alert { severity: Severity::Critical, ..alert("one", 3, "key-a", hours_ago(0.5)) };
+    database.store.write_alerts_until_done(&[worse]).await.unwrap();
+    let rows = answer(&database.store, "open_alerts", &[], &["id"]).await;
+    assert_eq!(rows, ["one", "three"]);
+}
+
+#[tokio::test]
+async fn incidents() {
+    let database = stored_alerts().await;
+    let seen = alert("one", 2, "key-a", hours_ago(2.0));
+    let acts = [
+        Act { assignee: Some("bob".into()), ..act("one", "1", Kind::Assign, &seen) },
+        act("one", "2", Kind::Acknowledge, &seen),
+        act("two", "3", Kind::Dismiss, &alert("two", 1, "key-b", hours_ago(2.0))),
+    ];
+    database.store.record_acts(&acts).await.unwrap();
+    let columns = ["id", "about", "state", "close_reason", "assignee", "matching"];
+    let rows = async |values: &[(&str, &str)]| {
+        answer(&database.store, "incidents", values, &columns).await
+    };
+    let one = "one | key-a | acknowledged |  | bob";
+    let three = "three | 198.51.100.200 | open |  | ";
+    assert_eq!(rows(&[]).await, [format!("{one} | 2"), format!("{three} | 2")]);
+    assert_eq!(rows(&[("limit", "1")]).await, [format!("{one} | 2")]);
+    let two = "two | key-b | closed | false_travel |  | 1";
+    assert_eq!(rows(&[("states", "closed")]).await, [two]);
+    let any = ("states", "open,acknowledged,closed");
+    assert_eq!(rows(&[any, ("key", "key-b")]).await, [two]);
+    assert_eq!(rows(&[any, ("severities", "high")]).await.len(), 3);
+    assert_eq!(rows(&[any, ("severities", "low,critical")]).await, [""; 0]);
+    assert_eq!(rows(&[any, ("detectors", "rate.spike,monitor.blind")]).await.len(), 3);
+    assert_eq!(rows(&[any, ("detectors", "monitor.blind")]).await, [""; 0]);
+    let since = hours_ago(2.0).plus_seconds(20.0).as_micros().to_string();
+    assert_eq!(rows(&[any, ("since", &since)]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn people_timeline() {
+    let database = stored_alerts().await;
+    let seen = alert("one", 2, "key-a", hours_ago(2.0));
+    for (id, kind) in [("1", Kind::Acknowledge), ("2", Kind::Dismiss)] {
+        database.store.record_acts(&[act("one", id, kind, &seen)]).await.unwrap();
+    }
+    let columns = ["incident", "who", "origin", "kind", "reason", "seen_revision"];
+    let rows = answer(&database.store, "people_timeline", &[("incident", "one")], &columns).await;
+    assert_eq!(
+        rows,
+        [
+            "one | author of 2 | command_line | dismiss | false_travel | 2",
+            "one | author of 1 | command_line | acknowledge |  | 2"
+        ]
+    );
+    let nobody = [("who", "author of 3")];
+    let rows = answer(&database.store, "people_timeline", &nobody, &columns).await;
+    assert_eq!(rows, [""; 0]);
 }
 
 #[tokio::test]
@@ -272,6 +335,7 @@ async fn failed_deliveries() {
         attempt("email", 2, DeliveryOutcome::Delivered, "250 accepted"),
         attempt("webhook", 1, DeliveryOutcome::Failed, "timeout"),
         attempt("webhook", 2, DeliveryOutcome::Failed, "500"),
+        attempt("pager", 1, DeliveryOutcome::KeptQuiet, "dismissed"),
     ] {
         database.store.record_delivery(&row).await.unwrap();
     }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 
-use keywatch::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Severity};
+use keywatch::alert::{
+    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Handling, Severity,
+};
 use keywatch::decode::{RejectReason, Rejection};
 use keywatch::event::{
     AccessEvent, Coordinates, EnrichedEvent, EventTime, Fingerprint, Nonce, Origin, PartitionId,
@@ -149,5 +151,6 @@ pub fn alert(id: &str, revision: u32, key_id: &str, detected_at: EventTime) -> A
         },
         policy_version: "default".into(),
         model_version: "built-in".into(),
+        handling: Handling::default(),
     }
 }

@@ -54,8 +54,9 @@ async fn every_answer_confines_the_page() {
 async fn a_head_without_end_or_measure_gets_no_page() {
     let database = database().await;
     let console = Console::start(&database.config);
-    let long = "x".repeat(40_000);
-    let answer = console.send("GET", "/", &[("host", &console.address), ("x-long", &long)]);
+    let head = format!("GET / HTTP/1.1\r\nhost: {}\r\nx-long: ", console.address);
+    // The server has read all of it when it refuses, so the refusal is not lost in a reset.
+    let answer = console.send_raw(&format!("{head:x<16384}"));
     assert_eq!(answer.status, 431);
 }
 

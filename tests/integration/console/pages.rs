@@ -1,9 +1,11 @@
 //! The content of the pages.
 
-use keywatch::alert::{AlertType, Severity};
+use keywatch::alert::{Alert, AlertType, Severity};
 use keywatch::event::EventTime;
+use keywatch::workflow::{Act, Kind};
 
 use super::{fixture, store_alerts};
+use crate::clickhouse::acts::act;
 use crate::clickhouse::samples::{alert, batch, event, partition, varied_events};
 use crate::support::clickhouse::database;
 use crate::support::console::{Answer, Console};
@@ -192,6 +194,53 @@ async fn filters_live_in_the_address() {
     assert_eq!(shown("key=%27+OR+1%3D1+--"), [""; 0]);
     assert_eq!(shown("detector=rate.spike").len(), 4);
     assert_eq!(shown("detector=monitor.blind"), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_people_who_handle_an_incident_are_shown_and_their_state_filters_the_list() {
+    let database = database().await;
+    let now = EventTime::now();
+    let incidents = ["inc_new", "inc_seen", "inc_done", "inc_back"];
+    let alerts = incidents.map(|id| alert(id, 1, &format!("key-{id}"), now));
+    store_alerts(&database.store, 0, &alerts).await;
+    let told = |id: &str, kind| {
+        let act = act(id, &format!("{id} {}", kind as u8), kind, &alerts[0]);
+        Act { text: "a\u{202e}<b>\nsecond line".into(), ..act }
+    };
+    let acts = [
+        told("inc_seen", Kind::Acknowledge),
+        told("inc_seen", Kind::Assign),
+        told("inc_done", Kind::Dismiss),
+        told("inc_back", Kind::Dismiss),
+    ];
+    database.store.record_acts(&acts).await.unwrap();
+    let too_late = Act { time: now.plus_seconds(60.0), ..told("inc_done", Kind::Assign) };
+    database.store.record_acts(&[too_late]).await.unwrap();
+    let worse = Alert { severity: Severity::Critical, ..alert("inc_back", 2, "key-inc_back", now) };
+    store_alerts(&database.store, 1, &[worse]).await;
+
+    let console = Console::start(&database.config);
+    let listed = |state: &str| {
+        let page = console.get(&format!("/incidents?state={state}")).body;
+        let is_listed = |id: &&str| page.contains(&format!("href=\"/incidents/{id}\""));
+        incidents.into_iter().filter(is_listed).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("open"), ["inc_new", "inc_back"]);
+    assert_eq!(listed("acknowledged"), ["inc_seen"]);
+    assert_eq!(listed("closed"), ["inc_done"]);
+    assert_eq!(console.get("/incidents?state=done").status, 400);
+    says(&console.get("/"), &["1 critical incident to look at now."]);
+    says(&console.get("/incidents?state=closed"), &["state closed", "false_travel"]);
+    says(&console.get("/incidents/inc_new"), &["state open", "Nobody has acted on it yet."]);
+    let seen = ["state acknowledged", "Assigned to <bdi>assignee of inc_seen", "second line"];
+    let page = console.get("/incidents/inc_seen");
+    says(&page, &seen);
+    says(&page, &["⟨U+202E⟩", "&lt;b&gt;", "from the command line"]);
+    assert!(!page.body.contains('\u{202e}') && !page.body.contains("<b>"));
+    let done = console.get("/incidents/inc_done");
+    says(&done, &["stored and not sent until", "It had no effect, because the incident"]);
+    let back = console.get("/incidents/inc_back");
+    says(&back, &["state open", "New evidence has reopened this incident."]);
 }
 
 #[tokio::test]

@@ -39,12 +39,12 @@ impl Console {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut stream = self.connect(method, path, headers);
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, headers: head.to_lowercase(), body: body.to_owned() }
+        answer(self.connect(method, path, headers))
+    }
+
+    /// Sends these bytes as they are.
+    pub fn send_raw(&self, request: &str) -> Answer {
+        answer(self.write(request))
     }
 
     /// Opens the stream of alerts, after the event with this id if there is one.
@@ -60,13 +60,25 @@ impl Console {
     }
 
     fn connect(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        write!(stream, "{method} {path} HTTP/1.1\r\n{lines}connection: close\r\n\r\n").unwrap();
+        self.write(&format!("{method} {path} HTTP/1.1\r\n{lines}connection: close\r\n\r\n"))
+    }
+
+    fn write(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         stream
     }
+}
+
+fn answer(mut stream: TcpStream) -> Answer {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, headers: head.to_lowercase(), body: body.to_owned() }
 }
 
 pub struct Stream(BufReader<TcpStream>);

@@ -1,0 +1,70 @@
+//! Reads what people do to incidents, for the lanes of delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::deliver::Casebook;
+use crate::event::{DAY_SECONDS, EventTime};
+use crate::store::{ACTS_KEPT_DAYS, Store, StoreError};
+use crate::workflow::Act;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads new acts once a second. An act thus has its effect about a second after it was stored,
+/// and no delivery waits for the store.
+pub struct Clerk {
+    store: Arc<Store>,
+    casebook: Arc<Casebook>,
+    /// Time of the latest act that was read.
+    latest: Option<EventTime>,
+}
+
+impl Clerk {
+    /// Reads the acts so far and waits while ClickHouse is away. Lanes start after that: a restart
+    /// must not send what people have dismissed.
+    ///
+    /// # Errors
+    /// Errors that a retry cannot fix.
+    pub async fn open(store: &Arc<Store>) -> Result<Self, StoreError> {
+        let casebook = Arc::default();
+        let mut clerk = Self { store: Arc::clone(store), casebook, latest: None };
+        let acts = store.until_available(|| store.acts_since(None)).await?;
+        clerk.take(acts);
+        Ok(clerk)
+    }
+
+    pub fn casebook(&self) -> &Arc<Casebook> {
+        &self.casebook
+    }
+
+    /// Starts the task. It never ends by itself.
+    pub fn start(self) -> JoinHandle<()> {
+        tokio::spawn(self.run())
+    }
+
+    async fn run(mut self) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            match self.store.acts_since(self.latest).await {
+                Ok(acts) => self.take(acts),
+                // What is known stays in force.
+                Err(error) => debug!(%error, "the acts of people could not be read"),
+            }
+        }
+    }
+
+    fn take(&mut self, acts: Vec<Act>) {
+        self.latest = acts.iter().map(|act| act.time).max().max(self.latest);
+        self.casebook.learn(acts);
+        let now = EventTime::now();
+        self.casebook.forget_before(now.plus_seconds(-f64::from(ACTS_KEPT_DAYS) * DAY_SECONDS));
+        gauge!("keywatch_quiet_incidents").set(self.casebook.quiet(now) as f64);
+    }
+}

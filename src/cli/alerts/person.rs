@@ -1,0 +1,74 @@
+//! Finds out who acts, and checks the texts that people give.
+
+use std::{env, fs};
+
+use crate::text::is_deceptive;
+
+const LONGEST_NAME: usize = 64;
+const LONGEST_TEXT: usize = 4_000;
+
+/// Checks a name, as it was given for `option`.
+pub fn name(option: &str, text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(is_deceptive) {
+        return Err(format!(
+            "{option}: a name has 1 to {LONGEST_NAME} visible characters, such as alice"
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// Checks a comment.
+pub fn message(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > LONGEST_TEXT {
+        return Err(format!("--message: a comment has 1 to {LONGEST_TEXT} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name under which the user of this process has logged in. Behind `sudo`, it is the name of
+/// the person and not that of the superuser.
+pub fn login_name() -> Result<String, String> {
+    let user = rustix::process::getuid();
+    let environment = |name| env::var(name).ok();
+    let from_system = || {
+        let users = fs::read_to_string("/etc/passwd").ok()?;
+        user_named(&users, user.as_raw())
+    };
+    let person = user.is_root().then(|| environment("SUDO_USER")).flatten();
+    let found = person.or_else(from_system).or_else(|| environment("LOGNAME"));
+    let found = found.ok_or("who are you? The login name is unknown: give --by NAME")?;
+    name("--by", &found)
+}
+
+/// The user with this number in the text of `/etc/passwd`.
+fn user_named(users: &str, number: u32) -> Option<String> {
+    let mut fields = users.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(number)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:\n";
+        assert_eq!(user_named(users, 1000).as_deref(), Some("alice"));
+        assert_eq!(user_named(users, 7), None);
+    }
+
+    #[test]
+    fn names_are_short_and_visible() {
+        assert_eq!(name("--by", " alice ").as_deref(), Ok("alice"));
+        for bad in ["", " ", "a\u{202e}b", "a\nb", &"x".repeat(65)] {
+            let said = name("--to", bad).err().unwrap_or_default();
+            assert!(said.starts_with("--to: a name has"), "{bad:?}: {said}");
+        }
+        assert!(message(" \n").is_err() && message(&"x".repeat(4_001)).is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! What people did to the incident, and what follows from it.
+
+use maud::{Markup, html};
+
+use super::load::Incident;
+use crate::console::frame::time;
+use crate::console::visible::shown;
+use crate::workflow::{Act, Held, Obstacle};
+
+pub fn card(incident: &Incident) -> Markup {
+    html! {
+        (standing(incident))
+        ol.course { @for (act, obstacle) in &incident.course.steps { (step(act, obstacle.as_ref())) } }
+    }
+}
+
+fn standing(incident: &Incident) -> Markup {
+    let standing = incident.standing();
+    html! {
+        @match (standing.closing_in_force(incident.revisions()), &standing.held) {
+            (Some(closing), _) => p {
+                "Further evidence of the same kind is stored and not sent until " (time(closing.quiet_until))
+                ". Evidence of a new kind, or of a higher severity, reopens the incident."
+            },
+            (None, Held::Closed(_)) => p { strong { "New evidence has reopened this incident." } },
+            (None, Held::Untouched) if incident.course.steps.is_empty() => p { "Nobody has acted on it yet." },
+            (None, _) => {},
+        }
+    }
+}
+
+fn step(act: &Act, obstacle: Option<&Obstacle>) -> Markup {
+    html! {
+        li {
+            (time(act.time))
+            div { strong { (shown(&act.who)) } " " (shown(&act.to_string())) " from the " (act.origin.words()) }
+            @if let Some(obstacle) = obstacle {
+                div.faint { "It had no effect, because the incident " (shown(&obstacle.to_string())) "." }
+            }
+            @for line in act.text.lines() { div { (shown(line)) } }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Holds what people did to incidents, so that lanes need not ask the store for each alert.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::Channel;
+use super::record::DeliveryOutcome;
+use crate::alert::Alert;
+use crate::event::EventTime;
+use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
+
+/// The standing of each incident that people touched. `app` reads it from the store; lanes look it
+/// up. While the store is away, the last known standing counts, and an unknown incident is
+/// delivered.
+#[derive(Default)]
+pub struct Casebook {
+    cases: RwLock<HashMap<String, Case>>,
+}
+
+/// What a lane does with an alert that is due.
+pub(super) enum Ruling {
+    /// Sends it, with what people decided.
+    Send(Arc<Alert>),
+    /// Records this final outcome, with its reason.
+    Settle(DeliveryOutcome, String),
+}
+
+struct Case {
+    acts: Vec<Act>,
+    last: EventTime,
+    standing: Arc<Standing>,
+}
+
+impl Casebook {
+    /// Adds acts. Those that are known change nothing.
+    pub fn learn(&self, acts: Vec<Act>) {
+        let mut by_incident: HashMap<String, Vec<Act>> = HashMap::new();
+        let known = self.cases.read();
+        let is_new = |act: &Act| {
+            known.get(&act.incident).is_none_or(|case| case.acts.iter().all(|it| it.id != act.id))
+        };
+        for act in acts.into_iter().filter(is_new) {
+            by_incident.entry(act.incident.clone()).or_default().push(act);
+        }
+        drop(known);
+        let mut cases = self.cases.write();
+        for (incident, mut acts) in by_incident {
+            acts.extend(cases.remove(&incident).into_iter().flat_map(|case| case.acts));
+            cases.insert(incident, Case::of(acts));
+        }
+    }
+
+    /// Forgets incidents without an act since `time`.
+    pub fn forget_before(&self, time: EventTime) {
+        self.cases.write().retain(|_, case| case.last >= time);
+    }
+
+    /// `None` for an incident that nobody has touched.
+    pub fn standing(&self, incident: &str) -> Option<Arc<Standing>> {
+        self.cases.read().get(incident).map(|case| Arc::clone(&case.standing))
+    }
+
+    /// Decides whether `channel` gets an alert.
+    pub(super) fn rule(&self, channel: &impl Channel, alert: &Arc<Alert>) -> Ruling {
+        let standing = self.standing(&alert.id);
+        let told = match &standing {
+            Some(standing) => Arc::new(annotated(standing, alert)),
+            None => Arc::clone(alert),
+        };
+        if let Some(reason) = channel.declines(&told) {
+            return Ruling::Settle(DeliveryOutcome::Skipped, reason.to_owned());
+        }
+        let Some(standing) = standing.filter(|_| !channel.is_record()) else {
+            return Ruling::Send(told);
+        };
+        match judge(&standing, alert) {
+            Verdict::Deliver | Verdict::Reopens(..) => Ruling::Send(told),
+            Verdict::KeepQuiet(closing) => {
+                let reason = format!("{closing}; quiet until {}", closing.quiet_until);
+                Ruling::Settle(DeliveryOutcome::KeptQuiet, reason)
+            }
+            Verdict::Withdraw(closing) => {
+                Ruling::Settle(DeliveryOutcome::Withdrawn, closing.to_string())
+            }
+        }
+    }
+
+    /// The number of incidents that are closed by people and whose quiet time has not ended.
+    pub fn quiet(&self, now: EventTime) -> usize {
+        let is_quiet =
+            |case: &&Case| case.standing.closing().is_some_and(|it| it.quiet_until >= now);
+        self.cases.read().values().filter(is_quiet).count()
+    }
+}
+
+impl Case {
+    fn of(acts: Vec<Act>) -> Self {
+        let course = Course::of(acts.clone());
+        Self { acts, last: course.last().unwrap_or_default(), standing: Arc::new(course.standing) }
+    }
+}

@@ -1,0 +1,164 @@
+//! Defines an act: one thing that a person did to an incident.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::alert::{Alert, AlertType, CloseReason, DetectorId, Severity};
+use crate::event::EventTime;
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Kind {
+    Acknowledge,
+    Assign,
+    Comment,
+    /// Closes the incident: the key was misused.
+    Confirm,
+    /// Closes the incident: the key was not misused.
+    Dismiss,
+    Reopen,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
+    /// The kind with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|kind| kind.as_str() == name)
+    }
+
+    /// `dismissed`: what was done, after "who".
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledged",
+            Self::Assign => "assigned",
+            Self::Comment => "commented",
+            Self::Confirm => "confirmed",
+            Self::Dismiss => "dismissed",
+            Self::Reopen => "reopened",
+        }
+    }
+
+    pub const fn closes(self) -> bool {
+        matches!(self, Self::Confirm | Self::Dismiss)
+    }
+
+    /// Whether a closing for this reason is an act of this kind.
+    pub const fn fits(self, reason: CloseReason) -> bool {
+        match self {
+            Self::Confirm => reason.confirms(),
+            Self::Dismiss => !reason.confirms(),
+            _ => false,
+        }
+    }
+}
+
+/// Where a person acted from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Origin {
+    CommandLine,
+    Console,
+    Api,
+}
+
+impl Origin {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
+    /// The origin with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|origin| origin.as_str() == name)
+    }
+
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::CommandLine => "command line",
+            Self::Console => "console",
+            Self::Api => "API",
+        }
+    }
+}
+
+/// The evidence of an incident at one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    pub revision: u32,
+    /// When the revision was detected, by the wall clock.
+    pub at: EventTime,
+    pub severity: Severity,
+    pub detectors: Vec<DetectorId>,
+}
+
+impl Seen {
+    pub fn of(alert: &Alert) -> Self {
+        Self {
+            revision: alert.revision,
+            at: alert.detected_at,
+            severity: alert.severity,
+            detectors: alert.detectors.clone(),
+        }
+    }
+
+    /// The latest evidence among the revisions of an incident.
+    pub fn latest<'a>(revisions: impl IntoIterator<Item = &'a Alert>) -> Option<Self> {
+        let evidence = revisions.into_iter().filter(|alert| brings_evidence(alert));
+        evidence.max_by_key(|alert| alert.revision).map(Self::of)
+    }
+}
+
+/// Whether a revision brings evidence. The end of an incident and a request to revoke do not.
+pub fn brings_evidence(alert: &Alert) -> bool {
+    matches!(alert.alert_type, AlertType::Opened | AlertType::Updated)
+}
+
+/// One row of the table `incident_acts`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    pub incident: String,
+    /// Unique; tells apart acts of the same time.
+    pub id: String,
+    /// By the clock of the database, later than each act that its author knew.
+    pub time: EventTime,
+    pub who: String,
+    pub origin: Origin,
+    pub kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CloseReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The latest evidence that the author knew.
+    pub seen: Seen,
+    /// For so long after a closing, evidence of the same kind is kept quiet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub quiet_seconds: u32,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// `dismissed it as false_travel`, `assigned it to alice`: what was done, after "who".
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.reason, &self.assignee) {
+            (Kind::Comment, ..) => f.write_str("commented"),
+            (kind, Some(reason), _) => write!(f, "{} it as {reason}", kind.done()),
+            (kind, None, Some(assignee)) => write!(f, "{} it to {assignee}", kind.done()),
+            (kind, None, None) => write!(f, "{} it", kind.done()),
+        }
+    }
+}
