@@ -102,9 +102,12 @@ pub async fn run_from<S: Source>(
     Ok(finished)
 }
 
-/// Waits for ClickHouse, brings its tables up to date, and reads what people did.
+/// Waits for ClickHouse, brings its tables up to date, says that this process is there, and reads
+/// what people did.
 async fn prepare(store: &Arc<Store>) -> Result<Clerk, StoreError> {
     store.wait_until_ready().await?;
     store.until_available(|| store.migrate()).await?;
+    // Before the first alert, which another process could not inherit without this.
+    store.until_available(|| store.beat(false)).await?;
     Clerk::open(store).await
 }
