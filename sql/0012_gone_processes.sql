@@ -20,8 +20,8 @@ ENGINE = ReplacingMergeTree(time)
 ORDER BY owner
 TTL toDateTime(time) + INTERVAL 7 DAY;
 
--- `heir` delivers the alerts of `gone` that were written up to `time`. What a process writes
--- later it delivers itself: it was not gone.
+-- `heir` delivers the alerts of `gone`. If `gone` comes back, `heir` delivers those that were
+-- written up to `time`, and `gone` what it writes later.
 CREATE TABLE IF NOT EXISTS alert_heirs
 (
     gone String,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::debug;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::{debug, warn};
 
 use crate::deliver::Casebook;
 use crate::event::{DAY_SECONDS, EventTime};
@@ -14,6 +14,10 @@ use crate::store::{ACTS_KEPT_DAYS, Store, StoreError};
 use crate::workflow::Act;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time limit for one look.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A warning is due when acts could not be read for so long.
+const DEAF_AFTER: Duration = Duration::from_secs(60);
 
 /// Reads new acts once a second. An act thus has its effect about a second after it was stored,
 /// and no delivery waits for the store.
@@ -22,6 +26,8 @@ pub struct Clerk {
     casebook: Arc<Casebook>,
     /// Time of the latest act that was read.
     latest: Option<EventTime>,
+    /// When acts were last read, or their absence was last told.
+    heard: Instant,
 }
 
 impl Clerk {
@@ -32,7 +38,8 @@ impl Clerk {
     /// Errors that a retry cannot fix.
     pub async fn open(store: &Arc<Store>) -> Result<Self, StoreError> {
         let casebook = Arc::default();
-        let mut clerk = Self { store: Arc::clone(store), casebook, latest: None };
+        let mut clerk =
+            Self { store: Arc::clone(store), casebook, latest: None, heard: Instant::now() };
         let acts = store.until_available(|| store.acts_since(None)).await?;
         clerk.take(acts);
         Ok(clerk)
@@ -52,18 +59,29 @@ impl Clerk {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            match self.store.acts_since(self.latest).await {
-                Ok(acts) => self.take(acts),
+            match timeout(PATIENCE, self.store.acts_since(self.latest)).await {
+                Ok(Ok(acts)) => {
+                    self.take(acts);
+                    continue;
+                }
                 // What is known stays in force.
-                Err(error) => debug!(%error, "the acts of people could not be read"),
+                Ok(Err(error)) => debug!(%error, "the acts of people could not be read"),
+                Err(_) => debug!("ClickHouse did not answer in time with the acts of people"),
+            }
+            if self.heard.elapsed() >= DEAF_AFTER {
+                warn!("what people did to incidents has not been read for a while");
+                self.heard = Instant::now();
             }
         }
     }
 
     fn take(&mut self, acts: Vec<Act>) {
-        self.latest = acts.iter().map(|act| act.time).max().max(self.latest);
-        self.casebook.learn(acts);
         let now = EventTime::now();
+        // A time ahead of the clock would hide the acts after it.
+        let latest = acts.iter().map(|act| act.time.min(now)).max();
+        self.latest = latest.max(self.latest);
+        self.heard = Instant::now();
+        self.casebook.learn(acts);
         self.casebook.forget_before(now.plus_seconds(-f64::from(ACTS_KEPT_DAYS) * DAY_SECONDS));
         gauge!("keywatch_quiet_incidents").set(self.casebook.quiet(now) as f64);
     }

@@ -8,8 +8,9 @@ use super::CommandError;
 
 /// Extensions of compressed files, behind which a number of a rotation stands.
 const COMPRESSED: [&str; 4] = ["gz", "zst", "bz2", "parquet"];
-/// Numbers from here on are dates (`access.log.20261127`), which rise with time.
-const DATES: u64 = 10_000;
+/// Numbers from here on, and those with a zero before them, are dates (`access.log.1127`,
+/// `access.log.20261127`), which rise with time.
+const DATES: u64 = 1_000;
 /// Directories within directories. Logs are sorted by year, month, day and hour.
 const MAX_DEPTH: usize = 16;
 
@@ -59,7 +60,8 @@ fn place(file: &Path) -> (PathBuf, u64) {
     let extension = |path: &Path| path.extension()?.to_str().map(str::to_owned);
     let is_compressed = extension(file).is_some_and(|it| COMPRESSED.contains(&it.as_str()));
     let bare = if is_compressed { file.with_extension("") } else { file.to_owned() };
-    let number = extension(&bare).and_then(|number| number.parse::<u64>().ok());
+    let number = extension(&bare).filter(|number| !number.starts_with('0') || number == "0");
+    let number = number.and_then(|number| number.parse::<u64>().ok());
     match number.filter(|number| *number < DATES) {
         Some(number) => (bare.with_extension(""), DATES - number),
         None => (bare, u64::MAX),
@@ -129,6 +131,7 @@ mod tests {
             &[
                 &names[..],
                 &[".hidden", "2026/11/b.json", "2026/02/a.json", "d.20260102", "d.20260101"],
+                &["e.1127", "e.1126", "f.0102", "f.0101"],
             ]
             .concat(),
         );
@@ -143,6 +146,10 @@ mod tests {
                 "access.log",
                 "d.20260101",
                 "d.20260102",
+                "e.1126",
+                "e.1127",
+                "f.0101",
+                "f.0102",
             ]
         );
     }

@@ -43,10 +43,10 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn record(&mut self, text: &str) {
-        let text = line_of_cri(text).unwrap_or(text);
         if !self.format.is_json() {
             return self.line(text);
         }
+        let text = json_of_cri(text).unwrap_or(text);
         if !text.starts_with('[') {
             return match line_of_docker(text) {
                 Some(line) => self.objects(line.trim()),
@@ -70,7 +70,9 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, text: &str) {
-        if let Err(unread) = self.read(text) {
+        if content_of_cri(text).is_some() {
+            self.refuse(text, Refusal::new(RejectReason::UnknownShape, BARE_PART.to_owned()));
+        } else if let Err(unread) = self.read(text) {
             self.refuse(text, unread_line(text, &unread));
         }
     }
@@ -152,17 +154,28 @@ fn line_of_docker(text: &str) -> Option<String> {
     matches!(&*stream, "stdout" | "stderr").then_some(log)
 }
 
-/// Returns the line that a Kubernetes node wrote for a container (the log format of the CRI):
-/// `2026-11-27T10:00:00.123456789Z stdout F {...}`. The parts of a long line, `P`, are left as they
-/// are: alone they are not requests.
-fn line_of_cri(text: &str) -> Option<&str> {
+/// The end of a long line could be one that a client wrote into a header.
+const BARE_PART: &str = "the line is wrapped by a container runtime, which cuts long lines: let the \
+                         shipper join the parts and take off the prefix";
+
+/// Returns the content of a line that a Kubernetes node wrote for a container (the log format of the CRI):
+/// `2026-11-27T10:00:00.123456789Z stdout F {...}`. The runtime cuts long lines into parts, `P`, and
+/// an end, `F`. `P` and `F` look alike here.
+fn content_of_cri(text: &str) -> Option<&str> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
     let (time, rest) = text.split_once(' ')?;
     let is_time = time.len() >= 20 && time.as_bytes()[10] == b'T';
-    let line = ["stdout F ", "stderr F "].iter().find_map(|start| rest.strip_prefix(start))?;
+    let starts = ["stdout F ", "stderr F ", "stdout P ", "stderr P "];
+    let line = starts.iter().find_map(|start| rest.strip_prefix(start))?;
     is_time.then(|| line.trim())
+}
+
+/// Returns the JSON that the line wraps. The end of a cut line is no JSON: in a string, the quotes of
+/// a client are escaped. The first part is no JSON either, since it has no end.
+fn json_of_cri(text: &str) -> Option<&str> {
+    content_of_cri(text).filter(|line| line.starts_with(['{', '[']))
 }
 
 fn unread_line(text: &str, unread: &Unread) -> Refusal {

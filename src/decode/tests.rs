@@ -54,7 +54,7 @@ fn lines_of_containers_and_of_json_sequences_are_unwrapped() {
         assert_eq!(decode_one(wrapped.as_bytes()).events, plain, "{wrapped}");
     }
     for torn in [
-        format!("2026-11-27T10:00:00.123456789Z stdout P {event}"),
+        format!("2026-11-27T10:00:00.123456789Z stdout P {}", &event[..60]),
         format!("2026-11-27 stdout F {event}"),
         "2026-11-27T10:00:00.123456789Z stdout F ".to_owned(),
     ] {

@@ -38,7 +38,7 @@ pub use self::casebook::Casebook;
 pub use self::check::{check_email, check_webhook};
 pub use self::email::EmailChannel;
 pub use self::once::{OnceError, channel_names, deliver_once, sample};
-pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings};
+pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings, Reminder};
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
 

@@ -71,12 +71,15 @@ impl Addresses {
         }
     }
 
-    /// The addresses as a short list: themselves, or the networks that hold them.
+    /// The private addresses as a short list: themselves, or the networks that hold them. A public
+    /// address is never proposed: anybody can put one into the log.
     pub fn networks(&self) -> Vec<String> {
         let mut networks = Vec::new();
+        let private: Vec<IpAddr> =
+            self.distinct.iter().copied().filter(|address| is_private(*address)).collect();
         for prefixes in [(32, 128), (24, 64), (16, 48)] {
             let unique: BTreeSet<IpNet> =
-                self.distinct.iter().filter_map(|it| network(*it, prefixes)).collect();
+                private.iter().filter_map(|it| network(*it, prefixes)).collect();
             networks = unique.into_iter().map(shown).collect();
             if networks.len() <= PROPOSED {
                 return networks;

@@ -190,7 +190,10 @@ fn proxy(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
     };
     let networks = addresses.networks();
     let named: Vec<String> = networks.iter().map(|network| format!("\"{network}\"")).collect();
-    let option = format!("[decode] trusted_proxies = [{}]", named.join(", "));
+    let option = match named.as_slice() {
+        [] => "[decode] trusted_proxies: the networks of your proxies".to_owned(),
+        named => format!("[decode] trusted_proxies = [{}]", named.join(", ")),
+    };
     let known = addresses.forwarded_share();
     let (seen, remedy) = if known > 0.0 {
         let seen = format!("; a header names another client in {} of the requests", share(known));

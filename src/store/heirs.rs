@@ -44,6 +44,8 @@ struct Succession {
     gone: String,
     heir: String,
     micros: i64,
+    /// Whether the process has written a beat after the one by which it was taken for gone.
+    came_back: bool,
 }
 
 /// Selects processes without an heir that left, or that were silent for the given time.
@@ -54,8 +56,11 @@ const GONE: &str = "\
         AND (owner, beat) NOT IN (SELECT gone, beat FROM alert_heirs)";
 
 const SUCCESSIONS: &str = "\
-    SELECT gone, heir, toUnixTimestamp64Micro(time) AS micros FROM alert_heirs \
-    WHERE time >= fromUnixTimestamp64Micro(?) ORDER BY time, gone";
+    SELECT gone, heir, toUnixTimestamp64Micro(alert_heirs.time) AS micros, \
+        last.beat > alert_heirs.beat AS came_back FROM alert_heirs \
+    LEFT JOIN (SELECT owner, toUnixTimestamp64Micro(max(time)) AS beat FROM process_beats \
+        GROUP BY owner) AS last ON last.owner = alert_heirs.gone \
+    WHERE alert_heirs.time >= fromUnixTimestamp64Micro(?) ORDER BY alert_heirs.time, gone";
 
 impl Store {
     /// Says that this process is there, or that it leaves.
@@ -107,15 +112,16 @@ fn estate_of(me: &str, successions: Vec<Succession>) -> Estate {
     let mut own_since = i64::MIN;
     // The holder and the last time of the alerts of each gone process.
     let mut held: BTreeMap<String, (String, i64)> = BTreeMap::new();
-    for Succession { gone, heir, micros } in successions {
+    for Succession { gone, heir, micros, came_back } in successions {
         for (holder, _) in held.values_mut().filter(|(holder, _)| *holder == gone) {
             holder.clone_from(&heir);
         }
         if gone == me {
             own_since = micros;
         }
-        // Alerts from before the column have no time of their own.
-        let until = if gone.is_empty() { i64::MAX } else { micros };
+        // A process that did not come back may have written an alert after its last beat. Alerts
+        // from before the column have no time of their own.
+        let until = if came_back && !gone.is_empty() { micros } else { i64::MAX };
         held.insert(gone, (heir, until));
     }
     let mine = held.into_iter().filter(|(_, (holder, _))| holder == me);
@@ -131,6 +137,7 @@ mod tests {
             gone: (*gone).to_owned(),
             heir: (*heir).to_owned(),
             micros: *micros,
+            came_back: true,
         });
         let Estate { own_since, inherited } = estate_of(me, rows.collect());
         (own_since, inherited.into_iter().collect())
@@ -154,6 +161,18 @@ mod tests {
         assert_eq!(estate("b", &rows[..1]), (i64::MIN, vec![named("a", 10)]));
         assert_eq!(estate("a", &rows), (10, vec![named("a", 10), named("b", 20)]));
         assert_eq!(estate("b", &rows), (20, vec![]));
+    }
+
+    #[test]
+    fn everything_of_a_process_that_did_not_come_back_is_inherited() {
+        let row = |came_back| Succession {
+            gone: "a".to_owned(),
+            heir: "b".to_owned(),
+            micros: 10,
+            came_back,
+        };
+        assert_eq!(estate_of("b", vec![row(true)]).inherited["a"], 10);
+        assert_eq!(estate_of("b", vec![row(false)]).inherited["a"], i64::MAX);
     }
 
     #[test]

@@ -56,10 +56,14 @@ const SUSPECTS: &str = "\
 
 /// Reads the earliest attempts of each hour, so that later attempts do not change earlier alerts.
 /// The inner query reads of one machine (an IPv4 address or IPv6 /64), key, answer and hour the
-/// earliest attempt: a process that was restarted hands out later ones.
+/// earliest attempt: a process that was restarted hands out later ones. The innermost one bounds
+/// how many keys an outsider can invent.
 const ATTEMPTS: &str = "\
     SELECT ?fields FROM (\
-        SELECT * FROM source_attempts WHERE network IN ? \
+        SELECT * FROM (\
+            SELECT * FROM source_attempts WHERE network IN ? \
+            ORDER BY network, time, topic, partition, record_offset, record_index \
+            LIMIT 5000 BY network, toStartOfHour(time), is_refused, key_id != '') \
         ORDER BY network, time, topic, partition, record_offset, record_index \
         LIMIT 1 BY if(isIPv4String(replaceOne(toString(client_ip), '::ffff:', '')), client_ip, \
                 tupleElement(IPv6CIDRToRange(client_ip, 64), 1)), \

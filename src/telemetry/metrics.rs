@@ -118,6 +118,13 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_unconfirmed_batches_total",
+        Unit::Count,
+        &[],
+        "Kafka batches passed on although no broker gave the topic's ID for five seconds",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_abandoned_batches_total",
         Unit::Count,
         &[],

@@ -80,8 +80,9 @@ async fn an_incident_is_handled_from_first_look_to_close_and_reopened() {
     run(&database, &["comment", "one", "-m", "no answer\nyet", "--by", "bob"]).succeeded();
     let done = run(&database, &["dismiss", "one", "--reason", "false_travel", "--by", "bob"]);
     let done = done.succeeded();
-    let said = "one: dismissed as false_travel; further evidence of the same kind is stored and \
-                not sent until 2";
+    let said = "one: dismissed as false_travel; this covers revision 1 (high: \
+                geo.impossible_travel, rate.spike); further evidence of the same kind is stored \
+                and not sent until 2";
     assert!(done.starts_with(said), "{done}");
 
     let shown = &run(&database, &["show", "one", "--json"]).json()[0];
@@ -124,7 +125,9 @@ async fn closing_says_what_follows_for_a_critical_incident_and_its_revocation() 
 async fn a_filter_acts_on_nothing_before_it_has_said_on_how_many() {
     let database = with_incidents().await;
     let refused = run(&database, &["ack", "--severity", "high"]).failed(2);
-    assert!(refused.contains("2 incidents would be acknowledged, and nothing was changed"));
+    assert!(
+        refused.contains("2 incidents (2 high) would be acknowledged, and nothing was changed")
+    );
     assert!(refused.contains("repeat the command with --yes"), "{refused}");
     assert_eq!(states(&database), ["crit open", "old open", "one open"]);
     let done = run(&database, &["ack", "--severity", "high", "--since", "2d", "--yes"]);
@@ -137,11 +140,29 @@ async fn a_filter_acts_on_nothing_before_it_has_said_on_how_many() {
         (told.len(), &told[0]["id"], &told[0]["state"]),
         (1, &"one".into(), &"closed".into())
     );
+    // A closing takes no evidence along that the filter does not name.
+    let told = ["dismiss", "--detector", "rate.spike", "--reason", "false_deploy", "--yes"];
+    assert!(run(&database, &told).failed(1).contains("no incident matches"));
     // A closed incident is only found when it is to be reopened, or asked for.
     let none = run(&database, &["ack", "--key", "key-a", "--yes"]).failed(1);
     assert!(none.contains("no incident matches"), "{none}");
     run(&database, &["reopen", "--key", "key-a", "--yes"]).succeeded();
     assert_eq!(states(&database), ["crit open", "old open", "one open"]);
+}
+
+#[tokio::test]
+async fn in_bulk_a_critical_incident_is_told_one_by_one() {
+    let database = with_incidents().await;
+    let detectors = ["--detector", "rate.spike,geo.impossible_travel", "--reason", "test"];
+    let ask = [&["dismiss"], &detectors[..]].concat();
+    let asked = run(&database, &ask).failed(2);
+    assert!(asked.contains("3 incidents (1 critical, 2 high) would be dismissed"), "{asked}");
+    let told = run(&database, &[&ask[..], &["--yes"]].concat()).succeeded();
+    assert!(
+        told.starts_with("crit: dismissed as test; this covers revision 1 (critical"),
+        "{told}"
+    );
+    assert!(told.ends_with("\n3 incidents: dismissed\n"), "{told}");
 }
 
 #[tokio::test]

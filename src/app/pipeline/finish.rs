@@ -23,6 +23,9 @@ pub struct Background {
     pub presence: Presence,
 }
 
+/// The time that the last word to the other processes may take beyond the limit.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl<S: Source> Pipeline<S> {
     /// Lets the writer store the batches in progress, commits them and leaves the source, all
     /// `within` the limit. Storing may take half of it. The last revocation requests may take a
@@ -43,7 +46,6 @@ impl<S: Source> Pipeline<S> {
         let drained = self.drain(within / 2).await;
         background.clerk.abort();
         background.responder.finish(rest() / 4).await;
-        let departure = background.presence.stop().await;
         if matches!(drained, Some(Ok(_))) {
             self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;
         }
@@ -59,7 +61,7 @@ impl<S: Source> Pipeline<S> {
         let outbox = Arc::into_inner(self.outbox).unwrap_or_default();
         let delivered = async {
             outbox.shutdown(rest()).await;
-            departure.say(rest()).await;
+            background.presence.leave(rest().max(FAREWELL)).await;
         };
         let (closed, ()) = tokio::join!(closed, delivered);
         if let Err(error) = closed {

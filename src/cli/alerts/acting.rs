@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::case::{self, Case};
-use super::filter::{Filter, StateChoice};
+use super::filter::{Filter, Row, StateChoice};
 use super::print;
 use crate::alert::{Action, AlertType, CloseReason, IncidentState, Severity};
 use crate::cli::CommandError;
@@ -37,6 +37,8 @@ pub struct Order {
 /// What came of the act on one incident.
 struct Told {
     is_refused: bool,
+    /// A closed incident that was critical, or proposed a revocation: told one by one.
+    is_grave: bool,
     sentence: String,
     json: Value,
 }
@@ -49,7 +51,7 @@ pub async fn run(order: Order, store: &Store) -> Result<(), CommandError> {
         for told in act_on(&order, store, &chunk).await? {
             if order.as_json {
                 print(&(visible_json(&told.json.to_string()) + "\n"))?;
-            } else if !told.is_refused && !order.ids.is_empty() {
+            } else if !told.is_refused && (told.is_grave || !order.ids.is_empty()) {
                 print(&(told.sentence.clone() + "\n"))?;
             }
             if told.is_refused {
@@ -73,7 +75,10 @@ async fn incidents(order: &Order, store: &Store) -> Result<Vec<String>, CommandE
     if filter.state.is_empty() && order.kind == Kind::Reopen {
         filter.state = vec![StateChoice::Only(IncidentState::Closed)];
     }
-    let rows = filter.load(store, u32::MAX).await.map_err(anyhow::Error::from)?;
+    let mut rows = filter.load(store, u32::MAX).await.map_err(anyhow::Error::from)?;
+    if order.kind.closes() && !filter.detector.is_empty() {
+        rows.retain(|row| row.is_only_of(&filter.detector));
+    }
     let matching = counted(rows.len(), "incident");
     if rows.is_empty() {
         return Err(
@@ -82,12 +87,23 @@ async fn incidents(order: &Order, store: &Store) -> Result<Vec<String>, CommandE
     }
     if !order.is_sure {
         let sentence = format!(
-            "{matching} would be {}, and nothing was changed: repeat the command with --yes",
+            "{matching} ({}) would be {}, and nothing was changed: repeat the command with --yes",
+            by_severity(&rows),
             order.kind.done()
         );
         return Err(CommandError::Usage(anyhow!(sentence)));
     }
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// `1 critical, 3 low`.
+fn by_severity(rows: &[Row]) -> String {
+    let count = |severity: &Severity| {
+        let count = rows.iter().filter(|row| row.severity == severity.as_str()).count();
+        (count > 0).then(|| format!("{count} {severity}"))
+    };
+    let counts: Vec<String> = Severity::ALL.iter().rev().filter_map(count).collect();
+    counts.join(", ")
 }
 
 async fn require_known(store: &Store, ids: &[String]) -> Result<(), CommandError> {
@@ -175,7 +191,10 @@ impl Told {
             "state": standing.state(&case.revisions), "close_reason": reason,
             "assignee": standing.assignee, "message": sentence,
         });
-        Self { is_refused: obstacle.is_some(), sentence, json }
+        let latest = case.latest();
+        let is_grave = latest.severity == Severity::Critical || latest.action == Action::Revoke;
+        let is_grave = is_grave && order.kind.closes();
+        Self { is_refused: obstacle.is_some(), is_grave, sentence, json }
     }
 }
 
@@ -215,8 +234,14 @@ fn assigned(wanted: &str, now: Option<&str>) -> String {
 fn consequences_of(case: &Case, quiet_until: EventTime) -> String {
     let latest = case.latest();
     let critical = if latest.severity == Severity::Critical { ", critical or not," } else { "" };
+    let seen = case.seen();
+    let kinds: Vec<&str> = seen.detectors.iter().map(|detector| detector.as_str()).collect();
     let mut text = format!(
-        "; further evidence of the same kind{critical} is stored and not sent until {quiet_until}"
+        "; this covers revision {} ({}: {}); further evidence of the same kind{critical} is stored \
+         and not sent until {quiet_until}",
+        seen.revision,
+        seen.severity,
+        kinds.join(", ")
     );
     let requested =
         case.revisions.iter().find(|it| it.alert_type == AlertType::RevocationRequested);

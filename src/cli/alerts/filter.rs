@@ -45,7 +45,8 @@ pub struct Filter {
     /// Incidents of these severities
     #[arg(long, value_delimiter = ',', value_parser = severity, value_name = "SEVERITY")]
     pub severity: Vec<Severity>,
-    /// Incidents with evidence of one of these detectors
+    /// Incidents with evidence of one of these detectors; confirm and dismiss take only those
+    /// without evidence of others
     #[arg(long, value_delimiter = ',', value_parser = detector, value_name = "DETECTOR")]
     pub detector: Vec<DetectorId>,
     /// Incidents with a detection since then: a time (2026-03-14T02:47:00Z, 2026-03-14), or a
@@ -73,6 +74,14 @@ pub struct Row {
     pub assignee: String,
     /// Incidents that match, beyond the limit too.
     pub matching: u64,
+}
+
+impl Row {
+    /// Whether it has no evidence but of these detectors.
+    pub fn is_only_of(&self, detectors: &[DetectorId]) -> bool {
+        let is_named = |name: &str| detectors.iter().any(|detector| detector.as_str() == name);
+        self.detectors.split(',').map(str::trim).all(is_named)
+    }
 }
 
 impl Filter {

@@ -187,3 +187,17 @@ fn repartitioning_a_log_changes_no_event() {
         assert_eq!(after.rejected(), direct.rejected(), "{}", path.display());
     }
 }
+
+/// A client wrote the line into a header so long that the container runtime cut it there.
+#[test]
+fn the_end_of_a_line_that_a_container_runtime_cut_is_no_event() {
+    let line = "canonical-log-line key_id=victim time=2026-11-27T10:00:00Z client_ip=192.0.2.7 \
+                http_method=GET http_path=/ http_status=200 duration=0";
+    assert_eq!(decode("canonical", line.as_bytes()).events.len(), 1);
+    for kind in ["F", "P"] {
+        let cut = format!("2026-11-27T10:00:00.123456789Z stdout {kind} {line}");
+        let decoded = decode("canonical", cut.as_bytes());
+        assert!(decoded.events.is_empty());
+        assert!(decoded.rejections[0].detail.contains("let the shipper join the parts"));
+    }
+}

@@ -104,6 +104,19 @@ impl Behind {
     }
 }
 
+/// Reminds the lanes of an outbox of alerts in the store.
+pub struct Reminder(Vec<Arc<Behind>>);
+
+impl Reminder {
+    /// Lets every lane ask the store now for the alerts that it must deliver.
+    pub fn look_again(&self) {
+        for behind in &self.0 {
+            behind.set();
+            behind.hurry.notify_one();
+        }
+    }
+}
+
 impl Outbox {
     /// `casebook` tells the lanes what people did to incidents.
     pub fn new(casebook: &Arc<Casebook>) -> Self {
@@ -146,12 +159,9 @@ impl Outbox {
         }
     }
 
-    /// Lets every lane ask the store now for the alerts that it must deliver.
-    pub fn look_again(&self) {
-        for lane in &self.lanes {
-            lane.behind.set();
-            lane.behind.hurry.notify_one();
-        }
+    /// Returns a handle that can outlive the outbox.
+    pub fn reminder(&self) -> Reminder {
+        Reminder(self.lanes.iter().map(|lane| Arc::clone(&lane.behind)).collect())
     }
 
     /// Attempts each alert that was not attempted yet, for at most `within`. Alerts that wait for a

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -16,8 +17,8 @@ use crate::record::{BatchLimits, RawBatch};
 /// Records taken from one partition in its turn.
 const TURN_RECORDS: usize = 1024;
 
-/// A batch is passed on without a confirmed topic ID after this time.
-const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
+/// When no topic ID has arrived for so long, batches are passed on unconfirmed.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A batch and the number of the ownership under which it was read.
 pub(super) struct OwnedBatch {
@@ -108,7 +109,10 @@ impl Lane {
         let now = topics.id(&self.filling.batch.partition.topic, since);
         match (&self.topic_id, now) {
             (_, None) => return Identity::Unknown,
-            (Some(id), Some(now)) if *id != now => return Identity::Other,
+            // A broker that learns IDs while it is upgraded has the same topic.
+            (Some(id), Some(now)) if ![id, &now].iter().any(|id| id.is_empty()) && *id != now => {
+                return Identity::Other;
+            }
             (Some(_), Some(_)) => {}
             (None, now) => self.topic_id = now,
         }
@@ -116,12 +120,16 @@ impl Lane {
     }
 
     /// Closes the batch and asks whether its records are of the topic under whose ID they are about
-    /// to be stored. A broker that does not answer in time holds nothing up: no topic is created
-    /// again without it.
+    /// to be stored. Brokers that do not answer hold alerts up for a limited time only.
     pub(super) fn confirm(&mut self, topics: &mut Topics, now: Instant) -> Identity {
         let closed = *self.closed.get_or_insert(now);
-        match self.identify(topics, closed) {
-            Identity::Unknown if now >= closed + CONFIRM_PATIENCE => Identity::Same,
+        let identity = self.identify(topics, closed);
+        let topic = &self.filling.batch.partition.topic;
+        match identity {
+            Identity::Unknown if topics.silence(topic, now) >= CONFIRM_PATIENCE => {
+                counter!("keywatch_unconfirmed_batches_total").increment(1);
+                Identity::Same
+            }
             identity => identity,
         }
     }

@@ -18,7 +18,10 @@ use crate::kafka::{SettingsError, client_config};
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// A broker that did not know the ID of a topic is asked again after this time.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// A request without an answer is given up after this time, and sent again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Topics {
     /// A client of its own: on a reading client's connection each answer would wait for the fetch
@@ -33,6 +36,8 @@ struct Topic {
     /// A request in progress, and its time.
     asked: Option<(TopicIdRequest, Instant)>,
     ask_at: Instant,
+    /// The first request since the last answer with an ID.
+    unanswered_since: Option<Instant>,
 }
 
 impl Topics {
@@ -57,11 +62,17 @@ impl Topics {
         let (id, asked_at) = of_topic.known.as_ref()?;
         (id.is_empty() || *asked_at >= since).then(|| Arc::clone(id))
     }
+
+    /// For how long no ID of `topic` has arrived although it was asked for.
+    pub(super) fn silence(&self, topic: &str, now: Instant) -> Duration {
+        let since = self.by_name.get(topic).and_then(|topic| topic.unanswered_since);
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
 }
 
 impl Topic {
     fn unknown(now: Instant) -> Self {
-        Self { known: None, asked: None, ask_at: now }
+        Self { known: None, asked: None, ask_at: now, unanswered_since: None }
     }
 
     /// An answer from before `since` is no answer to whoever begins to read then.
@@ -71,6 +82,9 @@ impl Topic {
     }
 
     fn ask(&mut self, client: &Arc<BaseConsumer>, topic: &str, now: Instant) {
+        // Its queue holds errors of the connection, which the reading client reports.
+        drop(client.poll(Duration::ZERO));
+        self.unanswered_since.get_or_insert(now);
         match TopicIdRequest::send(client, topic) {
             Ok(request) => self.asked = Some((request, now)),
             Err(error) => self.ask_later(topic, &error, now),
@@ -79,17 +93,28 @@ impl Topic {
 
     fn take_answer(&mut self, topic: &str, now: Instant) {
         let Some((request, asked_at)) = &self.asked else { return };
-        let (Some(answer), asked_at) = (request.answer(), *asked_at) else { return };
+        let (answer, asked_at) = (request.answer(), *asked_at);
+        let Some(answer) = answer else {
+            if now >= asked_at + ANSWER_TIMEOUT {
+                self.asked = None;
+            }
+            return;
+        };
         self.asked = None;
         self.ask_at = now + CHECK_EVERY;
         match answer {
-            Ok(id) => self.known = Some((id, asked_at)),
-            Err(RDKafkaErrorCode::UnsupportedFeature) => self.known = Some(("".into(), asked_at)),
+            Ok(id) => self.know(id, asked_at),
+            Err(RDKafkaErrorCode::UnsupportedFeature) => self.know("".into(), asked_at),
             Err(error) => {
                 self.known = None;
                 self.ask_later(topic, &error, now);
             }
         }
+    }
+
+    fn know(&mut self, id: Arc<str>, asked_at: Instant) {
+        self.known = Some((id, asked_at));
+        self.unanswered_since = None;
     }
 
     fn ask_later(&mut self, topic: &str, error: &dyn Error, now: Instant) {

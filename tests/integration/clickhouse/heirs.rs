@@ -69,6 +69,7 @@ async fn a_silent_process_that_goes_on_delivers_what_it_writes_later() {
     let (a, b) = (process(&database, "a").await, process(&database, "b").await);
     b.inherit(Some(0)).await.unwrap();
     assert_eq!(duties(&b).await, ["a", "b"]);
+    a.beat(false).await.unwrap();
     let later = alert("a2", 1, "key", EventTime::now());
     a.write_alert_until_done(&later).await.unwrap();
     assert_eq!(duties(&a).await, ["a2"]);
