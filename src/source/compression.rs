@@ -1,6 +1,6 @@
 //! Opens log files whatever their compression, which the first bytes tell and not the name.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,6 +76,10 @@ impl<R: BufRead> Read for Members<R> {
             let read = member.read(buffer)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
+            }
+            // The decoder takes a header that is cut short for the end of the stream.
+            if member.header().is_none() {
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "incomplete gzip header"));
             }
             let next = self.member.take().map(GzDecoder::into_inner);
             let Some(mut rest) = next else { break };
@@ -206,9 +210,13 @@ mod tests {
 
     #[test]
     fn a_stream_cut_short_or_with_a_broken_member_is_an_error() {
-        for bytes in
-            [gzip(b"abc")[..15].to_vec(), [gzip(b"abc"), b"\x1f\x8b more".to_vec()].concat()]
-        {
+        for bytes in [
+            gzip(b"abc")[..15].to_vec(),
+            gzip(b"abc")[..8].to_vec(),
+            b"\x1f\x8b".to_vec(),
+            [gzip(b"abc"), b"\x1f\x8b more".to_vec()].concat(),
+            [gzip(b"abc"), gzip(b"def")[..8].to_vec()].concat(),
+        ] {
             let Opened { mut input, .. } = open(io::Cursor::new(bytes)).unwrap();
             assert!(input.read_to_end(&mut Vec::new()).is_err());
         }
