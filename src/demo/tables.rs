@@ -56,7 +56,9 @@ pub(super) fn answer(answer: &Table, left_out: &[&str]) -> String {
 fn plain() -> TextTable {
     let mut table = TextTable::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let width = table.width().filter(|_| io::stdout().is_terminal()).unwrap_or(WIDEST);
+    // A terminal that does not know its size says 0.
+    let is_known = |width: &u16| *width > 0 && io::stdout().is_terminal();
+    let width = table.width().filter(is_known).unwrap_or(WIDEST);
     table.set_width(width.clamp(60, WIDEST) - 2);
     table
 }
