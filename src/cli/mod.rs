@@ -4,15 +4,18 @@ mod alerts;
 mod backtest;
 mod check_config;
 mod clickhouse;
+mod completions;
 mod demo;
 mod diff;
 mod doctor;
 mod files;
 mod formats;
 mod generate;
+mod hunt;
 mod inputs;
 mod logs;
 mod migrate;
+mod moment;
 mod report;
 mod run;
 mod score_series;
@@ -43,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Show incidents, and record what people do about them
     Alerts(alerts::Args),
+    /// Find the stored requests of a key, an address, a network, a client or a route
+    Hunt(hunt::Args),
     /// Examine a log: what can be judged, what is missing, and how to log it
     Doctor(doctor::Args),
     /// Replay log files through the detectors, without any server
@@ -66,6 +71,10 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Run the embedded ClickHouse server, on this machine only
     Clickhouse(clickhouse::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands
+    Man(completions::ManArgs),
 }
 
 /// A failure with its exit code.
@@ -114,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Hunt(args) => hunt::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]
@@ -126,6 +136,8 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

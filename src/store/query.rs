@@ -1,5 +1,7 @@
 //! Runs the analysts' queries in `sql/queries/` and returns their results as text.
 
+use std::io::{self, Write};
+
 use serde::de::DeserializeOwned;
 
 use super::{Store, StoreError};
@@ -31,17 +33,36 @@ macro_rules! queries {
 pub const ANALYST_QUERIES: &[AnalystQuery] = queries![
     "alert_timeline",
     "completeness",
+    "detectors",
     "error_share",
     "failed_deliveries",
+    "guessed_then_used",
+    "hunt",
     "incidents",
+    "key_addresses",
+    "key_clients",
     "key_countries",
+    "key_hours",
+    "key_routes",
+    "key_timeline",
+    "large_exports",
     "latency_by_route",
+    "named_keys",
     "new_networks",
     "open_alerts",
     "people_timeline",
+    "progress",
+    "quarantined",
+    "rare_routes",
     "rejections",
+    "repeated_nonces",
+    "response_times",
+    "revocations",
     "shared_addresses",
+    "silent_keys",
+    "source_abuse",
     "top_keys",
+    "two_countries",
 ];
 
 /// Returns the query of that name.
@@ -78,21 +99,50 @@ impl Store {
         sql: &str,
         values: &[(&str, &str)],
     ) -> Result<Table, StoreError> {
+        let fetched = async { self.with_values(sql, values).fetch_bytes(FORMAT)?.collect().await };
+        let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
+        parse_table(&bytes).map_err(|reason| self.error("answering a query", &bad_answer(&reason)))
+    }
+
+    /// Runs `sql` like [`Self::query_table`] and writes the answer to `out` in a format of
+    /// ClickHouse, as it arrives. Returns the number of bytes.
+    ///
+    /// # Errors
+    /// [`CopyError`]; `out` then holds a part of the answer.
+    pub async fn copy_query(
+        &self,
+        sql: &str,
+        values: &[(&str, &str)],
+        format: &str,
+        out: &mut impl Write,
+    ) -> Result<u64, CopyError> {
+        let failed = |error: &clickhouse::error::Error| self.error("answering a query", error);
+        let fetched = self.with_values(sql, values).fetch_bytes(format);
+        let mut answer = fetched.map_err(|error| failed(&error))?;
+        let mut copied = 0;
+        while let Some(bytes) = answer.next().await.map_err(|error| failed(&error))? {
+            out.write_all(&bytes)?;
+            copied += bytes.len() as u64;
+        }
+        Ok(copied)
+    }
+
+    /// The query without permission to write. Parameters that `values` does not name have the
+    /// defaults of the comment.
+    fn with_values(&self, sql: &str, values: &[(&str, &str)]) -> clickhouse::query::Query {
         let defaults = parameters(sql);
         let set = defaults.iter().map(|parameter| (parameter.name, parameter.default));
         let mut query = self.client.query_raw(sql);
         for (name, value) in set.chain(values.iter().copied()) {
             query = query.param(name, value);
         }
-        let fetched = async { query.fetch_bytes(FORMAT)?.collect().await };
-        let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
-        parse_table(&bytes).map_err(|reason| self.error("answering a query", &bad_answer(&reason)))
+        // 2: the query may still set its own limits.
+        query.with_setting("readonly", "2")
     }
-}
 
-impl Store {
     /// Runs `sql` without permission to write, with its parameters (`{name:Type}`) set to `values`,
     /// and reads each row by its column names. Settings at the end of `sql` limit what it may read.
+    /// A parameter that `values` does not name gets the default of the comment.
     ///
     /// # Errors
     /// [`StoreError`], also when a row does not have the columns of `T`.
@@ -101,14 +151,8 @@ impl Store {
         sql: &str,
         values: &[(&str, &str)],
     ) -> Result<Vec<T>, StoreError> {
-        let mut query = self.client.query_raw(sql);
-        for (name, value) in values {
-            query = query.param(name, value);
-        }
-        // 2: the query may still set its own limits.
-        let query = query
-            .with_setting("readonly", "2")
-            .with_setting("output_format_json_quote_64bit_integers", "0");
+        let query = self.with_values(sql, values);
+        let query = query.with_setting("output_format_json_quote_64bit_integers", "0");
         let fetched = async { query.fetch_bytes("JSONEachRow")?.collect().await };
         let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
         let rows = serde_json::Deserializer::from_slice(&bytes).into_iter::<T>();
@@ -117,6 +161,15 @@ impl Store {
             self.error("answering a query", &reason)
         })
     }
+}
+
+/// An answer could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] io::Error),
 }
 
 /// One array of strings per line; the first line has the names.

@@ -18,6 +18,7 @@ mod enrich;
 mod faults;
 mod formats_cli;
 mod generate;
+mod hunt_cli;
 mod http_source;
 mod kafka_source;
 mod people;

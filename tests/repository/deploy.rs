@@ -105,14 +105,47 @@ fn the_configuration_of_the_container_is_one() {
     assert!(stop_grace > config.service.shutdown_seconds, "killed before it has flushed");
 }
 
+/// The names of metrics in a PromQL expression, without the suffixes of a histogram's series.
+fn metrics(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("keywatch_")).map(|word| word.trim_end_matches("_bucket"))
+}
+
+#[test]
+fn dashboards_and_rules_name_metrics_and_runbooks_that_exist() {
+    let (known, runbooks) = (text("docs/METRICS.md"), text("docs/OPERATIONS.md"));
+    let rules = YamlLoader::load_from_str(&text("deploy/prometheus/keywatch.rules.yml")).unwrap();
+    let rules = rules[0]["groups"][0]["rules"].as_vec().unwrap().clone();
+    let mut expressions: Vec<String> =
+        rules.iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
+    for rule in &rules {
+        let name = rule["alert"].as_str().unwrap();
+        let runbook = rule["annotations"]["runbook"].as_str().unwrap();
+        assert_eq!(runbook, format!("docs/OPERATIONS.md#{}", name.to_lowercase()));
+        assert!(runbooks.contains(&format!("\n### {name}\n")), "no runbook of {name}");
+    }
+    let overview = text("deploy/grafana/dashboards/overview.json");
+    let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
+    let targets = overview["panels"].as_array().unwrap().iter().map(|panel| &panel["targets"][0]);
+    expressions.extend(targets.filter_map(|target| target["expr"].as_str()).map(str::to_owned));
+    assert!(expressions.len() > 15);
+    for expression in &expressions {
+        for metric in metrics(expression) {
+            assert!(known.contains(&format!("| `{metric}` |")), "{metric} in {expression}");
+        }
+    }
+}
+
 /// Runs Docker's own check: `cargo test --test repository -- --ignored`.
 #[test]
 #[ignore = "needs `docker compose`, which tools/setup does not fetch"]
 fn docker_accepts_it() {
     let output = Command::new("docker")
-        .args(["compose", "--profile", "traffic", "config", "--quiet"])
+        .args(["compose", "--profile", "traffic", "--profile", "observe", "config", "--quiet"])
         .current_dir(root())
         .env("CLICKHOUSE_PASSWORD", "x")
+        .env("GRAFANA_CLICKHOUSE_PASSWORD", "x")
+        .env("GRAFANA_ADMIN_PASSWORD", "x")
         .env("KEYWATCH_PEPPER", "x")
         .output()
         .unwrap();

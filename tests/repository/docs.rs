@@ -148,3 +148,12 @@ fn the_lock_of_the_npm_packages_names_no_registry() {
         assert!(package.get("resolved").is_none(), "{name}");
     }
 }
+
+#[test]
+fn the_guide_for_analysts_lists_every_query_with_its_question() {
+    let guide = text("docs/ANALYSTS.md");
+    for query in keywatch::store::ANALYST_QUERIES {
+        let row = format!("| {} | [{1}](../sql/queries/{1}.sql) |", query.question(), query.name);
+        assert!(guide.contains(&row), "docs/ANALYSTS.md should have the row\n{row}");
+    }
+}

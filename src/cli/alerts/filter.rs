@@ -6,7 +6,8 @@ use serde::Deserialize;
 use strum::VariantArray;
 
 use crate::alert::{DetectorId, IncidentState, Severity};
-use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS};
+use crate::cli::moment::moment;
+use crate::event::EventTime;
 use crate::store::{Store, StoreError};
 
 const SQL: &str = include_str!("../../../sql/queries/incidents.sql");
@@ -51,7 +52,7 @@ pub struct Filter {
     pub detector: Vec<DetectorId>,
     /// Incidents with a detection since then: a time (2026-03-14T02:47:00Z, 2026-03-14), or a
     /// duration before now (30m, 24h, 7d)
-    #[arg(long, value_parser = since, value_name = "TIME")]
+    #[arg(long, value_parser = moment, value_name = "TIME")]
     pub since: Option<EventTime>,
     /// Incidents in these states; without it, those that are not closed
     #[arg(long, value_delimiter = ',', value_name = "STATE")]
@@ -143,47 +144,9 @@ fn nearest(text: &str) -> Option<&'static str> {
     (best.0 > 0.8).then_some(best.1)
 }
 
-fn since(text: &str) -> Result<EventTime, String> {
-    since_before(text, EventTime::now()).ok_or_else(|| {
-        "give a time (2026-03-14T02:47:00Z or 2026-03-14) or a duration (30m, 24h, 7d)".to_owned()
-    })
-}
-
-fn since_before(text: &str, now: EventTime) -> Option<EventTime> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Some(EventTime::from_micros(time.as_microsecond()));
-    }
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        return Some(EventTime::from_micros(midnight.timestamp().as_microsecond()));
-    }
-    let unit = match text.chars().last()? {
-        'm' => 60.0,
-        'h' => HOUR_SECONDS,
-        'd' => DAY_SECONDS,
-        'w' => 7.0 * DAY_SECONDS,
-        _ => return None,
-    };
-    let count: u32 = text[..text.len() - 1].parse().ok()?;
-    Some(now.plus_seconds(-f64::from(count) * unit))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_as_times_dates_and_durations() {
-        let now = EventTime::from_seconds(1_000_000_000);
-        let seconds = |text| since_before(text, now).map(|time| time.as_micros() / 1_000_000);
-        assert_eq!(seconds("24h"), Some(1_000_000_000 - 86_400));
-        assert_eq!(seconds("7d"), Some(1_000_000_000 - 7 * 86_400));
-        assert_eq!(seconds("2001-09-09T01:46:40Z"), Some(1_000_000_000));
-        assert_eq!(seconds("2001-09-09"), Some(999_993_600));
-        for bad in ["", "h", "5x", "-3h", "yesterday", "1é"] {
-            assert_eq!(seconds(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn without_a_state_incidents_that_are_not_closed_match() {

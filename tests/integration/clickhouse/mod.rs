@@ -3,12 +3,14 @@
 pub mod acts;
 mod alerts;
 mod batches;
+mod dashboards;
 mod embedded;
 mod heirs;
 mod migrations;
 mod outages;
 mod queries;
 mod revocations;
+mod roles;
 pub mod samples;
 mod source_attempts;
 mod state;
