@@ -2,8 +2,8 @@
 -- of the server runs it, after `keywatch migrate`, and grants the roles to users:
 --
 --   clickhouse-client --database keywatch --multiquery < sql/roles.sql
---   CREATE USER alice IDENTIFIED BY '...' DEFAULT ROLE NONE;
---   GRANT keywatch_analyst TO alice; SET DEFAULT ROLE keywatch_analyst TO alice;
+--   clickhouse-client --query "CREATE USER alice IDENTIFIED BY '...'"
+--   clickhouse-client --query "GRANT keywatch_analyst TO alice"
 --
 -- Every statement may be repeated. Both roles only read, each query within limits that its user may
 -- lower and not raise, and each user within a quota.

@@ -128,11 +128,7 @@ async fn write_file(
     Ok(())
 }
 
-async fn print(
-    store: &Store,
-    values: &[(&str, &str)],
-    args: &Args,
-) -> Result<(), CommandError> {
+async fn print(store: &Store, values: &[(&str, &str)], args: &Args) -> Result<(), CommandError> {
     let text = if args.json {
         let rows: Vec<serde_json::Value> = load(store, values).await?;
         rows.iter().map(|row| visible_json(&row.to_string()) + "\n").collect()
@@ -287,10 +283,10 @@ mod tests {
     #[test]
     fn the_table_fits_the_terminal_whatever_the_values_are() {
         let long = "x".repeat(3_000);
-        let rows = [Row { key_id: long.clone(), path: long, ..Row::default() }, Row {
-            user_agent: "a\u{202e}\u{1b}[2J\n".into(),
-            ..Row::default()
-        }];
+        let rows = [
+            Row { key_id: long.clone(), path: long, ..Row::default() },
+            Row { user_agent: "a\u{202e}\u{1b}[2J\n".into(), ..Row::default() },
+        ];
         for columns in [60, 80, 160] {
             let table = table(&rows, columns);
             let widest = table.lines().map(|line| line.chars().count()).max().unwrap();

@@ -44,7 +44,10 @@ async fn a_hunt_prints_the_latest_requests_as_lines_or_json() {
     let lines = succeeded(&run(&database, &["--key", "key-a", "--since", "30d"]));
     let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines[0][..4], ["time", "key_id", "address", "network"]);
-    assert_eq!(lines[1][1..6], ["key-a", "192.0.2.1", "AS64500 Network 64500 DE", "GET /v1/100%/a_b", "200"]);
+    assert_eq!(
+        lines[1][1..6],
+        ["key-a", "192.0.2.1", "AS64500 Network 64500 DE", "GET /v1/100%/a_b", "200"]
+    );
     assert_eq!(lines.len(), 3);
 
     let recent = succeeded(&run(&database, &["--key", "key-a", "--json"]));
@@ -64,9 +67,8 @@ async fn values_are_taken_as_they_are() {
     let found = succeeded(&run(&database, &["--key", hostile, "--json"]));
     let row: Value = serde_json::from_str(found.trim()).unwrap();
     assert_eq!(row["path"], "/v1/orders");
-    let count = |route: &str| {
-        succeeded(&run(&database, &["--route", route, "--json"])).lines().count()
-    };
+    let count =
+        |route: &str| succeeded(&run(&database, &["--route", route, "--json"])).lines().count();
     assert_eq!(count("/v1/100%/a_b"), 1);
     assert_eq!(count("GET /v1/*"), 2);
     assert_eq!(count("POST /v1/*"), 0);
@@ -81,7 +83,10 @@ async fn a_file_holds_all_requests_in_the_format_of_its_name() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     for name in ["out.parquet", "out.jsonl", "out.csv"] {
         let out = path(name);
-        succeeded(&run(&database, &["--key", "key-a", "--since", "30d", "--limit", "1", "--out", &out]));
+        succeeded(&run(
+            &database,
+            &["--key", "key-a", "--since", "30d", "--limit", "1", "--out", &out],
+        ));
     }
     let parquet = std::fs::read(path("out.parquet")).unwrap();
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));

@@ -21,7 +21,8 @@ const ENCODED_KEY: &str = "it%27s%5C";
 
 /// Replaces `$__name(argument)` by `expansion`, in which `@` stands for the argument.
 fn expand(sql: &str, name: &str, expansion: &str) -> String {
-    let mut parts = sql.split(&format!("$__{name}("));
+    let call = format!("$__{name}(");
+    let mut parts = sql.split(call.as_str());
     let mut expanded = parts.next().unwrap().to_owned();
     for part in parts {
         let (argument, rest) = part.split_once(')').unwrap();

@@ -145,7 +145,6 @@ async fn failed_deliveries() {
     assert_eq!(rows, ["webhook | one | 2 | failed | 500"]);
 }
 
-
 #[tokio::test]
 async fn detectors() {
     let database = stored_alerts().await;
@@ -153,12 +152,14 @@ async fn detectors() {
     database.store.record_acts(&[act("two", "1", Kind::Dismiss, &two)]).await.unwrap();
     let one = alert("one", 2, "key-a", hours_ago(2.0));
     database.store.record_acts(&[act("one", "2", Kind::Confirm, &one)]).await.unwrap();
-    let columns = [
-        "detector", "incidents", "high_or_critical", "confirmed", "false_alarms", "not_closed",
-    ];
+    let columns =
+        ["detector", "incidents", "high_or_critical", "confirmed", "false_alarms", "not_closed"];
     let rows = answer(&database.store, "detectors", &[], &columns).await;
     let counts = "3 | 3 | 1 | 1 | 1";
-    assert_eq!(rows, [format!("geo.impossible_travel | {counts}"), format!("rate.spike | {counts}")]);
+    assert_eq!(
+        rows,
+        [format!("geo.impossible_travel | {counts}"), format!("rate.spike | {counts}")]
+    );
 }
 
 #[tokio::test]
@@ -199,10 +200,9 @@ async fn revocations() {
         time: hours_ago(1.0).plus_seconds(f64::from(attempt)),
         webhook_id: "msg".into(),
     };
-    for row in [
-        attempt(1, DeliveryOutcome::Failed, "503"),
-        attempt(2, DeliveryOutcome::Delivered, "200"),
-    ] {
+    for row in
+        [attempt(1, DeliveryOutcome::Failed, "503"), attempt(2, DeliveryOutcome::Delivered, "200")]
+    {
         database.store.record_delivery(&row).await.unwrap();
     }
     let columns = ["key_id", "incident", "channel", "outcome", "detail", "attempts"];

@@ -69,7 +69,6 @@ async fn error_share() {
     assert_eq!(rows, ["a | 100 | 25"]);
 }
 
-
 #[tokio::test]
 async fn key_hours() {
     let database = stored(&[
@@ -99,11 +98,7 @@ async fn key_routes() {
     let rows = answer(&database.store, "key_routes", &values, &columns).await;
     assert_eq!(
         rows,
-        [
-            "/new | 1 | 0 | 2000 | 1",
-            "/v1/orders | 1 | 1 | 2000 | 1",
-            "/old | 2 | 0 | 4000 | 0",
-        ]
+        ["/new | 1 | 0 | 2000 | 1", "/v1/orders | 1 | 1 | 2000 | 1", "/old | 2 | 0 | 4000 | 0",]
     );
     let rows = answer(&database.store, "key_routes", &[("key_id", "a")], &["path", "requests"]);
     assert_eq!(rows.await.len(), 3, "without a time, all that is stored");
@@ -239,7 +234,10 @@ async fn repeated_nonces() {
     .await;
     let columns = ["key_id", "nonce", "requests", "accepted", "addresses"];
     let rows = answer(&database.store, "repeated_nonces", &[], &columns).await;
-    assert_eq!(rows, ["a | 000000000000000000000000000000FF | 2 | 2 | ['192.0.2.1','198.51.100.9']"]);
+    assert_eq!(
+        rows,
+        ["a | 000000000000000000000000000000FF | 2 | 2 | ['192.0.2.1','198.51.100.9']"]
+    );
 }
 
 #[tokio::test]

@@ -56,14 +56,10 @@ async fn completeness() {
     );
 }
 
-
 #[tokio::test]
 async fn progress() {
-    let database = stored(&[
-        events(5, ["a"; 5], 0.1, |_| {}),
-        events(10, ["a"; 5], 0.1, |_| {}),
-    ])
-    .await;
+    let database =
+        stored(&[events(5, ["a"; 5], 0.1, |_| {}), events(10, ["a"; 5], 0.1, |_| {})]).await;
     let more = "INSERT INTO ingest_batches \
                 (topic, partition, first_offset, last_offset, state, log_end, events, time) \
                 VALUES ('access', 0, 15, 20, 'intent', NULL, 0, now()), \

@@ -39,7 +39,6 @@ async fn latency_by_route() {
     assert_eq!(rows, ["/slow | 20 | 800 | 800", "/fast | 20 | 5 | 5"]);
 }
 
-
 fn from(address: &'static str, status: u16) -> impl Fn(&mut EnrichedEvent) {
     move |e| {
         e.event.client_ip = address.parse().unwrap();
