@@ -302,6 +302,17 @@ pub struct Evidence {
     pub fields: Map<String, Value>,
 }
 
+/// The field of [`Evidence::fields`] with the p-value that a sign has by itself.
+pub const ALONE_P_VALUE: &str = "alone_p_value";
+
+impl Evidence {
+    /// The p-value of the sign by itself, also where `p_value` is that of several signs together.
+    pub fn alone_p_value(&self) -> f64 {
+        let alone = self.fields.get(ALONE_P_VALUE).and_then(Value::as_f64);
+        alone.unwrap_or(self.p_value)
+    }
+}
+
 /// Position of the records behind an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertPosition {

@@ -59,7 +59,17 @@ pub fn sole_ceiling(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Opt
         Kind::Place => Action::Throttle,
         Kind::Proof => return None,
     };
-    Some(Ceiling { most, reason: Restraint::SingleSign })
+    let reason =
+        if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
+    Some(Ceiling { most, reason })
+}
+
+/// Whether all evidence is of one kind, also that which may only notify. A program and a place are
+/// two signs, though one act of the owner may explain both.
+fn is_single(evidence: &[Evidence]) -> bool {
+    let families: BTreeSet<Family> = evidence.iter().map(|item| family(item.detector)).collect();
+    let kinds: BTreeSet<Kind> = families.iter().copied().map(kind).collect();
+    kinds.len() == 1 && !families.is_superset(&BTreeSet::from([Family::Client, Family::Place]))
 }
 
 #[cfg(test)]
@@ -97,6 +107,20 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_called_single_only_if_there_is_no_other() {
+        let reason = |detectors: &[DetectorId]| {
+            sole_ceiling(&evidence(detectors), &BTreeSet::new()).map(|ceiling| ceiling.reason)
+        };
+        let (network, program) = (DetectorId::NewAsn, DetectorId::NewAgent);
+        assert_eq!(reason(&[network]), Some(Restraint::SingleSign));
+        assert_eq!(reason(&[network, program]), Some(Restraint::OrdinaryCause));
+        let mut mixed = evidence(&[network, DetectorId::RateSpike]);
+        mixed[1].ceiling = Some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause });
+        let sole = sole_ceiling(&mixed, &BTreeSet::new()).map(|ceiling| ceiling.reason);
+        assert_eq!(sole, Some(Restraint::OrdinaryCause));
+    }
+
+    #[test]
     fn evidence_that_may_only_notify_supports_no_other_kind() {
         let mut items = evidence(&[DetectorId::RateSpike, DetectorId::AuthFailureBurst]);
         items.push(evidence(&[DetectorId::NewAsn]).remove(0));
@@ -113,8 +137,8 @@ mod tests {
         let (replay, travel) = (DetectorId::DuplicateNonce, DetectorId::ImpossibleTravel);
         let alone = Ceiling { most: Action::Notify, reason: Restraint::PromiseBroken };
         assert_eq!(most(&[replay]), Some(alone));
-        let single = Ceiling { most: Action::Throttle, reason: Restraint::SingleSign };
-        assert_eq!(most(&[replay, travel]), Some(single));
+        let place = Ceiling { most: Action::Throttle, reason: Restraint::OrdinaryCause };
+        assert_eq!(most(&[replay, travel]), Some(place));
         assert_eq!(most(&[replay, travel, DetectorId::RateSpike]), None);
         assert_eq!(most(&[DetectorId::RevokedKeyUse]), None);
     }

@@ -10,6 +10,7 @@ pub mod policy;
 pub mod promise;
 pub mod risk;
 mod subject;
+mod support;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,6 +11,7 @@ use super::corroboration::sole_ceiling;
 use super::incident::Incident;
 use super::risk;
 use super::subject::Subject;
+use super::support::supported;
 
 /// Risk, confidence and the resulting action.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +96,8 @@ impl Policy {
 
     /// Judges the evidence of an incident: risk, confidence, severity and action.
     pub fn judge(&self, incident: &Incident) -> Verdict {
-        let evidence = incident.evidence();
+        let evidence = supported(incident.evidence(), &self.restrained);
+        let evidence = evidence.as_ref();
         let sole = sole_ceiling(evidence, &self.restrained);
         let most = sole.map_or(Action::Revoke, |ceiling| ceiling.most);
         let confidence =

@@ -16,7 +16,7 @@
 use serde_json::json;
 
 use super::Signal;
-use crate::alert::{Action, Ceiling, Restraint};
+use crate::alert::{ALONE_P_VALUE, Action, Ceiling, Restraint};
 use crate::profile::Dependence;
 use crate::profile::signs::{Oddity, Sign, Signs};
 
@@ -140,7 +140,7 @@ impl Joint {
         );
         if let Some(fields) = signal.fields.as_object_mut() {
             fields.insert("together".into(), json!(together));
-            fields.insert("alone_p_value".into(), json!(alone.p_value));
+            fields.insert(ALONE_P_VALUE.into(), json!(alone.p_value));
             fields.insert("joint_p_value".into(), json!(self.p_value));
         }
         signal.ceiling = signal.ceiling.or(MOST);

@@ -14,6 +14,7 @@ mod places;
 mod routes;
 mod scene;
 mod stuffing;
+mod theft;
 mod usage;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
