@@ -41,7 +41,8 @@ impl Clerk {
         let mut clerk =
             Self { store: Arc::clone(store), casebook, latest: None, heard: Instant::now() };
         let acts = store.until_available(|| store.acts_since(None)).await?;
-        clerk.take(acts);
+        let ended = store.until_available(|| store.ended_since_request()).await?;
+        clerk.take(acts, ended);
         Ok(clerk)
     }
 
@@ -59,9 +60,9 @@ impl Clerk {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            match timeout(PATIENCE, self.store.acts_since(self.latest)).await {
-                Ok(Ok(acts)) => {
-                    self.take(acts);
+            match timeout(PATIENCE, self.read()).await {
+                Ok(Ok((acts, ended))) => {
+                    self.take(acts, ended);
                     continue;
                 }
                 // What is known stays in force.
@@ -75,7 +76,12 @@ impl Clerk {
         }
     }
 
-    fn take(&mut self, acts: Vec<Act>) {
+    async fn read(&self) -> Result<(Vec<Act>, Vec<String>), StoreError> {
+        tokio::try_join!(self.store.acts_since(self.latest), self.store.ended_since_request())
+    }
+
+    fn take(&mut self, acts: Vec<Act>, ended: Vec<String>) {
+        self.casebook.set_ended(ended.into_iter().collect());
         let now = EventTime::now();
         // A time ahead of the clock would hide the acts after it.
         let latest = acts.iter().map(|act| act.time.min(now)).max();

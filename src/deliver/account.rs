@@ -63,7 +63,7 @@ fn log(row: &DeliveryRow, severity: Severity) {
         }
         DeliveryOutcome::KeptQuiet => info!(channel, id, revision, detail, "alert kept quiet"),
         DeliveryOutcome::Withdrawn => {
-            warn!(channel, id, revision, detail, "request to revoke withdrawn");
+            warn!(channel, id, revision, detail, "request withdrawn");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Holds what people did to incidents, so that lanes need not ask the store for each alert.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::Channel;
 use super::record::DeliveryOutcome;
-use crate::alert::Alert;
+use crate::alert::{Alert, CloseReason};
 use crate::event::EventTime;
 use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
 
@@ -17,6 +17,8 @@ use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
 #[derive(Default)]
 pub struct Casebook {
     cases: RwLock<HashMap<String, Case>>,
+    /// Incidents that ended after an action on their key was requested.
+    ended: RwLock<HashSet<String>>,
 }
 
 /// What a lane does with an alert that is due.
@@ -52,6 +54,11 @@ impl Casebook {
         }
     }
 
+    /// Replaces the incidents that ended after an action on their key was requested.
+    pub fn set_ended(&self, incidents: HashSet<String>) {
+        *self.ended.write() = incidents;
+    }
+
     /// Forgets incidents without an act since `time`.
     pub fn forget_before(&self, time: EventTime) {
         self.cases.write().retain(|_, case| case.last >= time);
@@ -72,9 +79,13 @@ impl Casebook {
         if let Some(reason) = channel.declines(&told) {
             return Ruling::Settle(DeliveryOutcome::Skipped, reason.to_owned());
         }
-        let Some(standing) = standing.filter(|_| !channel.is_record()) else {
+        if channel.is_record() {
             return Ruling::Send(told);
-        };
+        }
+        if let Some(reason) = self.lateness(alert, standing.as_deref()) {
+            return Ruling::Settle(DeliveryOutcome::Withdrawn, reason);
+        }
+        let Some(standing) = standing else { return Ruling::Send(told) };
         match judge(&standing, alert) {
             Verdict::Deliver | Verdict::Reopens(..) => Ruling::Send(told),
             Verdict::KeepQuiet(closing) => {
@@ -85,6 +96,23 @@ impl Casebook {
                 Ruling::Settle(DeliveryOutcome::Withdrawn, closing.to_string())
             }
         }
+    }
+
+    /// Why a request comes too late to be sent. The end of the evidence does not withdraw the
+    /// request of an incident that people have confirmed.
+    fn lateness(&self, alert: &Alert, standing: Option<&Standing>) -> Option<String> {
+        if !alert.alert_type.is_request() {
+            return None;
+        }
+        let deadline = alert.handling.deadline.filter(|deadline| *deadline < EventTime::now());
+        if let Some(deadline) = deadline {
+            return Some(format!("its deadline, {deadline}, has passed"));
+        }
+        let closing = standing.and_then(Standing::closing);
+        let is_confirmed =
+            closing.and_then(|closing| closing.reason).is_some_and(CloseReason::confirms);
+        let has_ended = !is_confirmed && self.ended.read().contains(&alert.id);
+        has_ended.then(|| "its incident has ended: no more evidence came".to_owned())
     }
 
     /// The number of incidents that are closed by people and whose quiet time has not ended.

@@ -1,7 +1,7 @@
 //! Decides what the acts of people mean for an incident and for its alerts.
 //!
 //! An act is one thing that a person did to an incident: acknowledge, assign, comment, confirm,
-//! dismiss, reopen. Acts are only added, and the standing of an incident is a fold over them
+//! dismiss, reopen, approve, reject. Acts are only added, and the standing of an incident is a fold over them
 //! ([`Course`]). New evidence of a closed incident is kept quiet, or reopens it ([`judge`]). This
 //! room is pure: the caller passes what is stored.
 
@@ -10,5 +10,5 @@ mod standing;
 mod verdict;
 
 pub use self::act::{Act, Kind, Origin, Seen, brings_evidence};
-pub use self::standing::{Beyond, Closing, Course, Held, Obstacle, Standing};
+pub use self::standing::{Beyond, Closing, Course, Held, Obstacle, Ruling, Standing};
 pub use self::verdict::{Verdict, annotated, judge, withdraws};

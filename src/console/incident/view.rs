@@ -173,7 +173,8 @@ fn kind(kind: AlertType) -> &'static str {
         AlertType::Opened => "Opened",
         AlertType::Updated => "More evidence",
         AlertType::Resolved => "No further evidence",
-        AlertType::RevocationRequested => "Revocation requested",
+        AlertType::RevocationRequested => "Request to revoke made",
+        AlertType::SuspensionRequested => "Request to suspend made",
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A person reads these mails, so most revisions of an incident cause none. The channel sends a
 //! mail when an incident is new or has become worse (a higher severity or a stronger action than
-//! any mail about it had), or when new evidence reopens what people had closed. It always sends one
-//! for a revocation request. It reports the end of an
-//! incident only if `email.send_resolved` is set. The channel remembers in memory which mails it
+//! any mail about it had), when its action waits for something new, or when new evidence reopens what
+//! people had closed. It always sends one for a request. It reports the end of an incident only if
+//! `email.send_resolved` is set. The channel remembers in memory which mails it
 //! sent: after a restart, the next revision of an open incident may cause one more mail.
 
 mod content;
@@ -27,7 +27,7 @@ use self::pace::Pace;
 use self::transport::Transport;
 use super::recent::Recent;
 use super::{Allowance, Channel, ChannelError, DeliveryError};
-use crate::alert::{Action, Alert, AlertType, Severity};
+use crate::alert::{Action, Alert, AlertType, Restraint, Severity};
 use crate::config::EmailConfig;
 use crate::event::EventTime;
 
@@ -49,6 +49,8 @@ pub struct EmailChannel {
 struct Mailed {
     severity: Severity,
     action: Action,
+    /// What the action waits for.
+    wait: Option<Restraint>,
     /// When people had closed the incident that evidence has reopened.
     reopened_after: Option<EventTime>,
 }
@@ -84,15 +86,21 @@ impl EmailChannel {
 
     fn remember(&mut self, alert: &Alert) {
         let reopened_after = alert.handling.reopened_after;
-        let news = Mailed { severity: alert.severity, action: alert.action, reopened_after };
+        let (severity, action, wait) = (alert.severity, alert.action, wait(alert));
+        let news = Mailed { severity, action, wait, reopened_after };
         let known = self.mailed.get(&alert.id).copied().unwrap_or(news);
         let worst = Mailed {
             severity: news.severity.max(known.severity),
             action: news.action.max(known.action),
+            wait: news.wait.or(known.wait),
             reopened_after: reopened_after.max(known.reopened_after),
         };
         self.mailed.insert(alert.id.clone(), worst);
     }
+}
+
+fn wait(alert: &Alert) -> Option<Restraint> {
+    alert.restraint.filter(|restraint| restraint.is_wait())
 }
 
 fn mailbox(key: &'static str, address: &str) -> Result<Mailbox, ChannelError> {
@@ -112,13 +120,14 @@ impl Channel for EmailChannel {
             return Some("below email.min_severity");
         }
         match alert.alert_type {
-            AlertType::RevocationRequested => None,
+            AlertType::RevocationRequested | AlertType::SuspensionRequested => None,
             AlertType::Resolved if self.send_resolved => None,
             AlertType::Resolved => Some("email.send_resolved is off"),
             AlertType::Opened | AlertType::Updated => {
                 let mailed = self.mailed.get(&alert.id)?;
                 let worse = alert.severity > mailed.severity
                     || alert.action > mailed.action
+                    || wait(alert).is_some_and(|wait| mailed.wait != Some(wait))
                     || alert.handling.reopened_after > mailed.reopened_after;
                 (!worse).then_some("no worse than in an earlier mail")
             }
