@@ -71,10 +71,6 @@ pub struct ApprovalConfig {
 
 impl Default for ApprovalConfig {
     fn default() -> Self {
-        Self {
-            above_requests_per_day: 100_000,
-            tenants: Vec::new(),
-            environments: Vec::new(),
-        }
+        Self { above_requests_per_day: 100_000, tenants: Vec::new(), environments: Vec::new() }
     }
 }

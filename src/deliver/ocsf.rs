@@ -107,9 +107,7 @@ impl Alert {
 const fn activity_id(alert_type: AlertType) -> u32 {
     match alert_type {
         AlertType::Opened => 1,
-        AlertType::Updated
-        | AlertType::RevocationRequested
-        | AlertType::SuspensionRequested => 2,
+        AlertType::Updated | AlertType::RevocationRequested | AlertType::SuspensionRequested => 2,
         AlertType::Resolved => 3,
     }
 }

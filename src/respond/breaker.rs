@@ -80,9 +80,8 @@ pub fn open_breakers(
         let since = passed(times, most)?;
         Some((Cause::Evidence(kind), since))
     });
-    let evidence = evidence.map(|(cause, (count, since))| {
-        Breaker { cause, count, bound: most, since }
-    });
+    let evidence =
+        evidence.map(|(cause, (count, since))| Breaker { cause, count, bound: most, since });
     let share = keys_in_use.and_then(|keys| {
         let bound = ((keys as f64 * config.breaker_key_share) as usize).max(LEAST_KEYS);
         let (count, since) = passed(first_times(budget, now), bound)?;
@@ -133,10 +132,8 @@ mod tests {
         assert_eq!(causes(&budget(0..13), None, 3_601), []);
         let breakers = open_breakers(&PolicyConfig::default(), &budget(0..13), None, at(20));
         assert_eq!(breakers[0].since, at(12));
-        let alert = |detector| Alert {
-            detectors: vec![detector],
-            ..fixtures::alert("impossible_travel")
-        };
+        let alert =
+            |detector| Alert { detectors: vec![detector], ..fixtures::alert("impossible_travel") };
         assert!(breakers[0].holds(&alert(DetectorId::DuplicateNonce)));
         assert!(!breakers[0].holds(&alert(DetectorId::ImpossibleTravel)));
     }
@@ -147,7 +144,8 @@ mod tests {
         assert_eq!(causes(&budget(0..5), Some(100), 20), [], "at least five keys");
         assert_eq!(causes(&budget(0..6), Some(100), 20), [(Cause::Share, 6)]);
         assert_eq!(causes(&budget(0..6), Some(10_000), 20), []);
-        let same_key = |second| Spent { key_id: "one".into(), ..spent(second, Action::Suspend, "") };
+        let same_key =
+            |second| Spent { key_id: "one".into(), ..spent(second, Action::Suspend, "") };
         let one = Budget::new(&PolicyConfig::default(), (0..9).map(same_key).collect());
         assert_eq!(causes(&one, Some(10), 20), []);
     }

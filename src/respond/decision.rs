@@ -203,8 +203,8 @@ pub fn spent(grant: &Grant<'_>, now: EventTime) -> Spent {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::budget::tests::spent as spent_for;
     pub use super::super::budget::tests::at;
+    use super::super::budget::tests::spent as spent_for;
     use super::*;
     use crate::config::ApprovalConfig;
     use crate::deliver::fixtures;
@@ -242,7 +242,12 @@ pub(super) mod tests {
         spent_for(second, Action::Revoke, "")
     }
 
-    fn look<'a>(proposals: &'a [Alert], rules: &Rules, spent: Vec<Spent>, now: i64) -> Decision<'a> {
+    fn look<'a>(
+        proposals: &'a [Alert],
+        rules: &Rules,
+        spent: Vec<Spent>,
+        now: i64,
+    ) -> Decision<'a> {
         let budget = rules.budget(spent);
         decide(proposals, rules, &budget, &[], |_| Approval::NotNeeded, at(now))
     }

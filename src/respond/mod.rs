@@ -11,6 +11,6 @@ mod decision;
 mod replay;
 
 pub use self::breaker::{Breaker, Cause};
-pub use self::budget::{Budget, Share, Spent};
-pub use self::decision::{Approval, Decision, Grant, KeyFacts, Rules, decide, notice, spent};
+pub use self::budget::Spent;
+pub use self::decision::{Approval, Decision, KeyFacts, Rules, decide, notice, spent};
 pub use self::replay::{Granted, replay, with_requests};

@@ -94,7 +94,8 @@ impl Run<'_> {
 
     fn take(&mut self, place: usize) {
         let alert = &self.alerts[place];
-        let is_asked_for = self.requested.get(alert.id.as_str()).is_some_and(|it| *it >= alert.action);
+        let is_asked_for =
+            self.requested.get(alert.id.as_str()).is_some_and(|it| *it >= alert.action);
         if is_asked_for || !self.rules.allow(alert) {
             self.proposals.remove(alert.id.as_str());
             return;

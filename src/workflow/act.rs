@@ -170,7 +170,9 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, self.reason, &self.assignee) {
             (Kind::Comment, ..) => f.write_str("commented"),
-            (kind, ..) if kind.rules() => write!(f, "{} to {} the key", kind.done(), self.seen.action),
+            (kind, ..) if kind.rules() => {
+                write!(f, "{} to {} the key", kind.done(), self.seen.action)
+            }
             (kind, Some(reason), _) => write!(f, "{} it as {reason}", kind.done()),
             (kind, None, Some(assignee)) => write!(f, "{} it to {assignee}", kind.done()),
             (kind, None, None) => write!(f, "{} it", kind.done()),

@@ -74,7 +74,10 @@ pub struct Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     Closed(Closing),
-    Acknowledged { who: String, at: EventTime },
+    Acknowledged {
+        who: String,
+        at: EventTime,
+    },
     NotClosed,
     /// A person has approved or rejected the action before.
     Ruled(Ruling),
@@ -280,7 +283,9 @@ impl fmt::Display for Obstacle {
             }
             Self::Requested(at) => write!(f, "has a request for its action, made at {at}"),
             Self::NothingProposed => f.write_str("proposes neither a suspension nor a revocation"),
-            Self::Ended => f.write_str("has ended, and with it the proposal: no more evidence came"),
+            Self::Ended => {
+                f.write_str("has ended, and with it the proposal: no more evidence came")
+            }
         }
     }
 }

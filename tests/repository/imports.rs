@@ -188,6 +188,7 @@ const RULES: &[Rule] = &[
             "doctor",
             "embedded",
             "event",
+            "facts",
             "generate",
             "http",
             "rate",

@@ -127,7 +127,9 @@ fn opened(breaker: &Breaker, policy_version: &str, now: EventTime) -> Alert {
     let (topic, partition) = (String::new().into(), 0);
     let cause = breaker.cause.as_str();
     let what = match breaker.cause {
-        Cause::Evidence(_) => format!("{count} actions on evidence of the kind `{cause}` in an hour"),
+        Cause::Evidence(_) => {
+            format!("{count} actions on evidence of the kind `{cause}` in an hour")
+        }
         Cause::Share => format!("actions on {count} keys in a day"),
     };
     let held = match breaker.cause {
@@ -159,7 +161,13 @@ fn opened(breaker: &Breaker, policy_version: &str, now: EventTime) -> Alert {
         ),
         policy_version,
     };
-    notice.alert(&incident_id(&format!("breaker {cause}"), &finding), 1, AlertType::Opened, &finding, now)
+    notice.alert(
+        &incident_id(&format!("breaker {cause}"), &finding),
+        1,
+        AlertType::Opened,
+        &finding,
+        now,
+    )
 }
 
 fn ended(open: &Alert, now: EventTime) -> Alert {

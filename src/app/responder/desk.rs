@@ -50,8 +50,7 @@ impl Desk {
             let breakers = self.rules.breakers(&budget, keys, now);
             let alerts = proposals.iter().map(|proposal| &proposal.alert);
             let approval = |alert: &Alert| self.approval(alert);
-            let decision =
-                respond::decide(alerts, &self.rules, &budget, &breakers, approval, now);
+            let decision = respond::decide(alerts, &self.rules, &budget, &breakers, approval, now);
             let Some(grant) = &decision.grant else {
                 self.tell_waiting(&decision, &proposals, takeover_seconds, now).await?;
                 self.note_waiting(&decision);
@@ -99,8 +98,7 @@ impl Desk {
         if !self.rules.asks_for_facts() {
             return Ok(());
         }
-        let unknown: Vec<&KeyId> =
-            keys().filter(|key| !self.facts.contains_key(*key)).collect();
+        let unknown: Vec<&KeyId> = keys().filter(|key| !self.facts.contains_key(*key)).collect();
         let ids: Vec<&str> = unknown.iter().map(|key| key.as_str()).collect();
         let mut found: HashMap<_, _> = self.store.key_facts(&ids).await?.into_iter().collect();
         for key in unknown {

@@ -192,8 +192,7 @@ impl Told {
             "assignee": standing.assignee, "message": sentence,
         });
         let latest = case.latest();
-        let is_grave =
-            latest.severity == Severity::Critical || latest.action.request().is_some();
+        let is_grave = latest.severity == Severity::Critical || latest.action.request().is_some();
         let is_grave = is_grave && order.kind.closes();
         Self { is_refused: obstacle.is_some(), is_grave, sentence, json }
     }
@@ -229,7 +228,9 @@ fn success(order: &Order, case: &Case, course: &Course) -> String {
 fn ruled(kind: Kind, case: &Case) -> String {
     let action = case.seen().action;
     match kind {
-        Kind::Reject => format!("rejected; no request to {action} the key will be made on this evidence"),
+        Kind::Reject => {
+            format!("rejected; no request to {action} the key will be made on this evidence")
+        }
         _ => format!(
             "approved; the request to {action} the key is made when the budget allows it, and \
              `keywatch alerts show {}` tells what became of it",

@@ -56,6 +56,9 @@ pub struct Filter {
     /// Incidents in these states; without it, those that are not closed
     #[arg(long, value_delimiter = ',', value_name = "STATE")]
     pub state: Vec<StateChoice>,
+    /// Incidents whose action waits: for budget, for a breaker, or for an approval
+    #[arg(long)]
+    pub waiting: bool,
 }
 
 /// One line of the list.
@@ -72,6 +75,8 @@ pub struct Row {
     pub state: String,
     pub close_reason: String,
     pub assignee: String,
+    /// Why the proposed action was not requested yet; empty if none waits.
+    pub waits_for: String,
     /// Incidents that match, beyond the limit too.
     pub matching: u64,
 }
@@ -102,6 +107,7 @@ impl Filter {
             ("severities", list(self.severity.iter().map(|severity| severity.as_str()))),
             ("detectors", list(self.detector.iter().map(|detector| detector.as_str()))),
             ("since", since),
+            ("waiting", u8::from(self.waiting).to_string()),
             ("limit", limit.to_string()),
         ];
         let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
