@@ -5,11 +5,13 @@
 -- detectors String =
 -- since Int64 = 0
 -- waiting UInt8 = 0
+-- suppressed UInt8 = 0
 -- limit UInt32 = 50
 -- Lists are separated by commas; empty ones select all. `since` is the earliest last detection, in
 -- microseconds since 1970. `matching` counts those beyond the limit too. The state is that of the
 -- people who handle the incident; one that nobody holds is closed when its evidence ends. `waits_for` is
--- why the proposed action was not requested yet; with `waiting`, only incidents that wait are listed.
+-- why the proposed action was not requested yet; with `waiting`, only incidents that wait are listed,
+-- with `suppressed` only those of which a suppression has hidden a revision.
 SELECT
     id,
     latest.1 AS about,
@@ -67,5 +69,7 @@ LEFT JOIN
 ) AS ruling ON ruling.incident = evidence.id
 WHERE has(splitByChar(',', {states:String}), state)
     AND ({waiting:UInt8} = 0 OR waits_for NOT IN ('', 'rejected'))
+    AND ({suppressed:UInt8} = 0
+        OR id IN (SELECT alert_id FROM deliveries WHERE outcome = 'suppressed'))
 ORDER BY latest.3 DESC, id
 LIMIT {limit:UInt32}

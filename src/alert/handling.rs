@@ -87,6 +87,9 @@ pub struct Handling {
     /// When people had closed the incident, if new evidence has reopened it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopened_after: Option<EventTime>,
+    /// The suppression that hides the alert from people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed_by: Option<String>,
     /// A request is not sent after this time, and a receiver should not act on it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<EventTime>,

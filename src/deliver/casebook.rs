@@ -7,9 +7,9 @@ use parking_lot::RwLock;
 
 use super::Channel;
 use super::record::DeliveryOutcome;
-use crate::alert::{Alert, CloseReason};
+use crate::alert::{Alert, CloseReason, Handling};
 use crate::event::EventTime;
-use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
+use crate::workflow::{Act, Course, Standing, Suppression, Verdict, annotated, hidden_by, judge};
 
 /// The standing of each incident that people touched. `app` reads it from the store; lanes look it
 /// up. While the store is away, the last known standing counts, and an unknown incident is
@@ -19,6 +19,7 @@ pub struct Casebook {
     cases: RwLock<HashMap<String, Case>>,
     /// Incidents that ended after an action on their key was requested.
     ended: RwLock<HashSet<String>>,
+    suppressions: RwLock<Vec<Suppression>>,
 }
 
 /// What a lane does with an alert that is due.
@@ -59,6 +60,21 @@ impl Casebook {
         *self.ended.write() = incidents;
     }
 
+    /// Replaces the suppressions.
+    pub fn set_suppressions(&self, suppressions: Vec<Suppression>) {
+        *self.suppressions.write() = suppressions;
+    }
+
+    /// The suppression that hides this alert from people.
+    pub fn suppression(&self, alert: &Alert) -> Option<Suppression> {
+        hidden_by(&self.suppressions.read(), alert, EventTime::now()).cloned()
+    }
+
+    /// The number of suppressions that are active.
+    pub fn active_suppressions(&self, now: EventTime) -> usize {
+        self.suppressions.read().iter().filter(|it| it.is_active(now)).count()
+    }
+
     /// Forgets incidents without an act since `time`.
     pub fn forget_before(&self, time: EventTime) {
         self.cases.write().retain(|_, case| case.last >= time);
@@ -79,8 +95,19 @@ impl Casebook {
         if let Some(reason) = channel.declines(&told) {
             return Ruling::Settle(DeliveryOutcome::Skipped, reason.to_owned());
         }
+        let suppression = self.suppression(alert);
         if channel.is_record() {
-            return Ruling::Send(told);
+            return Ruling::Send(match suppression {
+                Some(suppression) => suppressed(&told, suppression),
+                None => told,
+            });
+        }
+        if let Some(suppression) = suppression {
+            let outcome = match alert.alert_type.is_request() {
+                true => DeliveryOutcome::Withdrawn,
+                false => DeliveryOutcome::Suppressed,
+            };
+            return Ruling::Settle(outcome, suppression.to_string());
         }
         if let Some(reason) = self.lateness(alert, standing.as_deref()) {
             return Ruling::Settle(DeliveryOutcome::Withdrawn, reason);
@@ -121,6 +148,11 @@ impl Casebook {
             |case: &&Case| case.standing.closing().is_some_and(|it| it.quiet_until >= now);
         self.cases.read().values().filter(is_quiet).count()
     }
+}
+
+fn suppressed(alert: &Alert, suppression: Suppression) -> Arc<Alert> {
+    let handling = Handling { suppressed_by: Some(suppression.id), ..alert.handling.clone() };
+    Arc::new(Alert { handling, ..alert.clone() })
 }
 
 impl Case {

@@ -20,6 +20,8 @@ pub enum DeliveryOutcome {
     Skipped,
     /// People closed the incident, and this is the same kind of evidence.
     KeptQuiet,
+    /// People have suppressed all of its evidence, or there is a maintenance window.
+    Suppressed,
     /// A request came too late: people dismissed its incident, the incident ended, or the deadline
     /// has passed.
     Withdrawn,

@@ -57,11 +57,11 @@ impl Channel for Terminal {
         None
     }
 
-    fn allowance(&mut self, _: Instant) -> Allowance {
+    fn allowance(&self, _: Instant) -> Allowance {
         Allowance::All
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         for alert in alerts {
             self.journal.note(alert);
             self.show(alert);

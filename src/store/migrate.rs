@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0011_incident_acts.sql",
     "0012_gone_processes.sql",
     "0013_responses.sql",
+    "0014_suppressions.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

@@ -18,6 +18,7 @@ mod query;
 mod revocation;
 mod rows;
 mod stuffing;
+mod suppressions;
 mod write;
 
 use std::sync::Arc;

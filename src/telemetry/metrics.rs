@@ -177,7 +177,21 @@ pub const METRICS: &[Metric] = &[
         "keywatch_revocations_withdrawn",
         Unit::Count,
         &[],
-        "Proposals that are not requested, because people have dismissed or rejected them",
+        "Proposals that are not requested, because people have dismissed, rejected or suppressed them",
+    ),
+    row(
+        Kind::Gauge,
+        "keywatch_suppressions_active",
+        Unit::Count,
+        &[],
+        "Suppressions and maintenance windows in force",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_suppressed_total",
+        Unit::Count,
+        &["channel", "severity"],
+        "Alert revisions that were stored and not sent, because people have suppressed their evidence",
     ),
     row(
         Kind::Gauge,

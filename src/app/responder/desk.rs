@@ -67,7 +67,7 @@ impl Desk {
         self.publish_requests(takeover_seconds).await
     }
 
-    /// Leaves out the proposals that people have dismissed or rejected. The acts are read after the
+    /// Leaves out the proposals that people have dismissed, rejected or suppressed. The acts are read after the
     /// proposals, and are news for the lanes too.
     async fn not_withdrawn(
         &mut self,
@@ -78,15 +78,16 @@ impl Desk {
         casebook.learn(self.store.acts_of(&ids).await?);
         let is_withdrawn = |proposal: &Proposal| {
             let alert = &proposal.alert;
-            casebook.standing(&alert.id).is_some_and(|standing| {
+            let is_dropped = casebook.standing(&alert.id).is_some_and(|standing| {
                 let ruling = standing.ruling_on(&Seen::of(alert));
                 withdraws(&standing, alert) || ruling.is_some_and(|ruling| !ruling.is_approval)
-            })
+            });
+            is_dropped || casebook.suppression(alert).is_some()
         };
         let (withdrawn, rest): (Vec<_>, Vec<_>) = proposals.into_iter().partition(is_withdrawn);
         gauge!("keywatch_revocations_withdrawn").set(withdrawn.len() as f64);
         if withdrawn.len() > self.withdrawn {
-            info!(withdrawn = withdrawn.len(), "proposals of dismissed or rejected incidents");
+            info!(withdrawn = withdrawn.len(), "proposals of dismissed, rejected or suppressed incidents");
         }
         self.withdrawn = withdrawn.len();
         Ok(rest)

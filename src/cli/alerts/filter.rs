@@ -59,6 +59,9 @@ pub struct Filter {
     /// Incidents whose action waits: for budget, for a breaker, or for an approval
     #[arg(long)]
     pub waiting: bool,
+    /// Incidents with a revision that a suppression has hidden
+    #[arg(long)]
+    pub suppressed: bool,
 }
 
 /// One line of the list.
@@ -108,6 +111,7 @@ impl Filter {
             ("detectors", list(self.detector.iter().map(|detector| detector.as_str()))),
             ("since", since),
             ("waiting", u8::from(self.waiting).to_string()),
+            ("suppressed", u8::from(self.suppressed).to_string()),
             ("limit", limit.to_string()),
         ];
         let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -135,7 +139,7 @@ fn severity(text: &str) -> Result<Severity, String> {
     Severity::named(text).ok_or_else(|| known.to_owned())
 }
 
-fn detector(text: &str) -> Result<DetectorId, String> {
+pub fn detector(text: &str) -> Result<DetectorId, String> {
     DetectorId::named(text).ok_or_else(|| match nearest(text) {
         Some(name) => format!("no detector has this name; did you mean {name}?"),
         None => "no detector has this name; the README lists them".to_owned(),
@@ -153,6 +157,16 @@ fn since(text: &str) -> Result<EventTime, String> {
     since_before(text, EventTime::now()).ok_or_else(|| {
         "give a time (2026-03-14T02:47:00Z or 2026-03-14) or a duration (30m, 24h, 7d)".to_owned()
     })
+}
+
+/// A time to come: as [`since`], with durations from now on.
+pub fn ahead(text: &str) -> Result<EventTime, String> {
+    let now = EventTime::now();
+    let said = "give a time (2027-01-01, 2026-12-01T22:00:00Z) or a duration (8h, 14d)".to_owned();
+    let time = since_before(text, now).ok_or(said)?;
+    // A duration is read as one before now.
+    let is_duration = text.ends_with(['m', 'h', 'd', 'w']);
+    Ok(if is_duration { now.plus_seconds(now.seconds_since(time)) } else { time })
 }
 
 fn since_before(text: &str, now: EventTime) -> Option<EventTime> {

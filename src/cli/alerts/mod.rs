@@ -8,6 +8,7 @@ mod list;
 mod person;
 mod sending;
 mod show;
+mod suppress;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,6 +57,10 @@ enum Action {
     Reopen(args::ReopenArgs),
     /// Approve the suspension or revocation that an incident proposes, or reject it
     Approve(args::ApproveArgs),
+    /// Keep some evidence from people for a time, or all of some keys or tenants
+    Suppress(suppress::SuppressArgs),
+    /// List suppressions and maintenance windows, or end one
+    Suppressions(suppress::SuppressionsArgs),
     /// Send one revision again, also one that was kept quiet or given up
     Redeliver(sending::RedeliverArgs),
     /// Send a sample, marked as one, through a channel
@@ -81,6 +86,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             Action::Dismiss(args) => acting::run(args.order(quiet_hours)?, &store).await,
             Action::Approve(args) => acting::run(args.order()?, &store).await,
             Action::Reopen(args) => acting::run(args.order()?, &store).await,
+            Action::Suppress(args) => suppress::suppress(args, &store).await,
+            Action::Suppressions(args) => suppress::suppressions(args, &store).await,
             Action::Redeliver(args) => sending::redeliver(args, &config, &store).await,
             Action::Test(args) => sending::test(args, &config).await,
         }

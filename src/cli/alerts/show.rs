@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Revisions that were not sent because of what people did.
 const UNSENT: &str = "SELECT outcome, uniqExact(revision) AS revisions FROM deliveries \
-    WHERE alert_id = {id:String} AND outcome IN ('kept_quiet', 'withdrawn') \
+    WHERE alert_id = {id:String} AND outcome IN ('kept_quiet', 'withdrawn', 'suppressed') \
     GROUP BY outcome ORDER BY outcome";
 
 #[derive(Deserialize)]
@@ -186,6 +186,7 @@ fn steps(request: &Alert, sent: &[Sent]) -> Vec<(&'static str, String)> {
 fn why(outcome: &str) -> &'static str {
     match outcome {
         "withdrawn" => "withdrawn: dismissed, ended, or too late",
+        "suppressed" => "suppressed; `keywatch alerts suppressions` lists what people suppress",
         _ => "kept quiet, since people had closed the incident",
     }
 }
@@ -218,7 +219,7 @@ mod tests {
     use crate::event::EventTime;
     use crate::workflow::{Course, Kind, Origin, Seen};
 
-    fn act(case: &[crate::alert::Alert], second: i64, who: &str, kind: Kind) -> Act {
+    fn act(case: &[Alert], second: i64, who: &str, kind: Kind) -> Act {
         Act {
             incident: "al_6f1d2c9b0a7e4453".into(),
             id: format!("act_{second}"),

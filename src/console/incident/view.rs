@@ -169,7 +169,7 @@ fn outcome(outcome: &str) -> &'static str {
         "delivered" => "✓ took",
         "failed" => "✗ failed at",
         "gave_up" => "✗ gave up on",
-        "kept_quiet" => "was not sent",
+        "kept_quiet" | "suppressed" => "was not sent",
         "withdrawn" => "was not sent",
         _ => "saw",
     }

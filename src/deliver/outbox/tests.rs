@@ -61,7 +61,7 @@ impl Channel for Scripted {
         (alert.risk < 50.0).then_some("too mild")
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Answer {
         self.permits.acquire().await.unwrap().forget();
         let ids = alerts.iter().map(|alert| alert.id.clone()).collect();
         self.receiver.calls.lock().unwrap().push((Instant::now(), ids));
@@ -247,7 +247,7 @@ async fn a_receiver_that_is_gone_is_not_called_again_and_its_alerts_are_kept() {
     outbox.shutdown(Duration::from_secs(1)).await;
     assert_eq!(receiver.calls(), [["a"]]);
     let since = EventTime::now().plus_seconds(-60.0);
-    assert_eq!(log.undelivered_alerts("scripted", since).await.unwrap().len(), 2);
+    assert_eq!(log.undelivered_alerts("scripted", since, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +358,7 @@ async fn a_record_of_all_revisions_gets_those_too_that_are_kept_quiet() {
         fn is_record(&self) -> bool {
             true
         }
-        async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+        async fn deliver(&self, alerts: &[Arc<Alert>]) -> Answer {
             assert_eq!(alerts[0].handling.close_reason, Some(CloseReason::FalseTravel));
             self.0.deliver(alerts).await
         }
@@ -381,11 +381,11 @@ struct Forgetful {
 impl DeliveryLog for Forgetful {
     type Error = std::io::Error;
 
-    async fn record_delivery(&self, row: &DeliveryRow) -> std::io::Result<()> {
+    async fn record_deliveries(&self, rows: &[DeliveryRow]) -> std::io::Result<()> {
         if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(std::io::Error::other("store is down"));
         }
-        self.inner.record_delivery(row).await.unwrap();
+        self.inner.record_deliveries(rows).await.unwrap();
         Ok(())
     }
 
@@ -393,8 +393,9 @@ impl DeliveryLog for Forgetful {
         &self,
         channel: &str,
         since: EventTime,
+        limit: usize,
     ) -> std::io::Result<Vec<Alert>> {
-        Ok(self.inner.undelivered_alerts(channel, since).await.unwrap())
+        Ok(self.inner.undelivered_alerts(channel, since, limit).await.unwrap())
     }
 }
 
