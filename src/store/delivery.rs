@@ -65,7 +65,8 @@ impl DeliveryLog for Store {
     type Error = StoreError;
 
     async fn record_deliveries(&self, rows: &[DeliveryRow]) -> Result<(), StoreError> {
-        self.insert::<Columns<'_>>("deliveries", "", rows.iter().map(Columns::from)).await
+        let rows: Vec<Columns<'_>> = rows.iter().map(Columns::from).collect();
+        self.insert::<Columns<'_>>("deliveries", "", rows).await
     }
 
     async fn undelivered_alerts(
