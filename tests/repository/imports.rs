@@ -96,6 +96,7 @@ const RULES: &[Rule] = &[
             "facts",
             "http",
             "page",
+            "respond",
             "store",
             "telemetry",
             "text",
