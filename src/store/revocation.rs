@@ -124,13 +124,15 @@ const UNTOLD: &str = "\
             WHERE id IN (SELECT incident FROM revocation_requests)) \
     ORDER BY number";
 
-/// Only answers that prove a use are counted: an outsider who names a key can neither make it busy
-/// nor change its environment.
+/// Only answers that prove a use are counted, and only from before the incident: neither an outsider
+/// who names a key nor its thief can make it busy or change its environment.
 const KEY_FACTS: &str = "\
-    SELECT key_id, countIf(time > now64(6) - INTERVAL 1 DAY) AS requests, \
-        argMaxIf(toString(environment), time, environment != '') AS environment \
+    WITH fromUnixTimestamp64Micro(transform(key_id, ?, ?, toInt64(0))) AS begin \
+    SELECT key_id, countIf(time > begin - INTERVAL 1 DAY) AS requests, \
+        argMaxIf(toString(access_events.environment), time, access_events.environment != '') \
+            AS environment \
     FROM access_events \
-    WHERE key_id IN ? AND time > now64(6) - INTERVAL 7 DAY \
+    WHERE key_id IN ? AND time < begin AND time > begin - INTERVAL 7 DAY \
         AND (authenticated = true OR status BETWEEN 200 AND 399) \
     GROUP BY key_id";
 
@@ -185,15 +187,22 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Returns facts about these keys. Keys without an accepted request in a week are left out.
+    /// Returns facts about these keys before the given times. Keys without an accepted request in
+    /// the week before are left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn key_facts(&self, keys: &[&str]) -> Result<Vec<(String, KeyFacts)>, StoreError> {
+    pub async fn key_facts(
+        &self,
+        keys: &[(&str, EventTime)],
+    ) -> Result<Vec<(String, KeyFacts)>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.client.query(KEY_FACTS).bind(keys).fetch_all::<FactsRow>().await;
+        let (ids, begins): (Vec<&str>, Vec<i64>) =
+            keys.iter().map(|(key, begin)| (*key, begin.as_micros())).unzip();
+        let query = self.client.query(KEY_FACTS).bind(&ids).bind(begins).bind(&ids);
+        let rows = query.fetch_all::<FactsRow>().await;
         let rows = rows.map_err(|error| self.error("reading facts about keys", &error))?;
         let facts = |row: FactsRow| {
             (row.key_id, KeyFacts { requests: row.requests, environment: row.environment })

@@ -12,13 +12,16 @@ use crate::workflow::{Scope, Suppression};
 const KEPT_DAYS: u32 = 7;
 
 const ACTIVE: &str = "\
-    SELECT id, who, note, detectors, keys, tenants, asn, cidr, route, \
-        toUnixTimestamp64Micro(starts) AS starts, toUnixTimestamp64Micro(ends) AS ends, \
-        hides_critical, toUnixTimestamp64Micro(closing.time) AS ended_at, closing.who AS ended_by \
+    SELECT made.id AS id, made.who AS who, made.note AS note, made.detectors AS detectors, \
+        made.keys AS keys, made.tenants AS tenants, made.asn AS asn, made.cidr AS cidr, \
+        made.route AS route, toUnixTimestamp64Micro(made.starts) AS starts, \
+        toUnixTimestamp64Micro(made.ends) AS ends, made.hides_critical AS hides_critical, \
+        toUnixTimestamp64Micro(closing.ended) AS ended_at, closing.ended_by AS ended_by \
     FROM suppressions AS made LEFT JOIN ( \
-        SELECT id, min(time) AS time, argMin(who, suppressions.time) AS who FROM suppressions \
-        WHERE kind = 'end' GROUP BY id) AS closing ON closing.id = made.id \
-    WHERE kind = 'begin' AND ends > now64(6) - toIntervalDay(?) ORDER BY made.time, id";
+        SELECT id, min(time) AS ended, argMin(who, time) AS ended_by \
+        FROM suppressions WHERE kind = 'end' GROUP BY id) AS closing ON closing.id = made.id \
+    WHERE made.kind = 'begin' AND made.ends > now64(6) - toIntervalDay(?) \
+    ORDER BY made.time, made.id";
 
 /// A row as it is written; the server adds the time.
 #[derive(Row, Serialize)]

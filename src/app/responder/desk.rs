@@ -10,7 +10,7 @@ use super::breakers::Breakers;
 use crate::alert::{Action, Alert, Restraint};
 use crate::app::announce::publish_missing;
 use crate::deliver::Outbox;
-use crate::event::KeyId;
+use crate::event::{EventTime, KeyId};
 use crate::respond::{self, Approval, Breaker, Decision, KeyFacts, Rules};
 use crate::store::{Proposal, RequestLedger, Store, StoreError};
 use crate::workflow::{Seen, withdraws};
@@ -20,7 +20,7 @@ pub struct Desk {
     outbox: Arc<Outbox>,
     rules: Rules,
     breakers: Breakers,
-    /// Facts about the keys of the current proposals, from when each was first seen.
+    /// Facts about the keys of the current proposals, from before their incidents.
     facts: HashMap<KeyId, KeyFacts>,
     /// Proposals that waited at the last look.
     waiting: usize,
@@ -94,16 +94,22 @@ impl Desk {
     }
 
     async fn learn_facts(&mut self, proposals: &[Proposal]) -> Result<(), StoreError> {
-        let keys = || proposals.iter().filter_map(|it| it.alert.key_id.as_ref());
-        self.facts.retain(|key, _| keys().any(|it| it == key));
         if !self.rules.asks_for_facts() {
             return Ok(());
         }
-        let unknown: Vec<&KeyId> = keys().filter(|key| !self.facts.contains_key(*key)).collect();
-        let ids: Vec<&str> = unknown.iter().map(|key| key.as_str()).collect();
-        let mut found: HashMap<_, _> = self.store.key_facts(&ids).await?.into_iter().collect();
-        for key in unknown {
-            self.facts.insert(key.clone(), found.remove(key.as_str()).unwrap_or_default());
+        let begins: HashMap<&KeyId, EventTime> = proposals
+            .iter()
+            .filter_map(|it| Some((it.alert.key_id.as_ref()?, it.alert.first_event_time)))
+            .collect();
+        self.facts.retain(|key, _| begins.contains_key(key));
+        let unknown: Vec<(&str, EventTime)> = begins
+            .into_iter()
+            .filter(|(key, _)| !self.facts.contains_key(*key))
+            .map(|(key, begin)| (key.as_str(), begin))
+            .collect();
+        let mut found: HashMap<_, _> = self.store.key_facts(&unknown).await?.into_iter().collect();
+        for (key, _) in unknown {
+            self.facts.insert(key.into(), found.remove(key).unwrap_or_default());
         }
         Ok(())
     }
@@ -127,7 +133,7 @@ impl Desk {
         decision: &Decision<'_>,
         proposals: &[Proposal],
         takeover_seconds: f64,
-        now: crate::event::EventTime,
+        now: EventTime,
     ) -> Result<(), StoreError> {
         let by_id: HashMap<&str, &Proposal> =
             proposals.iter().map(|it| (it.alert.id.as_str(), it)).collect();
