@@ -15,7 +15,7 @@ ALTER TABLE revocation_requests
     ADD COLUMN IF NOT EXISTS is_kept Bool DEFAULT false
         COMMENT 'it took from the part of the budget that is kept for certain incidents';
 
--- What an alert waits for, as a column: lists filter by it. Older rows compute it when read.
+-- The reason why an alert waits, as a column: lists filter by it. Older rows compute it when read.
 ALTER TABLE alerts
     ADD COLUMN IF NOT EXISTS restraint LowCardinality(String)
         DEFAULT JSONExtractString(alert, 'restraint')

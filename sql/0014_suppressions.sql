@@ -1,4 +1,4 @@
--- What people asked not to be told of: some evidence (detectors with a key, tenant, network or
+-- People asked not to be told of these: some evidence (detectors with a key, tenant, network or
 -- route), or a maintenance window (all detectors of some keys or tenants). Rows are only added: one
 -- of kind `begin`, and one of kind `end` if somebody ends it before `ends`.
 --

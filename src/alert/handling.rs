@@ -73,7 +73,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What people decided about an incident, and the terms of a request. The core leaves it empty;
+/// The decisions of people about an incident, and the terms of a request. The core leaves it empty;
 /// response and delivery fill it in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Handling {

@@ -26,7 +26,7 @@ pub struct RequestLedger {
 pub struct Proposal {
     /// The latest revision with evidence.
     pub alert: Alert,
-    /// What its incident has said that it waits for.
+    /// Reasons to wait that its incident has told.
     pub told: Vec<Restraint>,
     /// Whether this process wrote that revision.
     pub is_own: bool,

@@ -132,7 +132,7 @@ async fn a_key_of_a_tenant_that_matters_is_revoked_when_one_person_has_approved_
     let listed = alerts(&database, &["list", "--waiting", "--json"]);
     assert_eq!(listed.matches("\"waits_for\":\"approval_pending\"").count(), 2, "{listed}");
 
-    // Of two people at once one counts, and the other is told.
+    // One of two people at once counts, and the other is told.
     let people = ["alice", "bob"].map(|who| {
         let arguments = ["approve", "bank", "--by", who];
         let mut command = command(&database, &arguments);

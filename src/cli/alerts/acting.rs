@@ -224,7 +224,7 @@ fn success(order: &Order, case: &Case, course: &Course) -> String {
     visible(&format!("{}: {done}{}", case.latest().id, consequences.unwrap_or_default()))
 }
 
-/// What a decision about the action means.
+/// The meaning of a decision about the action.
 fn ruled(kind: Kind, case: &Case) -> String {
     let action = case.seen().action;
     match kind {

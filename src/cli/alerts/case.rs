@@ -57,7 +57,7 @@ impl Case {
         requests.max_by_key(|alert| alert.action)
     }
 
-    /// What its proposal waits for.
+    /// The reason why its proposal waits.
     pub fn waits_for(&self) -> Option<Restraint> {
         let told = self.revisions.iter().rev().find_map(|alert| alert.restraint);
         let is_ruled = self.course.standing.ruling_on(&self.seen()).is_some();

@@ -149,7 +149,7 @@ fn state(case: &Case) -> String {
     }
 }
 
-/// What the proposed action waits for, and what a person can do.
+/// The reason why the proposed action waits, and the remedy.
 fn waits(restraint: Restraint, alert: &Alert) -> String {
     let id = plain_id(alert);
     let remedy = match restraint {

@@ -100,7 +100,7 @@ enum SuppressionsAction {
     },
 }
 
-/// What a suppression would have hidden.
+/// Counts what a suppression would have hidden.
 #[derive(Default)]
 struct Preview {
     hidden: BTreeSet<String>,
@@ -249,7 +249,7 @@ impl Preview {
     }
 }
 
-/// What each suppression has hidden. The detail of such a delivery begins with the suppression's id.
+/// Counts what each suppression has hidden. The detail of such a delivery begins with the suppression's id.
 const HIDDEN: &str = "SELECT splitByChar(' ', detail)[1] AS id, uniqExact(alert_id) AS incidents, \
     uniqExact(alert_id, revision) AS revisions FROM deliveries WHERE outcome = 'suppressed' GROUP BY id";
 

@@ -55,7 +55,7 @@ struct State {
 struct Mailed {
     severity: Severity,
     action: Action,
-    /// What the action waits for.
+    /// The reason why the action waits.
     wait: Option<Restraint>,
     /// When people had closed the incident that evidence has reopened.
     reopened_after: Option<EventTime>,
