@@ -146,8 +146,7 @@ async fn a_key_of_a_tenant_that_matters_is_revoked_when_one_person_has_approved_
     assert!(reasons.iter().any(|reason| said.contains(reason)), "{said}");
     assert!(outputs.iter().any(|output| output.status.success()));
 
-    let request =
-        wait_until_told(&receiver, "bank", "key.revocation_requested", Value::Null).await;
+    let request = wait_until_told(&receiver, "bank", "key.revocation_requested", Value::Null).await;
     assert!(request["deadline"].is_string(), "{request}");
     let late = refused(&database, &["approve", "bank", "--by", "carol"]);
     assert!(late.contains("was approved by") || late.contains("has a request"), "{late}");
@@ -167,8 +166,8 @@ async fn a_key_of_a_tenant_that_matters_is_revoked_when_one_person_has_approved_
 async fn a_rejected_proposal_is_not_requested_and_new_evidence_asks_again() {
     let database = database().await;
     let (store, receiver) = (&database.store, Receiver::start([]).await);
-    let settings = settings(&database, &receiver)
-        .set("policy.approval.tenants", vec!["tenant-bank"]);
+    let settings =
+        settings(&database, &receiver).set("policy.approval.tenants", vec!["tenant-bank"]);
     leave(store, &[proposal("bank", Action::Suspend)]).await;
     let service = Service::start(&settings);
     wait_until_told(&receiver, "bank", "alert.updated", "approval_pending".into()).await;
@@ -179,11 +178,8 @@ async fn a_rejected_proposal_is_not_requested_and_new_evidence_asks_again() {
     let withdrawn = async || service.metric("keywatch_revocations_withdrawn") == 1.0;
     eventually("it is withdrawn", LIMIT, withdrawn).await;
 
-    let worse = Alert {
-        revision: 6,
-        alert_type: AlertType::Updated,
-        ..proposal("bank", Action::Revoke)
-    };
+    let worse =
+        Alert { revision: 6, alert_type: AlertType::Updated, ..proposal("bank", Action::Revoke) };
     store_alerts(store, 7, &[worse]).await;
     let waits = async || service.metric("keywatch_revocations_waiting") == 1.0;
     eventually("a revocation waits for approval", LIMIT, waits).await;
@@ -212,8 +208,7 @@ async fn an_open_breaker_holds_up_all_but_the_most_certain_and_tells_people() {
     leave(store, &proposals).await;
     let service = Service::start(&settings);
     for id in ["a", "b", "c", "e"] {
-        let request =
-            wait_until_told(&receiver, id, "key.suspension_requested", Value::Null).await;
+        let request = wait_until_told(&receiver, id, "key.suspension_requested", Value::Null).await;
         assert!(request["suspend_until"].is_string(), "{request}");
     }
     wait_until_told(&receiver, "d", "alert.updated", "breaker".into()).await;

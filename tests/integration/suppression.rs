@@ -38,8 +38,7 @@ fn alerts(database: &TestDatabase, arguments: &[&str]) -> String {
 /// An incident about the key `ak`, with one item of evidence.
 fn incident(id: &str, detector: DetectorId, severity: Severity) -> Alert {
     let opened = alert(id, 1, "ak", EventTime::now());
-    let evidence =
-        Evidence { detector, fields: Map::new(), ..opened.evidence[0].clone() };
+    let evidence = Evidence { detector, fields: Map::new(), ..opened.evidence[0].clone() };
     Alert { severity, detectors: vec![detector], evidence: vec![evidence], ..opened }
 }
 
@@ -95,16 +94,10 @@ async fn suppressed_evidence_is_stored_and_counted_and_neither_sent_nor_acted_up
     eventually("it is in force", LIMIT, active).await;
 
     // A proposal that is suppressed asks for nothing. Other evidence of the key is sent.
-    let hidden = Alert {
-        action: Action::Suspend,
-        dry_run: false,
-        ..incident("hidden", RateSpike, High)
-    };
-    let news = [
-        hidden,
-        incident("other", DuplicateNonce, High),
-        incident("worse", RateSpike, Critical),
-    ];
+    let hidden =
+        Alert { action: Action::Suspend, dry_run: false, ..incident("hidden", RateSpike, High) };
+    let news =
+        [hidden, incident("other", DuplicateNonce, High), incident("worse", RateSpike, Critical)];
     let after = store_alerts_of_another(&database, &news);
     after.await;
     let expected = [

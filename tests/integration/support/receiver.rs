@@ -79,6 +79,11 @@ impl Receiver {
         self.shared.received.lock().unwrap().clone()
     }
 
+    /// Reads what came, without a copy of all of it.
+    pub fn read<T>(&self, read: impl FnOnce(&[Received]) -> T) -> T {
+        read(&self.shared.received.lock().unwrap())
+    }
+
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         eventually(&format!("{count} calls"), LIMIT, async || {
             let received = self.received();
