@@ -33,7 +33,8 @@ browser: ## Test the console in Chromium (SHOTS=dir keeps screenshots)
 chaos: ## Kill the service 200 times (KILLS=n), leave it 600 s without ClickHouse (OUTAGE=n)
 	@tools/setup
 	@KEYWATCH_CHAOS_KILLS=$(or $(KILLS),200) KEYWATCH_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
-		$(CARGO) test $(QUICK) --test integration -- chaos:: --nocapture --test-threads 1
+		KEYWATCH_STORM_INCIDENTS=$(or $(STORM),50000) \
+		$(CARGO) test $(QUICK) --test integration -- chaos:: storm:: --nocapture --test-threads 1
 
 lint: ## Check formatting and lints
 	@tools/setup system

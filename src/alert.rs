@@ -114,6 +114,9 @@ pub enum DetectorId {
     #[serde(rename = "monitor.promise_broken")]
     #[strum(serialize = "monitor.promise_broken")]
     PromiseBroken,
+    #[serde(rename = "monitor.breaker_open")]
+    #[strum(serialize = "monitor.breaker_open")]
+    BreakerOpen,
 }
 
 impl DetectorId {
@@ -205,6 +208,20 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
+
+    /// The action with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|action| action.as_str() == name)
+    }
+
+    /// The type of the request for it; `None` for an action that Keywatch does not request.
+    pub const fn request(self) -> Option<AlertType> {
+        match self {
+            Self::Suspend => Some(AlertType::SuspensionRequested),
+            Self::Revoke => Some(AlertType::RevocationRequested),
+            Self::Observe | Self::Notify | Self::Throttle => None,
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -230,17 +247,39 @@ pub enum AlertType {
     #[serde(rename = "key.revocation_requested")]
     #[strum(serialize = "key.revocation_requested")]
     RevocationRequested,
+    #[serde(rename = "key.suspension_requested")]
+    #[strum(serialize = "key.suspension_requested")]
+    SuspensionRequested,
 }
 
 impl AlertType {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
+
+    /// Whether it asks the holder of the keys for something, and brings no evidence.
+    pub const fn is_request(self) -> bool {
+        matches!(self, Self::RevocationRequested | Self::SuspensionRequested)
+    }
 }
 
 /// The reason why an action is milder than the evidence asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Restraint {
     /// The key or its tenant is exempt by policy.
     Exempt,
@@ -256,9 +295,29 @@ pub enum Restraint {
     SingleSign,
     /// The family of detectors gives more false alerts than promised.
     PromiseBroken,
+    /// The hour's budget of such actions is spent.
+    Budget,
+    /// A breaker is open: Keywatch acts on too many keys.
+    Breaker,
+    /// A person must approve the action first.
+    ApprovalPending,
 }
 
 impl Restraint {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
+    /// The restraint with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|restraint| restraint.as_str() == name)
+    }
+
+    /// Whether the action is only put off.
+    pub const fn is_wait(self) -> bool {
+        matches!(self, Self::Budget | Self::Breaker | Self::ApprovalPending)
+    }
+
     /// The reason as a clause for people.
     pub const fn because(self) -> &'static str {
         match self {
@@ -271,6 +330,9 @@ impl Restraint {
             Self::OrdinaryCause => "the evidence also has an ordinary explanation",
             Self::SingleSign => "all the evidence is of one kind",
             Self::PromiseBroken => "this family of detectors gives more false alerts than promised",
+            Self::Budget => "the hour's budget of such actions is spent",
+            Self::Breaker => "the breaker is open, since Keywatch has acted on many keys",
+            Self::ApprovalPending => "a person must approve it first",
         }
     }
 }
@@ -395,5 +457,6 @@ mod tests {
         check(AlertType::as_str);
         check(IncidentState::as_str);
         check(CloseReason::as_str);
+        check(Restraint::as_str);
     }
 }

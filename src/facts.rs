@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::alert::{Action, Alert};
+use crate::alert::{Action, Alert, AlertType, Restraint};
 use crate::event::EventTime;
 use crate::text::precise_number;
 
@@ -78,24 +78,66 @@ pub fn time(time: EventTime) -> String {
 /// The measures that Keywatch took or asked for.
 pub fn what_was_done(alert: &Alert) -> String {
     let subject = if alert.key_id.is_some() { "key" } else { "source" };
-    let (ask, done) = match alert.action {
-        Action::Observe => return "Nothing. The incident is recorded and watched.".into(),
-        Action::Notify => return format!("You are notified. The {subject} was not touched."),
-        Action::Throttle => ("throttle", "throttled"),
-        Action::Suspend => ("suspend", "suspended"),
-        Action::Revoke => ("revoke", "revoked"),
-    };
-    if alert.dry_run {
-        format!(
+    let action = alert.action;
+    match (alert.alert_type, action) {
+        (kind, _) if kind.is_request() => request_made(alert),
+        (_, Action::Observe) => "Nothing. The incident is recorded and watched.".into(),
+        (_, Action::Notify) => format!("You are notified. The {subject} was not touched."),
+        _ if alert.dry_run => format!(
             "DRY RUN: nothing was changed and the {subject} still works. Without dry run \
-             Keywatch would have asked to {ask} it."
-        )
-    } else {
-        format!(
-            "Keywatch asked for the {subject} to be {done}. The service that holds your keys \
-             carries this out: check that it has."
-        )
+             Keywatch would have proposed to {action} it."
+        ),
+        (AlertType::Resolved, _) => format!(
+            "No more evidence came. Keywatch had proposed to {action} the {subject}: its earlier \
+             messages tell whether that was requested."
+        ),
+        (_, Action::Throttle) => format!(
+            "Keywatch advises to throttle the {subject}. It makes no request for that: the \
+             {subject} was not touched."
+        ),
+        _ => proposed(alert),
     }
+}
+
+/// A request is made, then sent, then answered. The message about it is written before it is sent.
+fn request_made(alert: &Alert) -> String {
+    let action = alert.action;
+    let mut text = format!(
+        "Keywatch made a request to {action} the key. This message does not tell whether the request \
+         was sent to the service that holds your keys, or what that service answered: `keywatch \
+         alerts show` does."
+    );
+    if let Some(deadline) = alert.handling.deadline {
+        text += &format!(" It is not sent after {}.", time(deadline));
+    }
+    if let Some(end) = alert.handling.suspend_until {
+        text += &format!(" The suspension is meant to end at {}.", time(end));
+    }
+    text
+}
+
+/// A suspension or revocation for which no request was made yet.
+fn proposed(alert: &Alert) -> String {
+    let (action, id) = (alert.action, plain_id(alert));
+    let proposal = format!("Keywatch proposes to {action} the key. No request was made yet");
+    match alert.restraint.filter(|restraint| restraint.is_wait()) {
+        None => format!("{proposal}: a message of its own tells when it is."),
+        Some(Restraint::ApprovalPending) => format!(
+            "{proposal}, because {}. `keywatch alerts approve {id}` approves it, with `--reject` it \
+             forbids it.",
+            Restraint::ApprovalPending.because()
+        ),
+        Some(restraint) => format!(
+            "{proposal}, because {}. It is made when that is over and the incident is still open.",
+            restraint.because()
+        ),
+    }
+}
+
+/// The incident's id for a command. Keywatch makes its ids from plain characters. The filter
+/// guarantees that nothing else reaches a reader's shell.
+pub fn plain_id(alert: &Alert) -> String {
+    alert.id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect()
 }
 
 /// SQL that lists the requests around the incident, with half an hour before and after.
@@ -180,9 +222,25 @@ mod tests {
         let mut alert = alert(TRAVEL);
         assert!(what_was_done(&alert).starts_with("DRY RUN: nothing was changed"));
         alert.dry_run = false;
-        assert!(what_was_done(&alert).contains("asked for the key to be suspended"));
+        assert!(what_was_done(&alert).contains("proposes to suspend the key. No request was made"));
         alert.action = Action::Notify;
         assert!(what_was_done(&alert).contains("was not touched"));
+    }
+
+    /// Only the message about a request says that one was made, and none that it was sent.
+    #[test]
+    fn proposed_and_requested_are_different_words() {
+        let mut alert = Alert { dry_run: false, action: Action::Revoke, ..alert(TRAVEL) };
+        let said = |alert: &Alert| what_was_done(alert);
+        for restraint in [None, Some(Restraint::Budget), Some(Restraint::ApprovalPending)] {
+            alert.restraint = restraint;
+            assert!(said(&alert).contains("No request was made yet"), "{}", said(&alert));
+        }
+        assert!(said(&alert).contains(&format!("alerts approve {}`", alert.id)));
+        alert.alert_type = AlertType::Resolved;
+        assert!(!said(&alert).contains("request to revoke"), "{}", said(&alert));
+        alert.alert_type = AlertType::RevocationRequested;
+        assert!(said(&alert).starts_with("Keywatch made a request to revoke the key."));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub mod record;
 pub mod registry;
 mod report;
 #[deny(clippy::disallowed_methods)]
-mod respond;
+pub mod respond;
 pub mod source;
 pub mod store;
 mod telemetry;

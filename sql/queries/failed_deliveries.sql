@@ -11,5 +11,5 @@ SELECT
 FROM deliveries FINAL
 WHERE time >= now() - toIntervalDay({days:UInt32})
 GROUP BY channel, alert_id, revision
-HAVING countIf(outcome IN ('delivered', 'kept_quiet', 'withdrawn')) = 0
+HAVING countIf(outcome IN ('delivered', 'kept_quiet', 'withdrawn', 'suppressed')) = 0
 ORDER BY last_attempt DESC, channel, alert_id, revision

@@ -73,7 +73,8 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What people decided about an incident. The core leaves it empty; delivery fills it in.
+/// The decisions of people about an incident, and the terms of a request. The core leaves it empty;
+/// response and delivery fill it in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Handling {
     /// `None` while nobody has touched the incident.
@@ -86,4 +87,13 @@ pub struct Handling {
     /// When people had closed the incident, if new evidence has reopened it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopened_after: Option<EventTime>,
+    /// The suppression that hides the alert from people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed_by: Option<String>,
+    /// A request is not sent after this time, and a receiver should not act on it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<EventTime>,
+    /// The end of the suspension that is requested: the receiver lifts it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_until: Option<EventTime>,
 }

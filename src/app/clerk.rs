@@ -11,13 +11,16 @@ use tracing::{debug, warn};
 use crate::deliver::Casebook;
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::{ACTS_KEPT_DAYS, Store, StoreError};
-use crate::workflow::Act;
+use crate::workflow::{Act, Suppression};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for one look.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A warning is due when acts could not be read for so long.
 const DEAF_AFTER: Duration = Duration::from_secs(60);
+
+/// Acts, incidents that have ended since a request, and suppressions.
+type News = (Vec<Act>, Vec<String>, Vec<Suppression>);
 
 /// Reads new acts once a second. An act thus has its effect about a second after it was stored,
 /// and no delivery waits for the store.
@@ -41,7 +44,9 @@ impl Clerk {
         let mut clerk =
             Self { store: Arc::clone(store), casebook, latest: None, heard: Instant::now() };
         let acts = store.until_available(|| store.acts_since(None)).await?;
-        clerk.take(acts);
+        let ended = store.until_available(|| store.ended_since_request()).await?;
+        let suppressions = store.until_available(|| store.suppressions()).await?;
+        clerk.take((acts, ended, suppressions));
         Ok(clerk)
     }
 
@@ -59,9 +64,9 @@ impl Clerk {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            match timeout(PATIENCE, self.store.acts_since(self.latest)).await {
-                Ok(Ok(acts)) => {
-                    self.take(acts);
+            match timeout(PATIENCE, self.read()).await {
+                Ok(Ok(news)) => {
+                    self.take(news);
                     continue;
                 }
                 // What is known stays in force.
@@ -75,7 +80,17 @@ impl Clerk {
         }
     }
 
-    fn take(&mut self, acts: Vec<Act>) {
+    async fn read(&self) -> Result<News, StoreError> {
+        tokio::try_join!(
+            self.store.acts_since(self.latest),
+            self.store.ended_since_request(),
+            self.store.suppressions(),
+        )
+    }
+
+    fn take(&mut self, (acts, ended, suppressions): News) {
+        self.casebook.set_ended(ended.into_iter().collect());
+        self.casebook.set_suppressions(suppressions);
         let now = EventTime::now();
         // A time ahead of the clock would hide the acts after it.
         let latest = acts.iter().map(|act| act.time.min(now)).max();
@@ -83,6 +98,8 @@ impl Clerk {
         self.heard = Instant::now();
         self.casebook.learn(acts);
         self.casebook.forget_before(now.plus_seconds(-f64::from(ACTS_KEPT_DAYS) * DAY_SECONDS));
+        let active = self.casebook.active_suppressions(now);
+        gauge!("keywatch_suppressions_active").set(active as f64);
         gauge!("keywatch_quiet_incidents").set(self.casebook.quiet(now) as f64);
     }
 }

@@ -72,7 +72,7 @@ pub fn run(
         on_progress(&progress);
     }
     let (observed, rejections) = tally.finish(scorer.engine().keys());
-    let alerts = with_revocations(alerts, config);
+    let alerts = with_responses(alerts, config);
     let mut report = figures::measure(&observed, &alerts, labels);
     report.calibration =
         scorer.engine().calibration(ShardId::Shared).map(|(calibration, thresholds)| {
@@ -90,8 +90,8 @@ pub fn run(
     Ok(Outcome { alerts, report, rejections, formats, warnings })
 }
 
-/// Adds the revocations that would have been requested.
-fn with_revocations(alerts: Vec<Alert>, config: &Config) -> Vec<Alert> {
+/// Adds the suspensions and revocations that would have been requested.
+fn with_responses(alerts: Vec<Alert>, config: &Config) -> Vec<Alert> {
     let rules = respond::Rules::new(&config.policy);
     let granted = respond::replay(&alerts, &rules, config.policy.quiet_close_seconds);
     respond::with_requests(alerts, granted)

@@ -12,6 +12,19 @@ pub fn moment(text: &str) -> Result<EventTime, String> {
     })
 }
 
+/// Reads a time to come: as [`moment`], with durations from now on.
+///
+/// # Errors
+/// A sentence that names the forms.
+pub fn ahead(text: &str) -> Result<EventTime, String> {
+    let now = EventTime::now();
+    let said = "give a time (2027-01-01, 2026-12-01T22:00:00Z) or a duration (8h, 14d)".to_owned();
+    let time = moment_before(text, now).ok_or(said)?;
+    // A duration is read as one before now.
+    let is_duration = text.ends_with(['m', 'h', 'd', 'w']);
+    Ok(if is_duration { now.plus_seconds(now.seconds_since(time)) } else { time })
+}
+
 fn moment_before(text: &str, now: EventTime) -> Option<EventTime> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(EventTime::from_micros(time.as_microsecond()));

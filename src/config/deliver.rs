@@ -82,7 +82,8 @@ fn default_mails_per_minute() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     pub url: String,
-    /// Standard Webhooks secret: `whsec_` and base64 of 24 to 64 bytes.
+    /// Standard Webhooks secrets, separated by spaces: `whsec_` and base64 of 24 to 64 bytes. Calls
+    /// are signed with each of them.
     #[serde(default)]
     pub secret: Secret,
     pub secret_file: Option<PathBuf>,
@@ -90,6 +91,9 @@ pub struct WebhookConfig {
     pub min_severity: Severity,
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: u64,
+    /// Calls that may be under way at once.
+    #[serde(default = "default_max_in_flight")]
+    pub max_in_flight: u32,
 }
 
 fn default_webhook_severity() -> Severity {
@@ -98,6 +102,10 @@ fn default_webhook_severity() -> Severity {
 
 fn default_timeout_seconds() -> u64 {
     10
+}
+
+fn default_max_in_flight() -> u32 {
+    8
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

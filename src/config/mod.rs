@@ -31,7 +31,7 @@ pub use self::error::ConfigError;
 pub use self::finding::{Finding, Findings};
 pub use self::models::ModelsConfig;
 pub use self::monitor::{MonitorConfig, OnBrokenPromise};
-pub use self::policy::PolicyConfig;
+pub use self::policy::{ApprovalConfig, PolicyConfig};
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
 pub use self::source::{

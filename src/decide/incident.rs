@@ -156,11 +156,10 @@ impl Incident {
         self.tenant.as_deref()
     }
 
-    /// Skips a revision number, which is reserved for a request of revocation. Requests and
-    /// revisions then never have the same number, and their numbers rise whenever the request is
-    /// made.
-    pub fn reserve_revision(&mut self) {
-        self.revision += 1;
+    /// Skips revision numbers, which are reserved for the response to a proposal. Two revisions then
+    /// never have the same number, and numbers rise whenever the response is made.
+    pub fn reserve_revisions(&mut self, count: u32) {
+        self.revision += count;
     }
 
     /// The next revision of this incident as an alert.

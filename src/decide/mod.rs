@@ -29,6 +29,10 @@ pub use self::subject::{Occurrence, Subject};
 /// version.
 pub const MODEL_VERSION: &str = "builtin-1";
 
+/// Revisions that `respond` may add to a proposal: one for each reason to wait (approval, budget,
+/// breaker), and the request.
+pub const RESPONSES: u32 = 4;
+
 /// New evidence of a known detector makes a new revision only if its score is higher by this much.
 const NEWS_SCORE_RISE: f64 = 10.0;
 
@@ -161,8 +165,8 @@ fn revise(
 ) -> Alert {
     let verdict = policy.judge(incident);
     let alert = incident.revise(alert_type, &verdict, policy, moment);
-    if policy.proposes_revocation(&verdict) {
-        incident.reserve_revision();
+    if policy.proposes_request(&verdict) {
+        incident.reserve_revisions(RESPONSES);
     }
     alert
 }

@@ -115,10 +115,10 @@ impl Policy {
         Verdict { risk, confidence, severity, action, restraint }
     }
 
-    /// Whether an alert with this verdict proposes a revocation. `respond` may request it under the
-    /// next revision number.
-    pub fn proposes_revocation(&self, verdict: &Verdict) -> bool {
-        !self.config.dry_run && verdict.action == Action::Revoke
+    /// Whether an alert with this verdict proposes a suspension or a revocation. `respond` may
+    /// request it under one of the next revision numbers.
+    pub fn proposes_request(&self, verdict: &Verdict) -> bool {
+        !self.config.dry_run && verdict.action.request().is_some()
     }
 }
 

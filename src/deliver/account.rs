@@ -40,6 +40,11 @@ pub(super) fn account(
             counter!("keywatch_kept_quiet_total", "channel" => channel, "severity" => severity)
                 .increment(1);
         }
+        DeliveryOutcome::Suppressed => {
+            let severity = alert.severity.as_str();
+            counter!("keywatch_suppressed_total", "channel" => channel, "severity" => severity)
+                .increment(1);
+        }
         _ => {}
     }
     row
@@ -62,8 +67,12 @@ fn log(row: &DeliveryRow, severity: Severity) {
             warn!(channel, id, revision, detail, "critical alert kept quiet");
         }
         DeliveryOutcome::KeptQuiet => info!(channel, id, revision, detail, "alert kept quiet"),
+        DeliveryOutcome::Suppressed if severity == Severity::Critical => {
+            warn!(channel, id, revision, detail, "critical alert suppressed");
+        }
+        DeliveryOutcome::Suppressed => info!(channel, id, revision, detail, "alert suppressed"),
         DeliveryOutcome::Withdrawn => {
-            warn!(channel, id, revision, detail, "request to revoke withdrawn");
+            warn!(channel, id, revision, detail, "request withdrawn");
         }
     }
 }

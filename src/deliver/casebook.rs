@@ -1,15 +1,15 @@
 //! Holds what people did to incidents, so that lanes need not ask the store for each alert.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::Channel;
 use super::record::DeliveryOutcome;
-use crate::alert::Alert;
+use crate::alert::{Alert, CloseReason, Handling};
 use crate::event::EventTime;
-use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
+use crate::workflow::{Act, Course, Standing, Suppression, Verdict, annotated, hidden_by, judge};
 
 /// The standing of each incident that people touched. `app` reads it from the store; lanes look it
 /// up. While the store is away, the last known standing counts, and an unknown incident is
@@ -17,6 +17,9 @@ use crate::workflow::{Act, Course, Standing, Verdict, annotated, judge};
 #[derive(Default)]
 pub struct Casebook {
     cases: RwLock<HashMap<String, Case>>,
+    /// Incidents that ended after an action on their key was requested.
+    ended: RwLock<HashSet<String>>,
+    suppressions: RwLock<Vec<Suppression>>,
 }
 
 /// What a lane does with an alert that is due.
@@ -52,6 +55,26 @@ impl Casebook {
         }
     }
 
+    /// Replaces the incidents that ended after an action on their key was requested.
+    pub fn set_ended(&self, incidents: HashSet<String>) {
+        *self.ended.write() = incidents;
+    }
+
+    /// Replaces the suppressions.
+    pub fn set_suppressions(&self, suppressions: Vec<Suppression>) {
+        *self.suppressions.write() = suppressions;
+    }
+
+    /// The suppression that hides this alert from people.
+    pub fn suppression(&self, alert: &Alert) -> Option<Suppression> {
+        hidden_by(&self.suppressions.read(), alert, EventTime::now()).cloned()
+    }
+
+    /// The number of suppressions that are active.
+    pub fn active_suppressions(&self, now: EventTime) -> usize {
+        self.suppressions.read().iter().filter(|it| it.is_active(now)).count()
+    }
+
     /// Forgets incidents without an act since `time`.
     pub fn forget_before(&self, time: EventTime) {
         self.cases.write().retain(|_, case| case.last >= time);
@@ -72,9 +95,24 @@ impl Casebook {
         if let Some(reason) = channel.declines(&told) {
             return Ruling::Settle(DeliveryOutcome::Skipped, reason.to_owned());
         }
-        let Some(standing) = standing.filter(|_| !channel.is_record()) else {
-            return Ruling::Send(told);
-        };
+        let suppression = self.suppression(alert);
+        if channel.is_record() {
+            return Ruling::Send(match suppression {
+                Some(suppression) => suppressed(&told, suppression),
+                None => told,
+            });
+        }
+        if let Some(suppression) = suppression {
+            let outcome = match alert.alert_type.is_request() {
+                true => DeliveryOutcome::Withdrawn,
+                false => DeliveryOutcome::Suppressed,
+            };
+            return Ruling::Settle(outcome, suppression.to_string());
+        }
+        if let Some(reason) = self.lateness(alert, standing.as_deref()) {
+            return Ruling::Settle(DeliveryOutcome::Withdrawn, reason);
+        }
+        let Some(standing) = standing else { return Ruling::Send(told) };
         match judge(&standing, alert) {
             Verdict::Deliver | Verdict::Reopens(..) => Ruling::Send(told),
             Verdict::KeepQuiet(closing) => {
@@ -87,12 +125,34 @@ impl Casebook {
         }
     }
 
+    /// Why a request comes too late to be sent. The end of the evidence does not withdraw the
+    /// request of an incident that people have confirmed.
+    fn lateness(&self, alert: &Alert, standing: Option<&Standing>) -> Option<String> {
+        if !alert.alert_type.is_request() {
+            return None;
+        }
+        let deadline = alert.handling.deadline.filter(|deadline| *deadline < EventTime::now());
+        if let Some(deadline) = deadline {
+            return Some(format!("its deadline, {deadline}, has passed"));
+        }
+        let closing = standing.and_then(Standing::closing);
+        let is_confirmed =
+            closing.and_then(|closing| closing.reason).is_some_and(CloseReason::confirms);
+        let has_ended = !is_confirmed && self.ended.read().contains(&alert.id);
+        has_ended.then(|| "its incident has ended: no more evidence came".to_owned())
+    }
+
     /// The number of incidents that are closed by people and whose quiet time has not ended.
     pub fn quiet(&self, now: EventTime) -> usize {
         let is_quiet =
             |case: &&Case| case.standing.closing().is_some_and(|it| it.quiet_until >= now);
         self.cases.read().values().filter(is_quiet).count()
     }
+}
+
+fn suppressed(alert: &Alert, suppression: Suppression) -> Arc<Alert> {
+    let handling = Handling { suppressed_by: Some(suppression.id), ..alert.handling.clone() };
+    Arc::new(Alert { handling, ..alert.clone() })
 }
 
 impl Case {

@@ -1,9 +1,8 @@
 //! Checks `[email]` and `[webhook]`.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use lettre::message::Mailbox;
 
+use super::signature::Signer;
 use crate::config::{EmailConfig, Findings, WebhookConfig};
 use crate::http::url;
 
@@ -28,12 +27,8 @@ pub fn check_email(config: &EmailConfig, findings: &mut Findings) {
 pub fn check_webhook(config: &WebhookConfig, findings: &mut Findings) {
     url::check(findings, "webhook.url", &config.url, "webhook.secret_file");
     findings.require_positive("webhook.timeout_seconds", config.timeout_seconds as f64);
-    let key = config.secret.reveal().strip_prefix("whsec_");
-    let key = key.and_then(|encoded| BASE64_STANDARD.decode(encoded).ok());
-    findings.require(
-        key.is_some_and(|key| (24..=64).contains(&key.len())),
-        "webhook.secret",
-        "must be `whsec_` and base64 of 24 to 64 random bytes: \
-         echo \"whsec_$(openssl rand -base64 32)\"",
-    );
+    findings.require(config.max_in_flight > 0, "webhook.max_in_flight", "must be greater than 0");
+    if let Err(reason) = Signer::new(&config.secret) {
+        findings.require(false, "webhook.secret", reason);
+    }
 }

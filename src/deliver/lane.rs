@@ -1,14 +1,17 @@
 //! A lane is the worker of one channel: it queues, schedules, retries and records deliveries.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::mpsc;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::account::account;
 use super::casebook::{Casebook, Ruling};
+use super::inbox::{Inbox, Worth};
 use super::outbox::{Behind, DeliveryLog, OutboxSettings};
 use super::pending::{AlertKey, Pending, Waiting, key};
 use super::recent::Recent;
@@ -17,27 +20,40 @@ use crate::alert::Alert;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
 
-/// Alerts held for retry. Further ones wait in the queue, then in the store.
+/// Alerts of each worth that a lane holds. Further ones wait in the queue, then in the store.
 const MOST_PENDING: usize = 10_000;
+/// A lane that holds fewer than this asks the store early for those that it left there.
+const FEW_PENDING: usize = 1_000;
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Final outcomes remembered, so that no alert is delivered twice when both the store and the queue
 /// bring it.
 const MOST_SETTLED: usize = 20_000;
 /// Alerts bundled into one delivery.
 const MOST_BUNDLED: usize = 500;
+/// Deliveries beyond the channel's limit that requests may take, so that none waits for answers to
+/// milder alerts.
+const SLOTS_FOR_REQUESTS: usize = 2;
 /// Time limit for the store: a store that does not answer must not hold up deliveries.
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest pause that a receiver may ask for, so that it cannot silence the channel.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Lane<C, L> {
-    channel: C,
+    channel: Arc<C>,
     log: Arc<L>,
     casebook: Arc<Casebook>,
     settings: OutboxSettings,
-    queue: mpsc::Receiver<Arc<Alert>>,
+    inbox: Arc<Inbox>,
     behind: Arc<Behind>,
     pending: Pending,
     settled: Recent<AlertKey, DeliveryRow>,
+    /// Deliveries on their way.
+    deliveries: FuturesUnordered<BoxFuture<'static, Landed>>,
+    /// Outcomes that are not recorded yet, and the record that is being written.
+    rows: Vec<DeliveryRow>,
+    recording: Option<BoxFuture<'static, Option<String>>>,
+    sweeping: Option<BoxFuture<'static, Result<Vec<Alert>, String>>>,
+    swept: Instant,
     /// No attempt starts before this: the receiver asked for a pause, or the channel is blocked.
     paused_until: Instant,
     /// No attempt starts before this, because of the channel's own rate limit.
@@ -46,57 +62,93 @@ pub(super) struct Lane<C, L> {
     gone: bool,
 }
 
+/// A delivery with its result.
+struct Landed {
+    alerts: Vec<Waiting>,
+    result: Result<String, DeliveryError>,
+}
+
 impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     pub(super) fn new(
         channel: C,
         log: Arc<L>,
         casebook: Arc<Casebook>,
         settings: OutboxSettings,
-        queue: mpsc::Receiver<Arc<Alert>>,
+        inbox: Arc<Inbox>,
         behind: Arc<Behind>,
     ) -> Self {
+        let now = Instant::now();
         Self {
-            channel,
+            channel: Arc::new(channel),
             log,
             casebook,
             settings,
-            queue,
+            inbox,
             behind,
             pending: Pending::default(),
             settled: Recent::new(MOST_SETTLED),
-            paused_until: Instant::now(),
-            paced_until: Instant::now(),
+            deliveries: FuturesUnordered::new(),
+            rows: Vec::new(),
+            recording: None,
+            sweeping: None,
+            swept: now,
+            paused_until: now,
+            paced_until: now,
             gone: false,
         }
     }
 
-    /// Runs until the queue is closed, then flushes. Returns the number of alerts that remain
+    /// Runs until the inbox is closed, then flushes. Returns the number of alerts that remain
     /// undelivered.
     pub(super) async fn run(mut self) -> usize {
         let mut sweep = interval(self.settings.sweep_every);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !self.gone {
+        while !self.gone && !self.inbox.is_closed() {
+            self.take_arrivals(MOST_PENDING);
+            self.start_due(Instant::now(), false);
+            self.start_recording();
+            self.sweep_early();
+            self.report_waiting();
             let next = self.next_attempt();
             tokio::select! {
-                alert = self.queue.recv(), if self.pending.len() < MOST_PENDING => match alert {
-                    Some(alert) => self.hold(alert),
-                    None => break,
-                },
-                _ = sweep.tick() => self.sweep().await,
-                () = self.behind.hurry.notified() => self.sweep().await,
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                    self.attempt(false).await;
-                }
+                () = self.inbox.news.notified() => {}
+                _ = sweep.tick() => self.start_sweep(),
+                () = self.behind.hurry.notified() => self.start_sweep(),
+                Some(landed) = self.deliveries.next() => self.land(landed),
+                failure = outcome(&mut self.recording) => self.end_recording(failure),
+                found = outcome(&mut self.sweeping) => self.end_sweep(found),
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
-            self.report_waiting();
         }
         self.flush().await;
         self.report_waiting();
         self.pending.len()
     }
 
+    /// The worths of which a delivery may start now.
+    fn open_worths(&self) -> &'static [Worth] {
+        let (limit, under_way) = (self.channel.parallel(), self.deliveries.len());
+        let is_single = limit == 1;
+        match under_way {
+            _ if under_way < limit => &Worth::ALL,
+            _ if !is_single && under_way < limit + SLOTS_FOR_REQUESTS => &[Worth::Request],
+            _ => &[],
+        }
+    }
+
     fn next_attempt(&self) -> Option<Instant> {
-        Some(self.pending.next_due()?.max(self.paused_until).max(self.paced_until))
+        let due = self.pending.next_due(self.open_worths())?;
+        Some(due.max(self.paused_until).max(self.paced_until))
+    }
+
+    /// Takes alerts from the inbox, the most urgent first, as long as there is room for their worth.
+    fn take_arrivals(&mut self, most: usize) {
+        for worth in Worth::ALL {
+            let room = most.saturating_sub(self.pending.len_of(worth));
+            for alert in self.inbox.take(worth, room) {
+                self.hold(alert);
+            }
+        }
     }
 
     fn hold(&mut self, alert: Arc<Alert>) {
@@ -112,77 +164,122 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         self.pending.push(Instant::now(), Waiting { alert, attempts: 0, backoff });
     }
 
-    /// Reads undelivered alerts back from the store, if it may hold some.
-    async fn sweep(&mut self) {
-        if self.pending.len() >= MOST_PENDING || !self.behind.take() {
+    /// Begins to read undelivered alerts back from the store, if it may hold some.
+    fn start_sweep(&mut self) {
+        if self.sweeping.is_some() || !self.behind.take() {
             return;
         }
+        self.swept = Instant::now();
         let since = EventTime::now().plus_seconds(-self.settings.keep_trying.as_secs_f64());
-        let channel = self.channel.name();
-        let query = self.log.undelivered_alerts(channel, since);
-        let left_behind = match timeout(STORE_PATIENCE, query).await {
-            Ok(Ok(alerts)) => alerts,
-            failure => {
-                self.behind.set();
-                let error = failure_text(failure.map(|query| query.map(drop)));
-                tracing::warn!(channel, error, "cannot read undelivered alerts; trying again");
-                return;
+        let (log, channel) = (Arc::clone(&self.log), self.channel.name());
+        self.sweeping = Some(Box::pin(async move {
+            let query = log.undelivered_alerts(channel, since, MOST_PENDING);
+            match timeout(STORE_PATIENCE, query).await {
+                Ok(Ok(alerts)) => Ok(alerts),
+                failure => Err(failure_text(failure.map(|query| query.map(drop)))),
             }
-        };
-        for alert in left_behind {
-            self.take_back(alert).await;
+        }));
+    }
+
+    /// After a storm, most alerts wait in the store.
+    fn sweep_early(&mut self) {
+        let is_due = self.pending.len() < FEW_PENDING && self.swept.elapsed() >= ASK_AGAIN_AFTER;
+        if is_due && self.behind.is_set() {
+            self.start_sweep();
         }
     }
 
-    async fn take_back(&mut self, alert: Alert) {
-        // This alert has its final outcome, so only the record of it failed to reach the store.
+    fn end_sweep(&mut self, found: Result<Vec<Alert>, String>) {
+        match found {
+            Ok(alerts) => {
+                if alerts.len() >= MOST_PENDING {
+                    self.behind.set();
+                }
+                alerts.into_iter().for_each(|alert| self.take_back(alert));
+            }
+            Err(error) => {
+                self.behind.set();
+                let channel = self.channel.name();
+                tracing::warn!(channel, error, "cannot read undelivered alerts; trying again");
+            }
+        }
+    }
+
+    fn take_back(&mut self, alert: Alert) {
+        // This alert has its final outcome, so only the record of it failed to reach the store, or
+        // is on its way there.
         if let Some(row) = self.settled.get(&key(&alert)).cloned() {
-            self.record(&row).await;
-        } else if self.pending.len() < MOST_PENDING {
+            self.rows.push(row);
+        } else if self.pending.len_of(Worth::of(&alert)) < MOST_PENDING {
             self.hold(Arc::new(alert));
         } else {
             self.behind.set();
         }
     }
 
-    /// Attempts the deliveries that are due. While `draining`, the channel's rate limit is ignored.
-    async fn attempt(&mut self, draining: bool) {
-        let now = Instant::now();
-        let limit = match self.channel.allowance(now) {
-            Allowance::One => 1,
-            Allowance::All => MOST_BUNDLED,
-            Allowance::NotBefore(_) if draining => MOST_BUNDLED,
-            Allowance::NotBefore(instant) => {
-                self.paced_until = instant;
+    /// Starts deliveries that were due at `due_at`, as many as may be on their way. While
+    /// `draining`, the channel's rate limit is ignored.
+    fn start_due(&mut self, due_at: Instant, draining: bool) {
+        loop {
+            let worths = self.open_worths();
+            let now = Instant::now();
+            let is_paced = !draining && self.paced_until > now;
+            let is_due = self.pending.next_due(worths).is_some_and(|due| due <= due_at);
+            if self.gone || self.paused_until > now || is_paced || !is_due {
                 return;
             }
-        };
-        let due = self.pending.take_due(now, limit);
-        let (wanted, alerts) = self.settle_declined(due).await;
-        if wanted.is_empty() {
-            return;
-        }
-        let result = self.channel.deliver(&alerts).await;
-        self.pause_after(&result);
-        for mut waiting in wanted {
-            waiting.attempts += 1;
-            self.conclude(waiting, &result).await;
+            let limit = match self.channel.allowance(now) {
+                Allowance::One => 1,
+                Allowance::All => MOST_BUNDLED,
+                Allowance::NotBefore(_) if draining => MOST_BUNDLED,
+                Allowance::NotBefore(instant) => {
+                    self.paced_until = instant;
+                    return;
+                }
+            };
+            let due = self.pending.take_due(due_at, limit, worths);
+            self.start(due);
         }
     }
 
+    /// Starts one delivery of those alerts that the channel wants.
+    fn start(&mut self, due: Vec<Waiting>) {
+        let (wanted, alerts) = self.settle_declined(due);
+        if wanted.is_empty() {
+            return;
+        }
+        wanted.iter().for_each(|waiting| self.pending.depart(&waiting.alert));
+        let channel = Arc::clone(&self.channel);
+        self.deliveries.push(Box::pin(async move {
+            let result = channel.deliver(&alerts).await;
+            Landed { alerts: wanted, result }
+        }));
+    }
+
     /// Returns the alerts to deliver, as stored and as the receiver gets them.
-    async fn settle_declined(&mut self, due: Vec<Waiting>) -> (Vec<Waiting>, Vec<Arc<Alert>>) {
+    fn settle_declined(&mut self, due: Vec<Waiting>) -> (Vec<Waiting>, Vec<Arc<Alert>>) {
         let mut wanted = (Vec::new(), Vec::new());
         for waiting in due {
-            match self.casebook.rule(&self.channel, &waiting.alert) {
+            match self.casebook.rule(&*self.channel, &waiting.alert) {
                 Ruling::Send(alert) => {
                     wanted.0.push(waiting);
                     wanted.1.push(alert);
                 }
-                Ruling::Settle(outcome, reason) => self.settle(&waiting, outcome, &reason).await,
+                Ruling::Settle(outcome, reason) => self.settle(&waiting, outcome, &reason),
             }
         }
         wanted
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let Landed { alerts, result } = landed;
+        self.pause_after(&result);
+        for mut waiting in alerts {
+            let alert = Arc::clone(&waiting.alert);
+            waiting.attempts += 1;
+            self.conclude(waiting, &result);
+            self.pending.arrive(&alert);
+        }
     }
 
     fn pause_after(&mut self, result: &Result<String, DeliveryError>) {
@@ -211,67 +308,91 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    async fn conclude(&mut self, waiting: Waiting, result: &Result<String, DeliveryError>) {
+    fn conclude(&mut self, waiting: Waiting, result: &Result<String, DeliveryError>) {
         match result {
-            Ok(detail) => self.settle(&waiting, DeliveryOutcome::Delivered, detail).await,
+            Ok(detail) => self.settle(&waiting, DeliveryOutcome::Delivered, detail),
             Err(DeliveryError::Permanent { reason }) => {
-                self.settle(&waiting, DeliveryOutcome::GaveUp, reason).await;
+                self.settle(&waiting, DeliveryOutcome::GaveUp, reason);
             }
-            Err(error) => self.retry(waiting, &error.to_string()).await,
+            Err(error) => self.retry(waiting, &error.to_string()),
         }
     }
 
-    async fn retry(&mut self, mut waiting: Waiting, reason: &str) {
+    fn retry(&mut self, mut waiting: Waiting, reason: &str) {
         let delay = waiting.backoff.next().unwrap_or(self.settings.longest_retry);
         let patience = self.settings.keep_trying.as_secs_f64();
         let deadline = waiting.alert.detected_at.plus_seconds(patience);
         if EventTime::now().plus_seconds(delay.as_secs_f64()) > deadline {
-            self.settle(
-                &waiting,
-                DeliveryOutcome::GaveUp,
-                &format!("too old to try again: {reason}"),
-            )
-            .await;
+            let detail = format!("too old to try again: {reason}");
+            self.settle(&waiting, DeliveryOutcome::GaveUp, &detail);
             return;
         }
         let row = account(self.channel.name(), &waiting, DeliveryOutcome::Failed, reason);
-        self.record(&row).await;
+        self.rows.push(row);
         self.pending.push(Instant::now() + delay, waiting);
     }
 
-    async fn settle(&mut self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) {
+    fn settle(&mut self, waiting: &Waiting, outcome: DeliveryOutcome, detail: &str) {
         let row = account(self.channel.name(), waiting, outcome, detail);
         self.settled.insert(key(&waiting.alert), row.clone());
-        self.record(&row).await;
+        self.pending.forget(&waiting.alert);
+        self.rows.push(row);
     }
 
-    async fn record(&self, row: &DeliveryRow) {
-        let result = timeout(STORE_PATIENCE, self.log.record_delivery(row)).await;
-        if !matches!(result, Ok(Ok(()))) {
-            // The next sweep reads the alert again and repeats the record.
+    /// Records all outcomes so far in one block, while further deliveries go on.
+    fn start_recording(&mut self) {
+        if self.recording.is_some() || self.rows.is_empty() {
+            return;
+        }
+        let (rows, log) = (std::mem::take(&mut self.rows), Arc::clone(&self.log));
+        self.recording = Some(Box::pin(async move {
+            let result = timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await;
+            (!matches!(result, Ok(Ok(())))).then(|| failure_text(result))
+        }));
+    }
+
+    fn end_recording(&mut self, failure: Option<String>) {
+        if let Some(error) = failure {
+            // The next sweep reads the alerts again and repeats the records.
             self.behind.set();
-            let (channel, error) = (self.channel.name(), failure_text(result));
-            tracing::warn!(channel, error, id = row.alert_id, "cannot record a delivery");
+            tracing::warn!(channel = self.channel.name(), error, "cannot record deliveries");
         }
     }
 
     /// Attempts once each alert that is queued or due, unless the channel is blocked or gone.
     async fn flush(&mut self) {
-        while let Ok(alert) = self.queue.try_recv() {
-            self.hold(alert);
-        }
+        self.take_arrivals(usize::MAX);
         let started = Instant::now();
-        while !self.gone
-            && self.paused_until <= started
-            && self.pending.next_due().is_some_and(|due| due <= started)
-        {
-            self.attempt(true).await;
+        loop {
+            self.start_due(started, true);
+            match self.deliveries.next().await {
+                Some(landed) => self.land(landed),
+                None => break,
+            }
+            self.start_recording();
+        }
+        while self.recording.is_some() || !self.rows.is_empty() {
+            self.start_recording();
+            let failure = outcome(&mut self.recording).await;
+            self.end_recording(failure);
         }
     }
 
     fn report_waiting(&self) {
         metrics::gauge!("keywatch_deliveries_waiting", "channel" => self.channel.name())
-            .set((self.pending.len() + self.queue.len()) as f64);
+            .set((self.pending.len() + self.inbox.len()) as f64);
+    }
+}
+
+/// Waits for the result of what is under way, and for ever if nothing is.
+async fn outcome<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(work) => {
+            let result = work.await;
+            *under_way = None;
+            result
+        }
+        None => pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::DeliveryLog;
+use super::inbox::Worth;
 use crate::alert::Alert;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
 use crate::event::EventTime;
@@ -40,8 +41,8 @@ impl MemoryLog {
 impl DeliveryLog for MemoryLog {
     type Error = Infallible;
 
-    async fn record_delivery(&self, row: &DeliveryRow) -> Result<(), Infallible> {
-        self.lock().rows.push(row.clone());
+    async fn record_deliveries(&self, rows: &[DeliveryRow]) -> Result<(), Infallible> {
+        self.lock().rows.extend_from_slice(rows);
         Ok(())
     }
 
@@ -49,6 +50,7 @@ impl DeliveryLog for MemoryLog {
         &self,
         channel: &str,
         since: EventTime,
+        limit: usize,
     ) -> Result<Vec<Alert>, Infallible> {
         let contents = self.lock();
         let settled = |alert: &Alert| {
@@ -60,6 +62,8 @@ impl DeliveryLog for MemoryLog {
             })
         };
         let undelivered = contents.alerts.values().filter(|alert| alert.detected_at >= since);
-        Ok(undelivered.filter(|alert| !settled(alert)).cloned().collect())
+        let mut undelivered: Vec<_> = undelivered.filter(|alert| !settled(alert)).collect();
+        undelivered.sort_by_key(|alert| (Worth::of(alert), alert.detected_at));
+        Ok(undelivered.into_iter().take(limit).cloned().collect())
     }
 }

@@ -1,10 +1,13 @@
 //! Delivers alerts to people and machines: by e-mail, signed webhook and Kafka topic.
 //!
 //! ```text
-//! enqueue -> lane (one a channel: bounded queue, schedule) -> channel -> receiver
+//! enqueue -> lane (one a channel: bounded inbox, schedule) -> channel -> receiver
 //!                        ^ undelivered alerts                 | every attempt
 //!                        +----------- delivery log <----------+
 //! ```
+//!
+//! A lane sends requests first, then critical alerts, then the rest, several at once where its channel
+//! allows it, and never two revisions of one incident at once.
 //!
 //! The store holds every alert before the outbox gets it, so the outbox keeps nothing durable. The
 //! lane reads back from the store each alert that its queue could not hold or that was undelivered
@@ -14,6 +17,7 @@ mod account;
 mod casebook;
 mod check;
 pub mod email;
+mod inbox;
 mod lane;
 pub mod memory;
 mod ocsf;
@@ -57,15 +61,20 @@ pub trait Channel: Send + Sync + 'static {
         false
     }
 
+    /// How many deliveries may be on their way at once. Two about one incident never are.
+    fn parallel(&self) -> usize {
+        1
+    }
+
     /// How many alerts may leave in one delivery at `now`.
-    fn allowance(&mut self, _now: Instant) -> Allowance {
+    fn allowance(&self, _now: Instant) -> Allowance {
         Allowance::One
     }
 
     /// Delivers `alerts` as one message. There is more than one alert only if
     /// [`Channel::allowance`] permitted it. Returns the receiver's reply, for the record.
     fn deliver(
-        &mut self,
+        &self,
         alerts: &[Arc<Alert>],
     ) -> impl Future<Output = Result<String, DeliveryError>> + Send;
 }

@@ -68,7 +68,8 @@ impl Alert {
             (Some(IncidentState::Closed), _) | (_, AlertType::Resolved) => 4,
             (Some(IncidentState::Acknowledged), _) => 2,
             (_, AlertType::Opened) => 1,
-            (_, AlertType::Updated | AlertType::RevocationRequested) => 2,
+            (_, AlertType::Updated) => 2,
+            (_, AlertType::RevocationRequested | AlertType::SuspensionRequested) => 2,
         }
     }
 
@@ -106,7 +107,7 @@ impl Alert {
 const fn activity_id(alert_type: AlertType) -> u32 {
     match alert_type {
         AlertType::Opened => 1,
-        AlertType::Updated | AlertType::RevocationRequested => 2,
+        AlertType::Updated | AlertType::RevocationRequested | AlertType::SuspensionRequested => 2,
         AlertType::Resolved => 3,
     }
 }

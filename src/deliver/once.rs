@@ -44,7 +44,7 @@ pub async fn deliver_once(config: &Config, name: &str, alert: &Alert) -> Result<
     }
 }
 
-async fn through(mut channel: impl Channel, alert: &Alert) -> Result<String, OnceError> {
+async fn through(channel: impl Channel, alert: &Alert) -> Result<String, OnceError> {
     Ok(channel.deliver(&[Arc::new(alert.clone())]).await?)
 }
 

@@ -20,7 +20,10 @@ pub enum DeliveryOutcome {
     Skipped,
     /// People closed the incident, and this is the same kind of evidence.
     KeptQuiet,
-    /// People dismissed the incident whose key was to be revoked.
+    /// People have suppressed all of its evidence, or there is a maintenance window.
+    Suppressed,
+    /// A request came too late: people dismissed its incident, the incident ended, or the deadline
+    /// has passed.
     Withdrawn,
 }
 

@@ -8,20 +8,26 @@ use sha2::Sha256;
 
 use crate::config::Secret;
 
-/// Signs with the secret of one endpoint.
+const HOW: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
+
+/// Signs with the secrets of one endpoint: with two of them while a receiver changes from one to the
+/// other.
 pub(super) struct Signer {
-    key: Hmac<Sha256>,
+    keys: Vec<Hmac<Sha256>>,
 }
 
 impl Signer {
-    /// Reads `whsec_` and base64 of 24 to 64 bytes. The error names the fault and never quotes the
-    /// secret.
-    pub(super) fn new(secret: &Secret) -> Result<Self, String> {
-        const HOW: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
-        let text = secret.reveal().trim();
-        if text.is_empty() {
+    /// Reads secrets that spaces separate: each is `whsec_` and base64 of 24 to 64 bytes. The error
+    /// names the fault and never quotes a secret.
+    pub(super) fn new(secrets: &Secret) -> Result<Self, String> {
+        let keys: Vec<_> = secrets.reveal().split_whitespace().map(Self::key).collect();
+        if keys.is_empty() {
             return Err(format!("is missing; {HOW}"));
         }
+        Ok(Self { keys: keys.into_iter().collect::<Result<_, _>>()? })
+    }
+
+    fn key(text: &str) -> Result<Hmac<Sha256>, String> {
         let encoded =
             text.strip_prefix("whsec_").ok_or(format!("must begin with `whsec_`; {HOW}"))?;
         let bytes = STANDARD
@@ -30,16 +36,19 @@ impl Signer {
         if !(24..=64).contains(&bytes.len()) {
             return Err(format!("must hold 24 to 64 bytes, holds {}; {HOW}", bytes.len()));
         }
-        let key = Hmac::new_from_slice(&bytes).map_err(|error| error.to_string())?;
-        Ok(Self { key })
+        Hmac::new_from_slice(&bytes).map_err(|error| error.to_string())
     }
 
-    /// The value of `webhook-signature`. `timestamp` is in seconds since the epoch.
+    /// The value of `webhook-signature`: one signature for each secret, separated by spaces.
+    /// `timestamp` is in seconds since the epoch.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
-        let mut mac = self.key.clone();
-        mac.update(format!("{id}.{timestamp}.").as_bytes());
-        mac.update(body);
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        let sign = |key: &Hmac<Sha256>| {
+            let mut mac = key.clone();
+            mac.update(format!("{id}.{timestamp}.").as_bytes());
+            mac.update(body);
+            format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        };
+        self.keys.iter().map(sign).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -58,6 +67,13 @@ mod tests {
             signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
         );
+    }
+
+    #[test]
+    fn two_secrets_give_two_signatures_of_the_same_message() {
+        let (old, new) = (format!("whsec_{}", STANDARD.encode([1; 24])), format!("whsec_{}", STANDARD.encode([2; 24])));
+        let sign = |secrets: &str| Signer::new(&Secret::new(secrets)).unwrap().sign("msg", 1, b"{}");
+        assert_eq!(sign(&format!("{new} {old}")), format!("{} {}", sign(&new), sign(&old)));
     }
 
     #[test]

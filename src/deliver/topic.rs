@@ -49,7 +49,7 @@ impl Channel for TopicChannel {
         true
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         for alert in alerts {
             let payload = self.payload(alert)?;
             let id = delivery_id(alert);

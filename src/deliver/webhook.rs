@@ -19,6 +19,7 @@ pub struct WebhookChannel {
     signer: Signer,
     min_severity: Severity,
     timeout_seconds: u64,
+    max_in_flight: usize,
 }
 
 impl WebhookChannel {
@@ -38,6 +39,7 @@ impl WebhookChannel {
             signer,
             min_severity: config.min_severity,
             timeout_seconds: config.timeout_seconds,
+            max_in_flight: config.max_in_flight as usize,
         })
     }
 
@@ -85,7 +87,11 @@ impl Channel for WebhookChannel {
         (alert.severity < self.min_severity).then_some("below webhook.min_severity")
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+    fn parallel(&self) -> usize {
+        self.max_in_flight
+    }
+
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         for alert in alerts {
             let response = self.post(alert).await?;
             judge(&response, SystemTime::now())?;

@@ -31,11 +31,15 @@ impl<C: Channel> Channel for LiveOnly<C> {
         if is_live { self.channel.declines(alert) } else { Some("about the demo's history") }
     }
 
-    fn allowance(&mut self, now: Instant) -> Allowance {
+    fn parallel(&self) -> usize {
+        self.channel.parallel()
+    }
+
+    fn allowance(&self, now: Instant) -> Allowance {
         self.channel.allowance(now)
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         self.channel.deliver(alerts).await
     }
 }

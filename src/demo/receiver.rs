@@ -69,6 +69,7 @@ impl Receiver {
             secret_file: None,
             min_severity: crate::alert::Severity::Low,
             timeout_seconds: 10,
+            max_in_flight: 8,
         }
     }
 

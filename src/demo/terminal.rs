@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::journal::Journal;
@@ -18,19 +19,20 @@ pub(super) struct Terminal {
     screen: Screen,
     journal: Journal,
     /// The worst severity shown, by incident.
-    shown: HashMap<String, Severity>,
+    shown: Mutex<HashMap<String, Severity>>,
 }
 
 impl Terminal {
     pub(super) fn new(screen: Screen, journal: Journal) -> Self {
-        Self { screen, journal, shown: HashMap::new() }
+        Self { screen, journal, shown: Mutex::default() }
     }
 
-    fn show(&mut self, alert: &Alert) {
-        let known = self.shown.get(&alert.id).copied();
+    fn show(&self, alert: &Alert) {
+        let mut shown = self.shown.lock();
+        let known = shown.get(&alert.id).copied();
         let is_news = alert.alert_type != AlertType::Resolved && known < Some(alert.severity);
         if is_news {
-            self.shown.insert(alert.id.clone(), alert.severity);
+            shown.insert(alert.id.clone(), alert.severity);
             let truth = self.truth(alert);
             self.screen.say(&lines(alert, self.screen.seconds(), known.is_some(), &truth));
         }
@@ -57,11 +59,11 @@ impl Channel for Terminal {
         None
     }
 
-    fn allowance(&mut self, _: Instant) -> Allowance {
+    fn allowance(&self, _: Instant) -> Allowance {
         Allowance::All
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
         for alert in alerts {
             self.journal.note(alert);
             self.show(alert);

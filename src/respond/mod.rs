@@ -1,12 +1,16 @@
-//! Decides which proposed revocations are requested, for the whole installation.
+//! Decides which proposed suspensions and revocations are requested, for the whole installation.
 //!
-//! The core proposes a revocation: an alert with `action: revoke`. This room grants proposals
-//! within one budget. It is pure: the caller passes the stored alerts and the time. The service
-//! passes the tables of ClickHouse, a backtest the alerts of its run ([`replay`]).
+//! The core proposes: an alert with `action: suspend` or `revoke`. This room grants proposals within
+//! budgets, while no breaker is open, and with the approval of a person where the loss would be
+//! large. It is pure: the caller passes the stored alerts and the time. The service passes the tables
+//! of ClickHouse, a backtest the alerts of its run ([`replay`]).
 
+mod breaker;
 mod budget;
+mod decision;
 mod replay;
-mod revocation;
 
+pub use self::breaker::{Breaker, Cause};
+pub use self::budget::Spent;
+pub use self::decision::{Approval, Decision, KeyFacts, Rules, decide, notice, spent};
 pub use self::replay::{Granted, replay, with_requests};
-pub use self::revocation::{Decision, Rules, decide, request};

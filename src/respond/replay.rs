@@ -1,15 +1,17 @@
-//! Computes the revocations that a whole run of alerts leads to, for backtest and diff.
+//! Computes the suspensions and revocations that a whole run of alerts leads to, for backtest and
+//! diff. Nobody approves anything in a run, and no key is looked up: it knows neither approvals nor
+//! the share of keys in use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::alert::{Alert, AlertType};
+use crate::alert::{Action, Alert, AlertType};
 use crate::decide::quiet_seconds;
 use crate::event::EventTime;
 
 use super::budget::Budget;
-use super::revocation::{Rules, decide, request};
+use super::decision::{Approval, Rules, decide, spent};
 
-/// A revocation that would have been requested.
+/// A suspension or revocation that would have been requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Granted {
     pub time: EventTime,
@@ -36,7 +38,7 @@ pub fn replay(alerts: &[Alert], rules: &Rules, quiet_close_seconds: f64) -> Vec<
         rules,
         budget: rules.budget(Vec::new()),
         proposals: HashMap::new(),
-        requested: HashSet::new(),
+        requested: HashMap::new(),
         now: EventTime::default(),
         granted: Vec::new(),
     };
@@ -71,7 +73,8 @@ struct Run<'a> {
     budget: Budget,
     /// The latest revision of each open incident without a request.
     proposals: HashMap<&'a str, usize>,
-    requested: HashSet<&'a str>,
+    /// The strongest request of each incident.
+    requested: HashMap<&'a str, Action>,
     now: EventTime,
     granted: Vec<Granted>,
 }
@@ -80,23 +83,20 @@ impl Run<'_> {
     /// Grants waiting proposals at the times when the budget has room.
     fn wait_until(&mut self, time: EventTime) {
         while !self.proposals.is_empty()
-            && let Some(moment) = self.budget.next_room(self.now)
+            && let Some(moment) = self.budget.next_change(self.now)
             && moment < time
         {
             self.now = moment;
-            if !self.grant() {
-                break;
-            }
+            while self.grant() {}
         }
         self.now = self.now.max(time);
     }
 
     fn take(&mut self, place: usize) {
         let alert = &self.alerts[place];
-        if self.requested.contains(alert.id.as_str()) {
-            return;
-        }
-        if !self.rules.allow(alert) {
+        let is_asked_for =
+            self.requested.get(alert.id.as_str()).is_some_and(|it| *it >= alert.action);
+        if is_asked_for || !self.rules.allow(alert) {
             self.proposals.remove(alert.id.as_str());
             return;
         }
@@ -106,19 +106,23 @@ impl Run<'_> {
 
     fn grant(&mut self) -> bool {
         let proposals = self.proposals.values().map(|place| &self.alerts[*place]);
-        let decision = decide(proposals, self.rules, &self.budget, self.now);
-        let Some(alert) = decision.grant else { return false };
+        let breakers = self.rules.breakers(&self.budget, None, self.now);
+        let approval = |_: &Alert| Approval::NotNeeded;
+        let decision = decide(proposals, self.rules, &self.budget, &breakers, approval, self.now);
+        let Some(grant) = decision.grant else { return false };
+        let alert = grant.proposal;
         let Some(proposal) = self.proposals.remove(alert.id.as_str()) else { return false };
-        self.requested.insert(&alert.id);
-        self.budget.spend(self.now);
-        self.granted.push(Granted { time: self.now, proposal, alert: request(alert, self.now) });
+        self.requested.insert(&alert.id, alert.action);
+        self.budget.spend(spent(&grant, self.now));
+        let request = self.rules.request(alert, self.now);
+        self.granted.push(Granted { time: self.now, proposal, alert: request });
         true
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::revocation::tests::{at, proposal, rules};
+    use super::super::decision::tests::{at, proposal, rules};
     use super::*;
 
     const QUIET: f64 = 1_800.0;

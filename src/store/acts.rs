@@ -4,7 +4,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
-use crate::alert::{Alert, CloseReason, DetectorId, Severity};
+use crate::alert::{Action, Alert, CloseReason, DetectorId, Severity};
 use crate::event::EventTime;
 use crate::workflow::{Act, Kind, Origin, Seen};
 
@@ -17,7 +17,7 @@ const LATE_SECONDS: f64 = 60.0;
 
 const COLUMNS: &str = "SELECT incident, id, toUnixTimestamp64Micro(time) AS at, who, origin, kind, \
     reason, assignee, text, seen_revision, toUnixTimestamp64Micro(seen_at) AS seen_at, seen_severity, \
-    seen_detectors, quiet_seconds FROM incident_acts";
+    seen_action, seen_detectors, quiet_seconds FROM incident_acts";
 
 /// A row as it is written; the server adds the time.
 #[derive(Row, Serialize)]
@@ -33,6 +33,7 @@ struct NewRow<'a> {
     seen_revision: u32,
     seen_at: i64,
     seen_severity: &'a str,
+    seen_action: &'a str,
     seen_detectors: Vec<&'a str>,
     quiet_seconds: u32,
     after: i64,
@@ -53,6 +54,7 @@ impl<'a> From<&'a Act> for NewRow<'a> {
             seen_revision: seen.revision,
             seen_at: seen.at.as_micros(),
             seen_severity: seen.severity.as_str(),
+            seen_action: seen.action.as_str(),
             seen_detectors: seen.detectors.iter().map(|detector| detector.as_str()).collect(),
             quiet_seconds: act.quiet_seconds,
             after: act.time.as_micros(),
@@ -74,6 +76,7 @@ struct StoredRow {
     seen_revision: u32,
     seen_at: i64,
     seen_severity: String,
+    seen_action: String,
     seen_detectors: Vec<String>,
     quiet_seconds: u32,
 }
@@ -87,6 +90,8 @@ impl StoredRow {
                 revision: self.seen_revision,
                 at: EventTime::from_micros(self.seen_at),
                 severity: Severity::named(&self.seen_severity)?,
+                // Acts from before this column decided about no action.
+                action: Action::named(&self.seen_action).unwrap_or(Action::Observe),
                 detectors: detectors.collect(),
             },
             origin: Origin::named(&self.origin)?,

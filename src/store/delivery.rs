@@ -22,8 +22,11 @@ const UNDELIVERED: &str = "\
         AND (id, revision) NOT IN ( \
             SELECT alert_id, revision FROM deliveries \
             WHERE channel = ? AND outcome IN \
-                ('delivered', 'gave_up', 'skipped', 'kept_quiet', 'withdrawn')) \
-    ORDER BY detected_at, id, revision";
+                ('delivered', 'gave_up', 'skipped', 'kept_quiet', 'withdrawn', 'suppressed')) \
+    ORDER BY multiIf(type IN ('key.revocation_requested', 'key.suspension_requested'), 0, \
+        severity = 'critical' OR key_id = '' AND source_ip IS NULL, 1, 2), \
+        detected_at, id, revision \
+    LIMIT ?";
 
 /// [`DeliveryRow`] in the columns of the table.
 #[derive(Row, Serialize)]
@@ -61,14 +64,16 @@ fn micros<S: Serializer>(time: &EventTime, to: S) -> Result<S::Ok, S::Error> {
 impl DeliveryLog for Store {
     type Error = StoreError;
 
-    async fn record_delivery(&self, row: &DeliveryRow) -> Result<(), StoreError> {
-        self.insert::<Columns<'_>>("deliveries", "", [row.into()]).await
+    async fn record_deliveries(&self, rows: &[DeliveryRow]) -> Result<(), StoreError> {
+        let rows: Vec<Columns<'_>> = rows.iter().map(Columns::from).collect();
+        self.insert::<Columns<'_>>("deliveries", "", rows).await
     }
 
     async fn undelivered_alerts(
         &self,
         channel: &str,
         since: EventTime,
+        limit: usize,
     ) -> Result<Vec<Alert>, StoreError> {
         let Estate { own_since, inherited } = self.estate(since).await?;
         let (gone, until): (Vec<String>, Vec<i64>) = inherited.into_iter().unzip();
@@ -81,6 +86,7 @@ impl DeliveryLog for Store {
             .bind(gone)
             .bind(until)
             .bind(channel)
+            .bind(limit)
             .fetch_all()
             .await
             .map_err(|error| self.error("reading undelivered alerts", &error))?;

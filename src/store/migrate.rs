@@ -32,7 +32,9 @@ const MIGRATIONS: &[Migration] = migrations![
     "0010_proof_of_use.sql",
     "0011_incident_acts.sql",
     "0012_gone_processes.sql",
-    "0013_analyst_views.sql",
+    "0013_responses.sql",
+    "0014_suppressions.sql",
+    "0015_analyst_views.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

@@ -18,6 +18,7 @@ mod query;
 mod revocation;
 mod rows;
 mod stuffing;
+mod suppressions;
 mod write;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub use self::error::StoreError;
 pub use self::history::Slice;
 pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
-pub use self::revocation::{RequestLedger, UntoldRequest};
+pub use self::revocation::{Proposal, RequestLedger, UntoldRequest};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::stuffing::{AttemptRow, Suspect};
 pub use self::write::{StoredBatch, Written};

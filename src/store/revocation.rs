@@ -1,11 +1,14 @@
-//! Stores requests to revoke keys, and reads the proposals and the requests so far.
+//! Stores requests to suspend and to revoke keys, and reads the proposals and the requests so far.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::{Store, StoreError};
-use crate::alert::Alert;
+use crate::alert::{Action, Alert, Restraint};
+use crate::detect::Family;
 use crate::event::EventTime;
+use crate::respond::{KeyFacts, Spent};
 
 /// The requests so far, for the decision about the next one.
 #[derive(Clone, Debug)]
@@ -14,8 +17,21 @@ pub struct RequestLedger {
     pub now: EventTime,
     /// Number of the next request.
     pub next_number: u64,
-    /// Times of the requests in the last hour.
-    pub spent: Vec<EventTime>,
+    /// The requests of the last day.
+    pub spent: Vec<Spent>,
+}
+
+/// An open incident that proposes an action which was not requested.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// The latest revision with evidence.
+    pub alert: Alert,
+    /// Reasons to wait that its incident has told.
+    pub told: Vec<Restraint>,
+    /// Whether this process wrote that revision.
+    pub is_own: bool,
+    /// Seconds since it was written.
+    pub age_seconds: f64,
 }
 
 /// A request whose alert is not stored yet.
@@ -37,35 +53,67 @@ struct RequestRow<'a> {
     key_id: &'a str,
     owner: &'a str,
     alert: String,
+    action: &'a str,
+    tenant: &'a str,
+    kind: &'a str,
+    is_kept: bool,
 }
 
 #[derive(Row, Deserialize)]
 struct LedgerRow {
     now: i64,
     next_number: u64,
-    spent: Vec<i64>,
+    spent: Vec<(i64, String, String, String, String, bool)>,
+}
+
+#[derive(Row, Deserialize)]
+struct ProposalRow {
+    id: String,
+    alert: String,
+    told: Vec<String>,
+    writer: String,
+    age_seconds: f64,
+}
+
+#[derive(Row, Deserialize)]
+struct FactsRow {
+    key_id: String,
+    requests: u64,
+    environment: String,
 }
 
 const LEDGER: &str = "\
     SELECT toUnixTimestamp64Micro(now64(6)) AS now, max(number) + 1 AS next_number, \
-        groupArrayIf(toUnixTimestamp64Micro(time), time > now64(6) - INTERVAL 1 HOUR) AS spent \
+        groupArrayIf((toUnixTimestamp64Micro(time), toString(action), key_id, toString(tenant), \
+            toString(kind), is_kept), time > now64(6) - INTERVAL 1 DAY) AS spent \
     FROM revocation_requests";
 
-/// Selects incidents whose latest evidence proposes a revocation and that have no request. An
-/// incident that was resolved within the last minute counts as open: in a backlog an incident may
-/// open and close between two looks. Proposals older than a month are left out, so that the query
-/// stays cheap for any number of alerts.
+/// Selects incidents whose latest evidence proposes an action that has no request, nor has a
+/// stronger one. An incident that was resolved within the last minute counts as open: in a backlog
+/// an incident may open and close between two looks. Proposals older than a month are left out, and
+/// of many the first of each tenant come first, so that the query stays cheap for any number of
+/// alerts and nobody can crowd out the proposals of others.
 const PROPOSALS: &str = "\
-    SELECT id, argMaxIf(alert, revision, type IN ('alert.opened', 'alert.updated')) FROM alerts \
-    WHERE id IN (SELECT id FROM alerts WHERE action = 'revoke' AND NOT dry_run \
-            AND detected_at > now64(6) - INTERVAL 30 DAY) \
-        AND id NOT IN (SELECT incident FROM revocation_requests) \
-    GROUP BY id \
-    HAVING argMaxIf((action, dry_run), revision, type IN ('alert.opened', 'alert.updated')) \
-            = ('revoke', false) \
-        AND countIf(type = 'key.revocation_requested') = 0 \
-        AND countIf(type = 'alert.resolved' \
-            AND detected_at < now64(6) - INTERVAL 1 MINUTE) = 0";
+    SELECT id, latest AS alert, told, writer, age_seconds FROM ( \
+        SELECT id, min(first_event_time) AS first, any(tenant) AS owner, \
+            argMaxIf(alert, revision, type IN ('alert.opened', 'alert.updated')) AS latest, \
+            argMaxIf((action, dry_run), revision, type IN ('alert.opened', 'alert.updated')) AS asks, \
+            groupUniqArrayIf(toString(restraint), restraint != '') AS told, \
+            toString(argMaxIf(written_by, revision, type IN ('alert.opened', 'alert.updated'))) AS writer, \
+            (toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(argMaxIf(written_at, revision, \
+                type IN ('alert.opened', 'alert.updated')))) / 1e6 AS age_seconds, \
+            row_number() OVER (PARTITION BY owner ORDER BY first, id) AS place \
+        FROM alerts \
+        WHERE id IN (SELECT id FROM alerts WHERE action IN ('suspend', 'revoke') AND NOT dry_run \
+                AND detected_at > now64(6) - INTERVAL 30 DAY) \
+            AND id NOT IN (SELECT incident FROM revocation_requests WHERE action = 'revoke') \
+        GROUP BY id \
+        HAVING (asks = ('revoke', false) \
+                OR asks = ('suspend', false) AND id NOT IN (SELECT incident FROM revocation_requests)) \
+            AND countIf(type = 'key.revocation_requested') = 0 \
+            AND countIf(type = 'alert.resolved' \
+                AND detected_at < now64(6) - INTERVAL 1 MINUTE) = 0) \
+    ORDER BY place, first, id LIMIT 2000";
 
 const UNTOLD: &str = "\
     SELECT incident, alert, owner, (toUnixTimestamp64Micro(now64(6)) - \
@@ -76,8 +124,36 @@ const UNTOLD: &str = "\
             WHERE id IN (SELECT incident FROM revocation_requests)) \
     ORDER BY number";
 
+/// Only answers that prove a use are counted, and only from before the incident: neither an outsider
+/// who names a key nor its thief can make it busy or change its environment.
+const KEY_FACTS: &str = "\
+    WITH fromUnixTimestamp64Micro(transform(key_id, ?, ?, toInt64(0))) AS begin \
+    SELECT key_id, countIf(time > begin - INTERVAL 1 DAY) AS requests, \
+        argMaxIf(toString(access_events.environment), time, access_events.environment != '') \
+            AS environment \
+    FROM access_events \
+    WHERE key_id IN ? AND time < begin AND time > begin - INTERVAL 7 DAY \
+        AND (authenticated = true OR status BETWEEN 200 AND 399) \
+    GROUP BY key_id";
+
+const KEYS_IN_USE: &str = "\
+    SELECT uniq(key_id) FROM key_usage_hour \
+    WHERE hour > now() - INTERVAL 1 DAY AND status_2xx + status_3xx > 0";
+
+const BREAKERS: &str = "\
+    SELECT argMax(alert, revision) FROM alerts WHERE has(detectors, 'monitor.breaker_open') \
+    GROUP BY id HAVING argMax(type, revision) != 'alert.resolved' ORDER BY id";
+
+/// Requests whose incident has ended since, as far as they may still be on their way.
+const ENDED: &str = "\
+    SELECT DISTINCT incident FROM revocation_requests AS requests \
+    INNER JOIN (SELECT id, detected_at FROM alerts WHERE type = 'alert.resolved' \
+        AND id IN (SELECT incident FROM revocation_requests \
+            WHERE time > now64(6) - INTERVAL 4 DAY)) AS ends ON ends.id = requests.incident \
+    WHERE ends.detected_at > requests.time";
+
 impl Store {
-    /// Returns the requests so far. Call it before [`Self::revocation_proposals`], so that the
+    /// Returns the requests so far. Call it before [`Self::proposals`], so that the
     /// proposals do not include an incident whose request is not counted here.
     ///
     /// # Errors
@@ -88,19 +164,78 @@ impl Store {
         Ok(RequestLedger {
             now: EventTime::from_micros(row.now),
             next_number: row.next_number,
-            spent: row.spent.into_iter().map(EventTime::from_micros).collect(),
+            spent: row.spent.into_iter().map(spent).collect(),
         })
     }
 
-    /// Returns the open incidents that propose a revocation which was not requested, each in its
-    /// latest revision with evidence.
+    /// Returns the open incidents that propose a suspension or a revocation which was not
+    /// requested, at most 2,000 of them.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn revocation_proposals(&self) -> Result<Vec<Alert>, StoreError> {
-        let rows: Result<Vec<(String, String)>, _> = self.client.query(PROPOSALS).fetch_all().await;
-        let rows = rows.map_err(|error| self.error("reading proposed revocations", &error))?;
-        rows.into_iter().map(|(id, text)| parse(id, &text)).collect()
+    pub async fn proposals(&self) -> Result<Vec<Proposal>, StoreError> {
+        let rows: Result<Vec<ProposalRow>, _> = self.client.query(PROPOSALS).fetch_all().await;
+        let rows = rows.map_err(|error| self.error("reading proposed requests", &error))?;
+        let read = |row: ProposalRow| {
+            Ok(Proposal {
+                alert: parse(row.id, &row.alert)?,
+                told: row.told.iter().filter_map(|name| Restraint::named(name)).collect(),
+                is_own: *row.writer == *self.owner,
+                age_seconds: row.age_seconds,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns facts about these keys before the given times. Keys without an accepted request in
+    /// the week before are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key_facts(
+        &self,
+        keys: &[(&str, EventTime)],
+    ) -> Result<Vec<(String, KeyFacts)>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (ids, begins): (Vec<&str>, Vec<i64>) =
+            keys.iter().map(|(key, begin)| (*key, begin.as_micros())).unzip();
+        let query = self.client.query(KEY_FACTS).bind(&ids).bind(begins).bind(&ids);
+        let rows = query.fetch_all::<FactsRow>().await;
+        let rows = rows.map_err(|error| self.error("reading facts about keys", &error))?;
+        let facts = |row: FactsRow| {
+            (row.key_id, KeyFacts { requests: row.requests, environment: row.environment })
+        };
+        Ok(rows.into_iter().map(facts).collect())
+    }
+
+    /// Returns the number of keys with an accepted request within a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys_in_use(&self) -> Result<u64, StoreError> {
+        let count = self.client.query(KEYS_IN_USE).fetch_one().await;
+        count.map_err(|error| self.error("counting the keys in use", &error))
+    }
+
+    /// Returns the open incidents about breakers, each in its last revision.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_breakers(&self) -> Result<Vec<Alert>, StoreError> {
+        let rows: Result<Vec<String>, _> = self.client.query(BREAKERS).fetch_all().await;
+        let rows = rows.map_err(|error| self.error("reading open breakers", &error))?;
+        rows.into_iter().map(|text| parse("of a breaker".into(), &text)).collect()
+    }
+
+    /// Returns the incidents that have ended since an action on their key was requested.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ended_since_request(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.client.query(ENDED).fetch_all().await;
+        rows.map_err(|error| self.error("reading ended incidents", &error))
     }
 
     /// Stores a request under `number`. If the number is taken, nothing is stored; the table shows
@@ -108,7 +243,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; after a retryable one, the table shows whether the request is stored.
-    pub async fn request_revocation(&self, number: u64, request: &Alert) -> Result<(), StoreError> {
+    pub async fn record_request(
+        &self,
+        number: u64,
+        request: &Alert,
+        spent: &Spent,
+    ) -> Result<(), StoreError> {
         let alert = serde_json::to_string(request)
             .map_err(|reason| StoreError::AlertJson { id: request.id.clone(), reason })?;
         let row = RequestRow {
@@ -118,6 +258,10 @@ impl Store {
             key_id: request.key_id.as_deref().unwrap_or_default(),
             owner: &self.owner,
             alert,
+            action: spent.action.as_str(),
+            tenant: spent.tenant.as_deref().unwrap_or_default(),
+            kind: spent.family.map_or("", Family::as_str),
+            is_kept: spent.is_kept,
         };
         let token = format!("revocation/{number}");
         self.insert::<RequestRow<'_>>("revocation_requests", &token, [row]).await
@@ -136,6 +280,20 @@ impl Store {
             Ok(UntoldRequest { alert: parse(id, &text)?, is_own, age_seconds })
         };
         rows.into_iter().map(read).collect()
+    }
+}
+
+fn spent(
+    (micros, action, key_id, tenant, kind, is_kept): (i64, String, String, String, String, bool),
+) -> Spent {
+    Spent {
+        time: EventTime::from_micros(micros),
+        // The strictest budget for an action that only a newer version knows.
+        action: Action::named(&action).unwrap_or(Action::Revoke),
+        key_id: key_id.into(),
+        tenant: (!tenant.is_empty()).then_some(tenant),
+        family: Family::VARIANTS.iter().copied().find(|family| family.as_str() == kind),
+        is_kept,
     }
 }
 

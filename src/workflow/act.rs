@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::alert::{Alert, AlertType, CloseReason, DetectorId, Severity};
+use crate::alert::{Action, Alert, AlertType, CloseReason, DetectorId, Severity};
 use crate::event::EventTime;
 
 #[derive(
@@ -22,6 +22,10 @@ pub enum Kind {
     /// Closes the incident: the key was not misused.
     Dismiss,
     Reopen,
+    /// Lets Keywatch request the suspension or revocation that it proposes.
+    Approve,
+    /// Forbids it.
+    Reject,
 }
 
 impl Kind {
@@ -43,11 +47,18 @@ impl Kind {
             Self::Confirm => "confirmed",
             Self::Dismiss => "dismissed",
             Self::Reopen => "reopened",
+            Self::Approve => "approved",
+            Self::Reject => "rejected",
         }
     }
 
     pub const fn closes(self) -> bool {
         matches!(self, Self::Confirm | Self::Dismiss)
+    }
+
+    /// Whether it decides about a proposed action.
+    pub const fn rules(self) -> bool {
+        matches!(self, Self::Approve | Self::Reject)
     }
 
     /// Whether a closing for this reason is an act of this kind.
@@ -98,6 +109,8 @@ pub struct Seen {
     /// When the revision was detected, by the wall clock.
     pub at: EventTime,
     pub severity: Severity,
+    /// The action that it asked for.
+    pub action: Action,
     pub detectors: Vec<DetectorId>,
 }
 
@@ -107,6 +120,7 @@ impl Seen {
             revision: alert.revision,
             at: alert.detected_at,
             severity: alert.severity,
+            action: alert.action,
             detectors: alert.detectors.clone(),
         }
     }
@@ -118,7 +132,7 @@ impl Seen {
     }
 }
 
-/// Whether a revision brings evidence. The end of an incident and a request to revoke do not.
+/// Whether a revision brings evidence. The end of an incident and a request do not.
 pub fn brings_evidence(alert: &Alert) -> bool {
     matches!(alert.alert_type, AlertType::Opened | AlertType::Updated)
 }
@@ -156,6 +170,9 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, self.reason, &self.assignee) {
             (Kind::Comment, ..) => f.write_str("commented"),
+            (kind, ..) if kind.rules() => {
+                write!(f, "{} to {} the key", kind.done(), self.seen.action)
+            }
             (kind, Some(reason), _) => write!(f, "{} it as {reason}", kind.done()),
             (kind, None, Some(assignee)) => write!(f, "{} it to {assignee}", kind.done()),
             (kind, None, None) => write!(f, "{} it", kind.done()),

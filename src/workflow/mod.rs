@@ -1,14 +1,17 @@
 //! Decides what the acts of people mean for an incident and for its alerts.
 //!
 //! An act is one thing that a person did to an incident: acknowledge, assign, comment, confirm,
-//! dismiss, reopen. Acts are only added, and the standing of an incident is a fold over them
-//! ([`Course`]). New evidence of a closed incident is kept quiet, or reopens it ([`judge`]). This
+//! dismiss, reopen, approve, reject. Acts are only added, and the standing of an incident is a fold over them
+//! ([`Course`]). New evidence of a closed incident is kept quiet, or reopens it ([`judge`]). People may also suppress some
+//! evidence for a time ([`hidden_by`]). This
 //! room is pure: the caller passes what is stored.
 
 mod act;
 mod standing;
+mod suppression;
 mod verdict;
 
 pub use self::act::{Act, Kind, Origin, Seen, brings_evidence};
-pub use self::standing::{Beyond, Closing, Course, Held, Obstacle, Standing};
+pub use self::standing::{Beyond, Closing, Course, Held, Obstacle, Ruling, Standing};
+pub use self::suppression::{Scope, Suppression, hidden_by};
 pub use self::verdict::{Verdict, annotated, judge, withdraws};

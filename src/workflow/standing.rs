@@ -29,6 +29,16 @@ pub struct Closing {
     pub quiet_until: EventTime,
 }
 
+/// A person's decision about the action that the evidence proposes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    pub at: EventTime,
+    pub who: String,
+    pub is_approval: bool,
+    /// The evidence and the action that it covers.
+    pub seen: Seen,
+}
+
 /// The evidence that a closing does not cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beyond {
@@ -57,14 +67,26 @@ pub enum Held {
 pub struct Standing {
     pub held: Held,
     pub assignee: Option<String>,
+    pub ruling: Option<Ruling>,
 }
 
 /// The reason why an act changes nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     Closed(Closing),
-    Acknowledged { who: String, at: EventTime },
+    Acknowledged {
+        who: String,
+        at: EventTime,
+    },
     NotClosed,
+    /// A person has approved or rejected the action before.
+    Ruled(Ruling),
+    /// The action was requested before.
+    Requested(EventTime),
+    /// The evidence asks for no action that needs a request.
+    NothingProposed,
+    /// The evidence has ended, and the proposal with it.
+    Ended,
 }
 
 /// All acts of one incident in their order, each with the reason why it had no effect.
@@ -103,6 +125,7 @@ impl Standing {
             (Held::Closed(closing), _) if closing.beyond(seen).is_none() => {
                 Some(Obstacle::Closed(closing.clone()))
             }
+            (_, kind) if kind.rules() => self.ruling_on(seen).cloned().map(Obstacle::Ruled),
             (Held::Acknowledged { who, at }, Kind::Acknowledge) => {
                 Some(Obstacle::Acknowledged { who: who.clone(), at: *at })
             }
@@ -127,8 +150,14 @@ impl Standing {
             Kind::Acknowledge => {
                 self.held = Held::Acknowledged { who: act.who.clone(), at: act.time };
             }
+            Kind::Approve | Kind::Reject => self.ruling = Some(Ruling::by(act)),
             Kind::Confirm | Kind::Dismiss => self.held = Held::Closed(Closing::by(act)),
         }
+    }
+
+    /// The decision that covers this evidence and the action that it proposes.
+    pub fn ruling_on(&self, seen: &Seen) -> Option<&Ruling> {
+        self.ruling.as_ref().filter(|ruling| ruling.covers(seen))
     }
 
     pub fn closing(&self) -> Option<&Closing> {
@@ -158,6 +187,25 @@ impl Standing {
             Held::Untouched | Held::Closed(_) if has_ended => IncidentState::Closed,
             Held::Untouched | Held::Closed(_) => IncidentState::Open,
         }
+    }
+}
+
+impl Ruling {
+    fn by(act: &Act) -> Self {
+        Self {
+            at: act.time,
+            who: act.who.clone(),
+            is_approval: act.kind == Kind::Approve,
+            seen: act.seen.clone(),
+        }
+    }
+
+    /// Whether its author knew all that this evidence says, and no less of an action.
+    fn covers(&self, seen: &Seen) -> bool {
+        let is_known = |detector: &DetectorId| self.seen.detectors.contains(detector);
+        seen.action <= self.seen.action
+            && seen.severity <= self.seen.severity
+            && seen.detectors.iter().all(is_known)
     }
 }
 
@@ -201,6 +249,14 @@ impl fmt::Display for Closing {
     }
 }
 
+/// `approved by alice at 2026-…`.
+impl fmt::Display for Ruling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = if self.is_approval { Kind::Approve } else { Kind::Reject }.done();
+        write!(f, "{done} by {} at {}", self.who, self.at)
+    }
+}
+
 /// The reason as a clause, after "because".
 impl fmt::Display for Beyond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,6 +278,14 @@ impl fmt::Display for Obstacle {
             Self::Closed(closing) => write!(f, "was {closing}"),
             Self::Acknowledged { who, at } => write!(f, "was acknowledged by {who} at {at}"),
             Self::NotClosed => f.write_str("is not closed"),
+            Self::Ruled(ruling) => {
+                write!(f, "has a decision on its action already: it was {ruling}")
+            }
+            Self::Requested(at) => write!(f, "has a request for its action, made at {at}"),
+            Self::NothingProposed => f.write_str("proposes neither a suspension nor a revocation"),
+            Self::Ended => {
+                f.write_str("has ended, and with it the proposal: no more evidence came")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Verdict<'a> {
     Reopens(&'a Closing, Beyond),
     /// New evidence of the same kind, within the quiet time.
     KeepQuiet(&'a Closing),
-    /// A request to revoke the key of a dismissed incident.
+    /// A request about the key of a dismissed incident.
     Withdraw(&'a Closing),
 }
 
@@ -24,8 +24,8 @@ pub fn judge<'a>(standing: &'a Standing, alert: &Alert) -> Verdict<'a> {
     match alert.alert_type {
         // The receiver must hear of the end of what it was told about.
         AlertType::Resolved => Verdict::Deliver,
-        AlertType::RevocationRequested if withdraws(standing, alert) => Verdict::Withdraw(closing),
-        AlertType::RevocationRequested => Verdict::Deliver,
+        kind if kind.is_request() && withdraws(standing, alert) => Verdict::Withdraw(closing),
+        AlertType::RevocationRequested | AlertType::SuspensionRequested => Verdict::Deliver,
         AlertType::Opened | AlertType::Updated => match beyond {
             Some(beyond) => Verdict::Reopens(closing, beyond),
             None => Verdict::KeepQuiet(closing),
@@ -33,8 +33,8 @@ pub fn judge<'a>(standing: &'a Standing, alert: &Alert) -> Verdict<'a> {
     }
 }
 
-/// Whether people have dismissed the incident, with knowledge of this evidence or of its kind. Its
-/// key is then not to be revoked.
+/// Whether people have dismissed the incident, with knowledge of this evidence or of its kind.
+/// Nothing is then to happen to its key.
 pub fn withdraws(standing: &Standing, alert: &Alert) -> bool {
     standing.closing().is_some_and(|closing| {
         let is_dismissed = closing.reason.is_some_and(|reason| !reason.confirms());
@@ -56,7 +56,7 @@ pub fn annotated(standing: &Standing, alert: &Alert) -> Alert {
 fn handling(standing: &Standing, alert: &Alert) -> Handling {
     let assignee = standing.assignee.clone();
     let is_touched = standing.held != Held::Untouched;
-    let mut handling = Handling { assignee, ..Handling::default() };
+    let mut handling = Handling { assignee, ..alert.handling.clone() };
     match judge(standing, alert) {
         Verdict::Reopens(closing, _) => {
             handling.state = Some(IncidentState::Open);

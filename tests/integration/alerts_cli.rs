@@ -118,7 +118,7 @@ async fn closing_says_what_follows_for_a_critical_incident_and_its_revocation() 
         told.contains("the same kind, critical or not, is stored and not sent until"),
         "{told}"
     );
-    assert!(told.contains("a dismissal withdraws the revocation that waits"), "{told}");
+    assert!(told.contains("a dismissal withdraws the proposal to revoke the key"), "{told}");
 }
 
 #[tokio::test]

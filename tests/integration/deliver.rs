@@ -251,14 +251,31 @@ async fn a_server_that_is_down_is_waited_for() {
 // ---- webhook --------------------------------------------------------------------
 
 fn webhook(url: &str) -> WebhookChannel {
+    signed_webhook(url, SECRET)
+}
+
+fn signed_webhook(url: &str, secrets: &str) -> WebhookChannel {
     let config = WebhookConfig {
         url: url.into(),
-        secret: Secret::new(SECRET),
+        secret: Secret::new(secrets),
         secret_file: None,
         min_severity: Severity::Low,
         timeout_seconds: 1,
+        max_in_flight: 8,
     };
     WebhookChannel::new(&config).unwrap()
+}
+
+#[tokio::test]
+async fn a_receiver_that_knows_either_of_two_secrets_verifies_our_webhooks() {
+    let other = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
+    let receiver = Receiver::start([]).await;
+    let delivery = Delivery::start(signed_webhook(&receiver.url, &format!("{other} {SECRET}")));
+    delivery.send(&fixture("revocation_requested"));
+    let received = receiver.wait_for(1).await.swap_remove(0);
+    assert!(received.verified(SECRET).is_some(), "the old one");
+    assert!(received.verified(other).is_some(), "the new one");
+    assert!(received.verified("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").is_none());
 }
 
 #[tokio::test]

@@ -26,9 +26,12 @@ mod promise;
 mod repartition;
 mod replay;
 mod revocation;
+mod response;
 mod sources;
 mod state;
+mod storm;
 mod support;
+mod suppression;
 mod topic_producer;
 #[cfg(feature = "train")]
 mod train_cli;

@@ -152,13 +152,17 @@ async fn the_same_kind_of_evidence_of_a_dismissed_incident_is_not_sent_and_a_new
     assert_eq!(service.metric("keywatch_kept_quiet_total"), 1.0);
     assert!(alerts(&database, &["list"]).lines().count() == 1, "the incident stays closed");
 
-    // A nonce again, from a network that the key may not use.
+    // A nonce again, from a network that the key may not use. The fourth revision says that the
+    // revocation waits for budget.
     log.request(270.0, THIEF, HONEST - 5);
     log.send_to(&service).await;
-    wait_for_outcomes(store, &["1 delivered", "2 kept_quiet", "3 delivered"]).await;
+    let all = ["1 delivered", "2 kept_quiet", "3 delivered", "4 delivered"];
+    wait_for_outcomes(store, &all).await;
     let calls = received(&receiver);
     let revisions: Vec<u64> = calls.iter().map(|(revision, _)| *revision).collect();
-    assert_eq!(revisions, [1, 3]);
+    assert_eq!(revisions, [1, 3, 4]);
+    assert_eq!(calls[1].1["restraint"], Value::Null);
+    assert_eq!(calls[2].1["restraint"], "budget");
     let told = calls[1].1["explanation"].as_str().unwrap();
     assert!(told.contains("It was dismissed as false_deploy by alice at 2"), "{told}");
     assert!(told.contains("is open again, because replay.duplicate_nonce"), "{told}");
@@ -184,8 +188,8 @@ async fn the_same_kind_of_evidence_of_a_dismissed_incident_is_not_sent_and_a_new
     let again = Service::start(&settings);
     wait_for_metric(&again, "keywatch_quiet_incidents", 1.0).await;
     assert!(again.terminate().0.success());
-    assert_eq!(received(&receiver).len(), 2);
-    assert_eq!(outcomes(store).await, ["1 delivered", "2 kept_quiet", "3 delivered"]);
+    assert_eq!(received(&receiver).len(), 3);
+    assert_eq!(outcomes(store).await, all);
 }
 
 /// The receiver answers on another thread while this one waits for a command.

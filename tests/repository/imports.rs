@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
     ),
     rule("decide", &["alert", "config", "detect", "event", "profile"]),
     rule("workflow", &["alert", "event"]),
-    rule("respond", &["alert", "config", "decide", "event", "workflow"]),
+    rule("respond", &["alert", "config", "decide", "detect::Family", "detect::family", "event"]),
     rule(
         "engine",
         &[
@@ -79,7 +79,8 @@ const RULES: &[Rule] = &[
             "event",
             "http",
             "instance",
-            // Acts of people are rows too.
+            // Requests and acts of people are rows too.
+            "respond",
             "workflow",
         ],
     ),
@@ -95,6 +96,7 @@ const RULES: &[Rule] = &[
             "facts",
             "http",
             "page",
+            "respond",
             "store",
             "telemetry",
             "text",
@@ -187,6 +189,7 @@ const RULES: &[Rule] = &[
             "doctor",
             "embedded",
             "event",
+            "facts",
             "generate",
             "http",
             "rate",

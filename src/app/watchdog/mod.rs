@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
+pub use self::notice::{Finding, Notice, incident_id};
 use self::watch::{Observation, Watch};
 use super::announce::publish_missing;
 use super::batch::Settled;

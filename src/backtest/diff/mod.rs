@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::labels::Label;
 use super::timeline::Bin;
-use crate::alert::{Alert, DetectorId};
+use crate::alert::{Alert, AlertType, DetectorId};
 use crate::backtest::BacktestError;
 use crate::config::Config;
 use crate::engine::Scorer;
@@ -150,7 +150,8 @@ fn revocations(alerts: &[Alert], config: &Config) -> Revocations {
     let rules = respond::Rules::new(&config.policy);
     let mut revocations = Revocations::new();
     for granted in respond::replay(alerts, &rules, config.policy.quiet_close_seconds) {
-        if let Some(key_id) = &granted.alert.key_id {
+        let is_revocation = granted.alert.alert_type == AlertType::RevocationRequested;
+        if let Some(key_id) = granted.alert.key_id.as_ref().filter(|_| is_revocation) {
             revocations.entry(key_id.clone()).or_insert_with(|| Revocation::of(&granted));
         }
     }

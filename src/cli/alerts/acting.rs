@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::case::{self, Case};
 use super::filter::{Filter, Row, StateChoice};
 use super::print;
-use crate::alert::{Action, AlertType, CloseReason, IncidentState, Severity};
+use crate::alert::{CloseReason, IncidentState, Severity};
 use crate::cli::CommandError;
 use crate::event::EventTime;
 use crate::store::Store;
@@ -37,7 +37,7 @@ pub struct Order {
 /// What came of the act on one incident.
 struct Told {
     is_refused: bool,
-    /// A closed incident that was critical, or proposed a revocation: told one by one.
+    /// A closed incident that was critical, or proposed a request: told one by one.
     is_grave: bool,
     sentence: String,
     json: Value,
@@ -192,7 +192,7 @@ impl Told {
             "assignee": standing.assignee, "message": sentence,
         });
         let latest = case.latest();
-        let is_grave = latest.severity == Severity::Critical || latest.action == Action::Revoke;
+        let is_grave = latest.severity == Severity::Critical || latest.action.request().is_some();
         let is_grave = is_grave && order.kind.closes();
         Self { is_refused: obstacle.is_some(), is_grave, sentence, json }
     }
@@ -203,6 +203,8 @@ fn refusal(id: &str, obstacle: &Obstacle) -> String {
     let remedy = match obstacle {
         Obstacle::Closed(_) => format!("; `keywatch alerts reopen {id}` opens it again"),
         Obstacle::Acknowledged { .. } => "; nothing more is needed".to_owned(),
+        Obstacle::Ruled(_) | Obstacle::NothingProposed | Obstacle::Ended => String::new(),
+        Obstacle::Requested(_) => "; a dismissal withdraws it while it is not sent".to_owned(),
         Obstacle::NotClosed => format!("; `keywatch alerts show {id}` shows its state"),
     };
     visible(&format!("incident {id} {obstacle}{remedy}"))
@@ -212,6 +214,7 @@ fn refusal(id: &str, obstacle: &Obstacle) -> String {
 fn success(order: &Order, case: &Case, course: &Course) -> String {
     let done = match (order.kind, &order.assignee, order.reason) {
         (Kind::Comment, ..) => "commented on".to_owned(),
+        (kind, ..) if kind.rules() => ruled(kind, case),
         (Kind::Assign, Some(wanted), _) => assigned(wanted, course.standing.assignee.as_deref()),
         (kind, _, Some(reason)) => format!("{} as {reason}", kind.done()),
         (kind, ..) => kind.done().to_owned(),
@@ -219,6 +222,21 @@ fn success(order: &Order, case: &Case, course: &Course) -> String {
     let consequences = course.standing.closing().filter(|_| order.kind.closes());
     let consequences = consequences.map(|closing| consequences_of(case, closing.quiet_until));
     visible(&format!("{}: {done}{}", case.latest().id, consequences.unwrap_or_default()))
+}
+
+/// The meaning of a decision about the action.
+fn ruled(kind: Kind, case: &Case) -> String {
+    let action = case.seen().action;
+    match kind {
+        Kind::Reject => {
+            format!("rejected; no request to {action} the key will be made on this evidence")
+        }
+        _ => format!(
+            "approved; the request to {action} the key is made when the budget allows it, and \
+             `keywatch alerts show {}` tells what became of it",
+            case.latest().id
+        ),
+    }
 }
 
 fn assigned(wanted: &str, now: Option<&str>) -> String {
@@ -243,13 +261,16 @@ fn consequences_of(case: &Case, quiet_until: EventTime) -> String {
         seen.severity,
         kinds.join(", ")
     );
-    let requested =
-        case.revisions.iter().find(|it| it.alert_type == AlertType::RevocationRequested);
-    if let Some(request) = requested {
-        let at = request.detected_at;
-        text += &format!("; its revocation was requested at {at}, and what was sent is not undone");
-    } else if latest.action == Action::Revoke && !latest.dry_run {
-        text += "; a dismissal withdraws the revocation that waits, a confirmation does not";
+    if let Some(request) = case.request() {
+        let (action, at) = (request.action, request.detected_at);
+        text += &format!(
+            "; a request to {action} the key was made at {at}, and what was sent is not undone"
+        );
+    } else if latest.action.request().is_some() && !latest.dry_run {
+        text += &format!(
+            "; a dismissal withdraws the proposal to {} the key, a confirmation does not",
+            latest.action
+        );
     }
     text
 }

@@ -125,6 +125,36 @@ pub struct ReopenArgs {
     message: Option<String>,
 }
 
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  keywatch alerts approve inc_9c0f6a1b2d3e4f5061728394 -m 'spoke to the owner'
+  keywatch alerts approve inc_9c0f6a1b2d3e4f5061728394 --reject
+
+An approval covers the action and the evidence that are known now. It goes beyond an open breaker and
+the limit of a tenant, and never beyond the budget of the installation.")]
+pub struct ApproveArgs {
+    /// The incidents' ids, as the mail, the webhook and `alerts list` show them
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Forbid the action
+    #[arg(long)]
+    reject: bool,
+    #[command(flatten, next_help_heading = "The act")]
+    how: How,
+    /// A comment
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+}
+
+impl ApproveArgs {
+    pub fn order(&self) -> Result<Order, CommandError> {
+        let kind = if self.reject { Kind::Reject } else { Kind::Approve };
+        // Each approval is of its own: a filter would approve what nobody has looked at.
+        let which = Which { ids: self.ids.clone(), filter: Filter::default(), yes: false };
+        order(kind, &which, &self.how, self.message.as_deref())
+    }
+}
+
 impl AckArgs {
     pub fn order(&self) -> Result<Order, CommandError> {
         order(Kind::Acknowledge, &self.which, &self.how, self.message.as_deref())

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Alert, IncidentState};
+use crate::alert::{Alert, AlertType, IncidentState, Restraint};
 use crate::store::{Store, StoreError};
-use crate::workflow::{Course, Kind, Obstacle, Seen};
+use crate::workflow::{Course, Kind, Obstacle, Seen, brings_evidence};
 
 /// One incident: its revisions, oldest first and at least one, and its course.
 #[derive(Debug)]
@@ -32,7 +32,39 @@ impl Case {
         if kind == Kind::Reopen && self.state() != IncidentState::Closed {
             return Some(Obstacle::NotClosed);
         }
-        self.course.standing.obstacle(kind, &self.seen())
+        let obstacle = self.course.standing.obstacle(kind, &self.seen());
+        obstacle.or_else(|| if kind.rules() { self.nothing_to_rule() } else { None })
+    }
+
+    /// Why nothing waits for a decision about the action.
+    fn nothing_to_rule(&self) -> Option<Obstacle> {
+        let evidence = self.revisions.iter().rev().find(|alert| brings_evidence(alert));
+        let asked = evidence.and_then(|alert| alert.action.request().filter(|_| !alert.dry_run));
+        let Some(asked) = asked else { return Some(Obstacle::NothingProposed) };
+        let is_asked = |alert: &&Alert| {
+            alert.alert_type == asked || alert.alert_type == AlertType::RevocationRequested
+        };
+        if let Some(request) = self.revisions.iter().find(is_asked) {
+            return Some(Obstacle::Requested(request.detected_at));
+        }
+        let has_ended = self.latest().alert_type == AlertType::Resolved;
+        has_ended.then_some(Obstacle::Ended)
+    }
+
+    /// The request about its key, the strongest if there are two.
+    pub fn request(&self) -> Option<&Alert> {
+        let requests = self.revisions.iter().filter(|alert| alert.alert_type.is_request());
+        requests.max_by_key(|alert| alert.action)
+    }
+
+    /// The reason why its proposal waits.
+    pub fn waits_for(&self) -> Option<Restraint> {
+        let told = self.revisions.iter().rev().find_map(|alert| alert.restraint);
+        let is_ruled = self.course.standing.ruling_on(&self.seen()).is_some();
+        let waits = told.filter(|restraint| {
+            restraint.is_wait() && !(is_ruled && *restraint == Restraint::ApprovalPending)
+        });
+        waits.filter(|_| self.obstacle(Kind::Approve).is_none() || is_ruled)
     }
 }
 

@@ -57,6 +57,12 @@ pub struct Filter {
     /// Incidents in these states; without it, those that are not closed
     #[arg(long, value_delimiter = ',', value_name = "STATE")]
     pub state: Vec<StateChoice>,
+    /// Incidents whose action waits: for budget, for a breaker, or for an approval
+    #[arg(long)]
+    pub waiting: bool,
+    /// Incidents with a revision that a suppression has hidden
+    #[arg(long)]
+    pub suppressed: bool,
 }
 
 /// One line of the list.
@@ -73,6 +79,8 @@ pub struct Row {
     pub state: String,
     pub close_reason: String,
     pub assignee: String,
+    /// Why the proposed action was not requested yet; empty if none waits.
+    pub waits_for: String,
     /// Incidents that match, beyond the limit too.
     pub matching: u64,
 }
@@ -103,6 +111,8 @@ impl Filter {
             ("severities", list(self.severity.iter().map(|severity| severity.as_str()))),
             ("detectors", list(self.detector.iter().map(|detector| detector.as_str()))),
             ("since", since),
+            ("waiting", u8::from(self.waiting).to_string()),
+            ("suppressed", u8::from(self.suppressed).to_string()),
             ("limit", limit.to_string()),
         ];
         let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -130,7 +140,7 @@ fn severity(text: &str) -> Result<Severity, String> {
     Severity::named(text).ok_or_else(|| known.to_owned())
 }
 
-fn detector(text: &str) -> Result<DetectorId, String> {
+pub fn detector(text: &str) -> Result<DetectorId, String> {
     DetectorId::named(text).ok_or_else(|| match nearest(text) {
         Some(name) => format!("no detector has this name; did you mean {name}?"),
         None => "no detector has this name; the README lists them".to_owned(),

@@ -27,7 +27,7 @@ pub struct Args {
 const LONGEST_CELL: usize = 120;
 
 /// The tab-separated form. Scripts rely on the order: further columns come last.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "id",
     "about",
     "severity",
@@ -39,6 +39,7 @@ const COLUMNS: [&str; 11] = [
     "state",
     "close_reason",
     "assignee",
+    "waits_for",
 ];
 
 pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
@@ -66,10 +67,11 @@ fn as_json(row: &Row) -> serde_json::Value {
         "action": row.action, "detectors": detectors, "title": row.title,
         "last_event_time": row.last_event_time.replace(' ', "T") + "Z", "state": row.state,
         "close_reason": named(&row.close_reason), "assignee": named(&row.assignee),
+        "waits_for": named(&row.waits_for),
     })
 }
 
-fn cells(row: &Row) -> [String; 11] {
+fn cells(row: &Row) -> [String; 12] {
     [
         visible(&row.id),
         visible(&row.about),
@@ -82,6 +84,7 @@ fn cells(row: &Row) -> [String; 11] {
         row.state.clone(),
         row.close_reason.clone(),
         visible(&row.assignee),
+        row.waits_for.clone(),
     ]
 }
 
@@ -121,6 +124,10 @@ fn line(row: &Row) -> [String; 5] {
         ("", assignee) => format!("{}\n{}", row.state, visible_within(assignee, 20)),
         (reason, _) => format!("{}\n{reason}", row.state),
     };
+    let state = match row.waits_for.as_str() {
+        "" => state,
+        waits_for => format!("{state}\n{waits_for}"),
+    };
     let title = visible_within(&row.title, LONGEST_CELL);
     let incident = format!("{title}\n{}", visible_within(&row.id, LONGEST_CELL));
     let seen = row.last_event_time.get(..16).unwrap_or(&row.last_event_time);
@@ -144,6 +151,7 @@ mod tests {
             state: "acknowledged".into(),
             close_reason: String::new(),
             assignee: "alice".into(),
+            waits_for: "approval_pending".into(),
             matching: 1,
         }
     }
@@ -166,7 +174,14 @@ mod tests {
             }
         }
         let wide = table(&rows[..1], 120);
-        for word in ["critical", "91", "acknowledged", "alice", "inc_9c0f6a1b2d3e4f5061728394"] {
+        for word in [
+            "critical",
+            "91",
+            "acknowledged",
+            "alice",
+            "approval_pending",
+            "inc_9c0f6a1b2d3e4f5061728394",
+        ] {
             assert!(wide.contains(word), "no {word} in\n{wide}");
         }
     }

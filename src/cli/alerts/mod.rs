@@ -8,6 +8,7 @@ mod list;
 mod person;
 mod sending;
 mod show;
+mod suppress;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::store::Store;
   keywatch alerts list --severity high,critical --since 24h
   keywatch alerts show inc_9c0f6a1b2d3e4f5061728394 | jq .explanation
   keywatch alerts ack inc_9c0f6a1b2d3e4f5061728394
+  keywatch alerts approve inc_9c0f6a1b2d3e4f5061728394
   keywatch alerts assign inc_9c0f6a1b2d3e4f5061728394 --to alice
   keywatch alerts dismiss inc_9c0f6a1b2d3e4f5061728394 --reason false_travel -m 'on a flight'
   keywatch alerts dismiss --detector client.new_agent --since 2h --reason false_deploy --yes
@@ -53,6 +55,12 @@ enum Action {
     Dismiss(args::DismissArgs),
     /// Open a closed incident again
     Reopen(args::ReopenArgs),
+    /// Approve the suspension or revocation that an incident proposes, or reject it
+    Approve(args::ApproveArgs),
+    /// Keep some evidence from people for a time, or all of some keys or tenants
+    Suppress(suppress::SuppressArgs),
+    /// List suppressions and maintenance windows, or end one
+    Suppressions(suppress::SuppressionsArgs),
     /// Send one revision again, also one that was kept quiet or given up
     Redeliver(sending::RedeliverArgs),
     /// Send a sample, marked as one, through a channel
@@ -76,7 +84,10 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             Action::Comment(args) => acting::run(args.order()?, &store).await,
             Action::Confirm(args) => acting::run(args.order(quiet_hours)?, &store).await,
             Action::Dismiss(args) => acting::run(args.order(quiet_hours)?, &store).await,
+            Action::Approve(args) => acting::run(args.order()?, &store).await,
             Action::Reopen(args) => acting::run(args.order()?, &store).await,
+            Action::Suppress(args) => suppress::suppress(args, &store).await,
+            Action::Suppressions(args) => suppress::suppressions(args, &store).await,
             Action::Redeliver(args) => sending::redeliver(args, &config, &store).await,
             Action::Test(args) => sending::test(args, &config).await,
         }

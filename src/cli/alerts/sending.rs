@@ -96,9 +96,17 @@ fn chosen(case: &Case, revision: Option<u32>) -> Result<Alert, CommandError> {
     if let Verdict::Withdraw(closing) = judge(standing, alert) {
         let id = visible(&alert.id);
         let sentence = visible(&format!(
-            "this revision asks to revoke the key, and the incident was {closing}; `keywatch \
+            "this revision asks for an action on the key, and the incident was {closing}; `keywatch \
              alerts reopen {id}` comes first"
         ));
+        return Err(anyhow!(sentence).into());
+    }
+    if let Some(deadline) = alert.handling.deadline.filter(|it| *it < EventTime::now()) {
+        let sentence = format!(
+            "this revision asks to {} the key until {deadline}, which is past: tell the service that \
+             holds your keys by hand",
+            alert.action
+        );
         return Err(anyhow!(sentence).into());
     }
     Ok(annotated(standing, alert))

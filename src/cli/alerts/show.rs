@@ -9,7 +9,9 @@ use serde_json::json;
 use super::acting::unknown_incident;
 use super::case::{self, Case};
 use super::print;
+use crate::alert::{Alert, Restraint};
 use crate::cli::CommandError;
+use crate::facts::plain_id;
 use crate::store::{Store, StoreError};
 use crate::text::{counted, visible, visible_json};
 use crate::workflow::{Act, Held, Obstacle};
@@ -29,7 +31,7 @@ pub struct Args {
 
 /// Revisions that were not sent because of what people did.
 const UNSENT: &str = "SELECT outcome, uniqExact(revision) AS revisions FROM deliveries \
-    WHERE alert_id = {id:String} AND outcome IN ('kept_quiet', 'withdrawn') \
+    WHERE alert_id = {id:String} AND outcome IN ('kept_quiet', 'withdrawn', 'suppressed') \
     GROUP BY outcome ORDER BY outcome";
 
 #[derive(Deserialize)]
@@ -38,22 +40,41 @@ struct Unsent {
     revisions: u64,
 }
 
+/// The last attempt to deliver each revision on each channel.
+const SENT: &str = "SELECT revision, toString(channel) AS channel, \
+        argMax(toString(outcome), time) AS outcome, argMax(detail, time) AS detail, \
+        toString(max(time)) AS at \
+    FROM deliveries WHERE alert_id = {id:String} GROUP BY revision, channel";
+
+#[derive(Deserialize)]
+struct Sent {
+    revision: u32,
+    channel: String,
+    outcome: String,
+    detail: String,
+    at: String,
+}
+
 pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
-    let (case, unsent) = load(&args.id, store).await.map_err(anyhow::Error::from)?;
+    let (case, unsent, sent) = load(&args.id, store).await.map_err(anyhow::Error::from)?;
     let case = case.ok_or_else(|| unknown_incident(&args.id))?;
     print(&if args.json {
         visible_json(&as_json(&args.id, &case, &unsent).to_string()) + "\n"
     } else if io::stdout().is_terminal() {
-        in_words(&args.id, &case, &unsent)
+        in_words(&args.id, &case, &unsent, &sent)
     } else {
         let line = |alert| serde_json::to_string(alert).map(|json| visible_json(&json) + "\n");
         case.revisions.iter().map(line).collect::<Result<_, _>>().map_err(anyhow::Error::from)?
     })
 }
 
-async fn load(id: &str, store: &Store) -> Result<(Option<Case>, Vec<Unsent>), StoreError> {
+async fn load(
+    id: &str,
+    store: &Store,
+) -> Result<(Option<Case>, Vec<Unsent>, Vec<Sent>), StoreError> {
     let mut cases = case::load(store, &[id]).await?;
-    Ok((cases.remove(id), store.query_rows(UNSENT, &[("id", id)]).await?))
+    let unsent = store.query_rows(UNSENT, &[("id", id)]).await?;
+    Ok((cases.remove(id), unsent, store.query_rows(SENT, &[("id", id)]).await?))
 }
 
 fn as_json(id: &str, case: &Case, unsent: &[Unsent]) -> serde_json::Value {
@@ -72,13 +93,15 @@ fn as_json(id: &str, case: &Case, unsent: &[Unsent]) -> serde_json::Value {
         "close_reason": closing.and_then(|closing| closing.reason),
         "quiet_until": closing.map(|closing| closing.quiet_until),
         "assignee": standing.assignee,
+        "waits_for": case.waits_for(),
+        "approved": standing.ruling.as_ref().map(|ruling| ruling.is_approval),
         "not_sent": unsent,
         "acts": case.course.steps.iter().map(act).collect::<Vec<_>>(),
         "revisions": case.revisions,
     })
 }
 
-fn in_words(id: &str, case: &Case, unsent: &[Unsent]) -> String {
+fn in_words(id: &str, case: &Case, unsent: &[Unsent], sent: &[Sent]) -> String {
     let alert = case.latest();
     let mut text = format!("{}\n\n", visible(&alert.title));
     let risk = format!("{} (risk {:.0} of 100)", alert.severity, alert.risk);
@@ -87,6 +110,15 @@ fn in_words(id: &str, case: &Case, unsent: &[Unsent]) -> String {
         facts.push(("assignee", visible(assignee)));
     }
     facts.push(("action", alert.action.to_string()));
+    if let Some(restraint) = case.waits_for() {
+        facts.push(("waits for", waits(restraint, alert)));
+    }
+    if let Some(ruling) = &case.course.standing.ruling {
+        facts.push(("decision", visible(&ruling.to_string())));
+    }
+    if let Some(request) = case.request() {
+        facts.extend(steps(request, sent));
+    }
     facts.push(("first sign", alert.first_event_time.to_string()));
     facts.push(("last sign", alert.last_event_time.to_string()));
     facts.push(("revisions", case.revisions.len().to_string()));
@@ -117,9 +149,44 @@ fn state(case: &Case) -> String {
     }
 }
 
+/// The reason why the proposed action waits, and the remedy.
+fn waits(restraint: Restraint, alert: &Alert) -> String {
+    let id = plain_id(alert);
+    let remedy = match restraint {
+        Restraint::ApprovalPending => format!("; `keywatch alerts approve {id}`, or --reject"),
+        _ => String::new(),
+    };
+    format!("{}: {}{remedy}", restraint.as_str(), restraint.because())
+}
+
+/// The four steps of a request: made, sent, answered, confirmed.
+fn steps(request: &Alert, sent: &[Sent]) -> Vec<(&'static str, String)> {
+    let mut steps =
+        vec![("requested", format!("to {} the key, at {}", request.action, request.detected_at))];
+    if let Some(deadline) = request.handling.deadline {
+        steps.push(("deadline", deadline.to_string()));
+    }
+    if let Some(end) = request.handling.suspend_until {
+        steps.push(("until", end.to_string()));
+    }
+    let is_of = |it: &&Sent| it.revision == request.revision && it.channel == "webhook";
+    match sent.iter().find(is_of) {
+        None => steps.push(("sent", "not yet".to_owned())),
+        Some(it) if it.outcome == "delivered" => {
+            steps.push(("sent", format!("to the webhook, at {}", it.at)));
+            steps.push(("answered", visible(&it.detail)));
+            steps
+                .push(("confirmed", "not known: Keywatch does not see the key's state".to_owned()));
+        }
+        Some(it) => steps.push(("sent", visible(&format!("no: {} ({})", it.outcome, it.detail)))),
+    }
+    steps
+}
+
 fn why(outcome: &str) -> &'static str {
     match outcome {
-        "withdrawn" => "withdrawn, since the incident was dismissed",
+        "withdrawn" => "withdrawn: dismissed, ended, or too late",
+        "suppressed" => "suppressed; `keywatch alerts suppressions` lists what people suppress",
         _ => "kept quiet, since people had closed the incident",
     }
 }
@@ -152,7 +219,7 @@ mod tests {
     use crate::event::EventTime;
     use crate::workflow::{Course, Kind, Origin, Seen};
 
-    fn act(case: &[crate::alert::Alert], second: i64, who: &str, kind: Kind) -> Act {
+    fn act(case: &[Alert], second: i64, who: &str, kind: Kind) -> Act {
         Act {
             incident: "al_6f1d2c9b0a7e4453".into(),
             id: format!("act_{second}"),
@@ -177,7 +244,7 @@ mod tests {
         ];
         let case = Case { revisions, course: Course::of(acts) };
         let unsent = [Unsent { outcome: "kept_quiet".into(), revisions: 2 }];
-        let text = in_words("al_6f1d2c9b0a7e4453", &case, &unsent);
+        let text = in_words("al_6f1d2c9b0a7e4453", &case, &unsent, &[]);
         for words in [
             "  state       closed: dismissed as false_travel by alice at 1970-01-01T00:00:10",
             "  not sent    2 revisions kept quiet",
@@ -202,7 +269,7 @@ mod tests {
         second.detectors.push(DetectorId::DuplicateNonce);
         let acts = vec![act(std::slice::from_ref(&first), 10, "alice", Kind::Dismiss)];
         let case = Case { revisions: vec![first, second], course: Course::of(acts) };
-        let text = in_words("x", &case, &[]);
+        let text = in_words("x", &case, &[], &[]);
         assert!(text.contains("open again by new evidence, after it was dismissed"), "{text}");
     }
 }

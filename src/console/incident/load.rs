@@ -74,6 +74,12 @@ impl Incident {
         &self.course.standing
     }
 
+    /// The request about its key, the strongest if there are two.
+    pub fn request(&self) -> Option<&Alert> {
+        let requests = self.revisions.iter().filter(|alert| alert.alert_type.is_request());
+        requests.max_by_key(|alert| alert.action)
+    }
+
     pub fn state(&self) -> IncidentState {
         self.standing().state(&self.revisions)
     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::load::{Delivery, Incident};
 use super::{evidence, people, pictures, replay};
-use crate::alert::{Alert, AlertType};
+use crate::alert::{Alert, AlertType, Restraint};
 use crate::console::Console;
 use crate::console::frame::{card, encoded, key_link, time};
 use crate::console::visible::shown;
@@ -28,7 +28,7 @@ pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
                 (pictures::places(incident))
             }
             div {
-                (card("done", "What was done", "", done(console, alert)))
+                (card("done", "What was done", "", done(console, incident)))
                 (card("sure", "How sure this is", "", sure(alert)))
                 (card("people", "What people did", "", people::card(incident)))
                 (card("told", "Who was told", "", told(&incident.deliveries)))
@@ -102,13 +102,35 @@ fn noticed(alert: &Alert) -> String {
     }
 }
 
-fn done(console: &Console, alert: &Alert) -> Markup {
+fn done(console: &Console, incident: &Incident) -> Markup {
+    let alert = incident.latest();
     html! {
         p { (facts::what_was_done(alert)) }
-        @if let Some(restraint) = alert.restraint {
+        @if let Some(ruling) = &incident.standing().ruling { p { "The proposed action was " (shown(&ruling.to_string())) "." } }
+        @if let Some(request) = incident.request() { (steps(request, &incident.deliveries)) }
+        @if let Some(restraint) = alert.restraint.filter(|restraint| !restraint.is_wait()) {
             p { "A stronger action is not advised, because " (restraint.because()) "." }
         }
         @if console.is_dry_run { p.note { "This installation is in a dry run." } }
+    }
+}
+
+/// The four steps of a request: made, sent, answered, confirmed.
+fn steps(request: &Alert, deliveries: &[Delivery]) -> Markup {
+    let is_of = |it: &&Delivery| it.revision == request.revision && it.channel == "webhook";
+    let last = deliveries.iter().rev().find(is_of);
+    html! {
+        ol.course {
+            li { (time(request.detected_at)) div { strong { "Requested" } " to " (request.action.as_str()) " the key" } }
+            @match last {
+                None => { li { div { "Not sent yet." } } },
+                Some(it) if it.outcome == "delivered" => {
+                    li { (time(EventTime::from_micros(it.at))) div { strong { "Sent" } " to the webhook; " strong { "answered" } ": " (shown(&it.detail)) } }
+                    li { div { "Whether the action took effect is not " strong { "confirmed" } ": Keywatch does not see the state of the key." } }
+                },
+                Some(it) => { li { (time(EventTime::from_micros(it.at))) div { "Not sent: " (shown(&it.detail)) } } },
+            }
+        }
     }
 }
 
@@ -147,8 +169,8 @@ fn outcome(outcome: &str) -> &'static str {
         "delivered" => "✓ took",
         "failed" => "✗ failed at",
         "gave_up" => "✗ gave up on",
-        "kept_quiet" => "was not sent",
-        "withdrawn" => "was not asked for",
+        "kept_quiet" | "suppressed" => "was not sent",
+        "withdrawn" => "was not sent",
         _ => "saw",
     }
 }
@@ -160,7 +182,7 @@ fn course(revisions: &[Alert]) -> Markup {
             @for alert in revisions.iter().take(20) {
                 li {
                     (time(alert.detected_event_time))
-                    div { strong { (kind(alert.alert_type)) } ": " (words::severity(alert.severity)) ", risk " (format!("{:.0}", alert.risk)) ", " (words::action(alert.action, alert.dry_run)) }
+                    div { strong { (kind(alert)) } ": " (words::severity(alert.severity)) ", risk " (format!("{:.0}", alert.risk)) ", " (words::action(alert.action, alert.dry_run)) }
                 }
             }
         }
@@ -168,12 +190,14 @@ fn course(revisions: &[Alert]) -> Markup {
     }
 }
 
-fn kind(kind: AlertType) -> &'static str {
-    match kind {
+fn kind(alert: &Alert) -> &'static str {
+    match alert.alert_type {
+        AlertType::Updated if alert.restraint.is_some_and(Restraint::is_wait) => "The action waits",
         AlertType::Opened => "Opened",
         AlertType::Updated => "More evidence",
         AlertType::Resolved => "No further evidence",
-        AlertType::RevocationRequested => "Revocation requested",
+        AlertType::RevocationRequested => "Request to revoke made",
+        AlertType::SuspensionRequested => "Request to suspend made",
     }
 }
 

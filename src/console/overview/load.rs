@@ -6,7 +6,9 @@ use super::sight::Inputs;
 use crate::alert::{Action, Severity};
 use crate::console::Console;
 use crate::console::incidents::{self, Choice, Incident};
-use crate::store::{Store, StoreError};
+use crate::event::HOUR_SECONDS;
+use crate::respond::Spent;
+use crate::store::{RequestLedger, Store, StoreError};
 
 /// Incidents that the overview lists.
 const LATEST: usize = 8;
@@ -108,9 +110,15 @@ pub async fn load(console: &Console) -> Result<Overview, StoreError> {
         hours,
         inputs: inputs.unwrap_or_default(),
         channels,
-        requested: ledger.spent.len(),
+        requested: revocations_of_the_hour(&ledger),
         latest,
     })
+}
+
+fn revocations_of_the_hour(ledger: &RequestLedger) -> usize {
+    let is_of_hour = |time| ledger.now.seconds_since(time) < HOUR_SECONDS;
+    let counts = |it: &&Spent| it.action == Action::Revoke && is_of_hour(it.time);
+    ledger.spent.iter().filter(counts).count()
 }
 
 async fn one<T: serde::de::DeserializeOwned>(

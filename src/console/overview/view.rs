@@ -267,7 +267,8 @@ fn effect(action: Action, all: u64, dry: u64) -> String {
         Action::Notify => "people were told".into(),
         _ if all == 0 => "–".into(),
         _ if dry == all => "recorded only (dry run)".into(),
-        _ => format!("{} requested", count((all - dry) as usize)),
+        Action::Throttle => format!("{} advised", count((all - dry) as usize)),
+        _ => format!("{} proposed", count((all - dry) as usize)),
     }
 }
 

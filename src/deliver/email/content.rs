@@ -1,8 +1,8 @@
 //! The content of an alert mail, before it is rendered as text or HTML.
 
 use super::wording::{label, one_line, value};
-use crate::alert::{Alert, AlertType, Evidence, Severity};
-use crate::facts::{requests_sql, time, what_was_done};
+use crate::alert::{Alert, AlertType, Evidence, Restraint, Severity};
+use crate::facts::{plain_id, requests_sql, time, what_was_done};
 use crate::text::precise_number;
 
 /// The content of one mail. Every string is safe to show: see `wording`.
@@ -52,9 +52,16 @@ fn tag(alert: &Alert) -> String {
         AlertType::Updated if alert.handling.reopened_after.is_some() => {
             format!("{severity}, reopened")
         }
+        AlertType::Updated if alert.restraint == Some(Restraint::ApprovalPending) => {
+            format!("{severity}, approval needed")
+        }
+        AlertType::Updated if alert.restraint.is_some_and(Restraint::is_wait) => {
+            format!("{severity}, action waits")
+        }
         AlertType::Updated => format!("{severity}, escalated"),
         AlertType::Resolved => format!("{severity}, resolved"),
         AlertType::RevocationRequested => format!("{severity}, revocation requested"),
+        AlertType::SuspensionRequested => format!("{severity}, suspension requested"),
     }
 }
 
@@ -126,10 +133,7 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
 }
 
 fn command(alert: &Alert) -> String {
-    // Keywatch makes its ids from plain characters. The filter guarantees that nothing else reaches
-    // a reader's shell.
-    let id = alert.id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    format!("keywatch alerts show {}", id.collect::<String>())
+    format!("keywatch alerts show {}", plain_id(alert))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //!
 //! A person reads these mails, so most revisions of an incident cause none. The channel sends a
 //! mail when an incident is new or has become worse (a higher severity or a stronger action than
-//! any mail about it had), or when new evidence reopens what people had closed. It always sends one
-//! for a revocation request. It reports the end of an
-//! incident only if `email.send_resolved` is set. The channel remembers in memory which mails it
+//! any mail about it had), when its action waits for something new, or when new evidence reopens what
+//! people had closed. It always sends one for a request. It reports the end of an incident only if
+//! `email.send_resolved` is set. The channel remembers in memory which mails it
 //! sent: after a restart, the next revision of an open incident may cause one more mail.
 
 mod content;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lettre::message::Mailbox;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::message::{Envelope, alert_mail, digest_mail};
@@ -27,7 +28,7 @@ use self::pace::Pace;
 use self::transport::Transport;
 use super::recent::Recent;
 use super::{Allowance, Channel, ChannelError, DeliveryError};
-use crate::alert::{Action, Alert, AlertType, Severity};
+use crate::alert::{Action, Alert, AlertType, Restraint, Severity};
 use crate::config::EmailConfig;
 use crate::event::EventTime;
 
@@ -38,9 +39,14 @@ pub struct EmailChannel {
     transport: Transport,
     envelope: Envelope,
     database: String,
-    pace: Pace,
     min_severity: Severity,
     send_resolved: bool,
+    state: Mutex<State>,
+}
+
+/// The rate so far, and which mails were sent.
+struct State {
+    pace: Pace,
     mailed: Recent<String, Mailed>,
 }
 
@@ -49,6 +55,8 @@ pub struct EmailChannel {
 struct Mailed {
     severity: Severity,
     action: Action,
+    /// The reason why the action waits.
+    wait: Option<Restraint>,
     /// When people had closed the incident that evidence has reopened.
     reopened_after: Option<EventTime>,
 }
@@ -75,24 +83,33 @@ impl EmailChannel {
                 to: to.collect::<Result<_, _>>()?,
             },
             database: database.to_owned(),
-            pace: Pace::new(config.max_per_minute, Instant::now()),
             min_severity: config.min_severity,
             send_resolved: config.send_resolved,
-            mailed: Recent::new(MOST_INCIDENTS),
+            state: Mutex::new(State {
+                pace: Pace::new(config.max_per_minute, Instant::now()),
+                mailed: Recent::new(MOST_INCIDENTS),
+            }),
         })
     }
 
-    fn remember(&mut self, alert: &Alert) {
+    fn remember(&self, alert: &Alert) {
+        let mut state = self.state.lock();
         let reopened_after = alert.handling.reopened_after;
-        let news = Mailed { severity: alert.severity, action: alert.action, reopened_after };
-        let known = self.mailed.get(&alert.id).copied().unwrap_or(news);
+        let (severity, action, wait) = (alert.severity, alert.action, wait(alert));
+        let news = Mailed { severity, action, wait, reopened_after };
+        let known = state.mailed.get(&alert.id).copied().unwrap_or(news);
         let worst = Mailed {
             severity: news.severity.max(known.severity),
             action: news.action.max(known.action),
+            wait: news.wait.or(known.wait),
             reopened_after: reopened_after.max(known.reopened_after),
         };
-        self.mailed.insert(alert.id.clone(), worst);
+        state.mailed.insert(alert.id.clone(), worst);
     }
+}
+
+fn wait(alert: &Alert) -> Option<Restraint> {
+    alert.restraint.filter(|restraint| restraint.is_wait())
 }
 
 fn mailbox(key: &'static str, address: &str) -> Result<Mailbox, ChannelError> {
@@ -112,25 +129,26 @@ impl Channel for EmailChannel {
             return Some("below email.min_severity");
         }
         match alert.alert_type {
-            AlertType::RevocationRequested => None,
+            AlertType::RevocationRequested | AlertType::SuspensionRequested => None,
             AlertType::Resolved if self.send_resolved => None,
             AlertType::Resolved => Some("email.send_resolved is off"),
             AlertType::Opened | AlertType::Updated => {
-                let mailed = self.mailed.get(&alert.id)?;
+                let mailed = self.state.lock().mailed.get(&alert.id).copied()?;
                 let worse = alert.severity > mailed.severity
                     || alert.action > mailed.action
+                    || wait(alert).is_some_and(|wait| mailed.wait != Some(wait))
                     || alert.handling.reopened_after > mailed.reopened_after;
                 (!worse).then_some("no worse than in an earlier mail")
             }
         }
     }
 
-    fn allowance(&mut self, now: Instant) -> Allowance {
-        self.pace.allowance(now)
+    fn allowance(&self, now: Instant) -> Allowance {
+        self.state.lock().pace.allowance(now)
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
-        self.pace.spend();
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Result<String, DeliveryError> {
+        self.state.lock().pace.spend();
         let date = SystemTime::now();
         let message = match alerts {
             [alert] => alert_mail(&self.envelope, alert, &self.database, date),
@@ -165,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_mail_leaves_for_what_is_new_or_worse_only() {
         use {Action::*, AlertType::*, Severity::*};
-        let mut channel = EmailChannel::new(&config(), "keywatch").unwrap();
+        let channel = EmailChannel::new(&config(), "keywatch").unwrap();
         for (n, (alert_type, severity, action, leaves)) in [
             (Opened, High, Notify, true),
             (Updated, High, Notify, false),
@@ -190,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn evidence_that_reopens_an_incident_is_mailed_once_though_it_is_no_worse() {
-        let mut channel = EmailChannel::new(&config(), "keywatch").unwrap();
+        let channel = EmailChannel::new(&config(), "keywatch").unwrap();
         let mut alert = revision(1, AlertType::Opened, Severity::High, Action::Notify);
         channel.remember(&alert);
         for closed_at in [10, 20] {

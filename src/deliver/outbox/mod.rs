@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::inbox::Inbox;
 use super::lane::Lane;
 use super::{Casebook, Channel};
 use crate::alert::Alert;
@@ -20,24 +20,34 @@ use crate::event::EventTime;
 pub trait DeliveryLog: Send + Sync + 'static {
     type Error: Error + Send;
 
+    /// Records attempts as one block. Recording a row twice changes nothing.
+    fn record_deliveries(
+        &self,
+        rows: &[DeliveryRow],
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     fn record_delivery(
         &self,
         row: &DeliveryRow,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        self.record_deliveries(std::slice::from_ref(row))
+    }
 
     /// Alerts that this process must deliver, with `detected_at` at or after `since` and without a
-    /// final outcome for `channel`, oldest first.
+    /// final outcome for `channel`: at most `limit`, requests first, then critical ones, then the
+    /// rest, each oldest first.
     fn undelivered_alerts(
         &self,
         channel: &str,
         since: EventTime,
+        limit: usize,
     ) -> impl Future<Output = Result<Vec<Alert>, Self::Error>> + Send;
 }
 
 /// Queue length, sweep interval and retry times of the outbox.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxSettings {
-    /// Alerts a channel's queue holds before further ones wait in the store.
+    /// Alerts of each worth that a channel's inbox holds before further ones wait in the store.
     pub queue: usize,
     /// Interval at which a lane asks the store for undelivered alerts, if there may be any.
     pub sweep_every: Duration,
@@ -77,12 +87,19 @@ pub struct Outbox {
     lanes: Vec<LaneHandle>,
 }
 
+/// A lane ends when its handle is dropped.
 struct LaneHandle {
     channel: &'static str,
-    queue: mpsc::Sender<Arc<Alert>>,
+    inbox: Arc<Inbox>,
     behind: Arc<Behind>,
     /// Returns the number of alerts that were not delivered.
     task: JoinHandle<usize>,
+}
+
+impl Drop for LaneHandle {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 /// Whether the store may hold alerts that a lane has not seen.
@@ -97,6 +114,10 @@ impl Behind {
     /// Returns whether it was set before.
     pub(super) fn set(&self) -> bool {
         self.flag.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Acquire)
     }
 
     pub(super) fn take(&self) -> bool {
@@ -134,14 +155,15 @@ impl Outbox {
         log: &Arc<L>,
         settings: OutboxSettings,
     ) {
-        let (sender, receiver) = mpsc::channel(settings.queue);
+        let inbox = Arc::new(Inbox::new(settings.queue));
         let behind = Arc::<Behind>::default();
         behind.set();
         let name = channel.name();
         let (log, casebook) = (Arc::clone(log), Arc::clone(&self.casebook));
-        let lane = Lane::new(channel, log, casebook, settings, receiver, Arc::clone(&behind));
+        let (lane_inbox, lane_behind) = (Arc::clone(&inbox), Arc::clone(&behind));
+        let lane = Lane::new(channel, log, casebook, settings, lane_inbox, lane_behind);
         let task = tokio::spawn(lane.run());
-        self.lanes.push(LaneHandle { channel: name, queue: sender, behind, task });
+        self.lanes.push(LaneHandle { channel: name, inbox, behind, task });
     }
 
     /// Hands an alert that is already in the store to all channels. It never waits: when a queue is
@@ -149,10 +171,9 @@ impl Outbox {
     pub fn enqueue(&self, alert: impl Into<Arc<Alert>>) {
         let alert = alert.into();
         for lane in &self.lanes {
-            // A closed lane has logged this already.
-            if let Err(TrySendError::Full(_)) = lane.queue.try_send(Arc::clone(&alert))
-                && !lane.behind.set()
-            {
+            // A lane that is gone has logged this already.
+            let is_gone = lane.task.is_finished();
+            if !is_gone && !lane.inbox.push(&alert) && !lane.behind.set() {
                 let channel = lane.channel;
                 tracing::warn!(channel, "queue is full: alerts wait in the store");
             }
@@ -166,14 +187,15 @@ impl Outbox {
 
     /// Attempts each alert that was not attempted yet, for at most `within`. Alerts that wait for a
     /// retry stay in the store. Returns what remains undelivered.
-    pub async fn shutdown(self, within: Duration) -> Vec<Remaining> {
+    pub async fn shutdown(mut self, within: Duration) -> Vec<Remaining> {
         let deadline = Instant::now() + within;
-        // A lane begins to flush when its queue closes. All queues are closed first, so that the
-        // lanes flush at the same time.
-        let lanes: Vec<_> = self.lanes.into_iter().map(|lane| (lane.channel, lane.task)).collect();
+        // A lane begins to flush when its inbox closes. All are closed first, so that the lanes
+        // flush at the same time.
+        self.lanes.iter().for_each(|lane| lane.inbox.close());
         let mut remaining = Vec::new();
-        for (channel, mut task) in lanes {
-            let alerts = tokio::time::timeout_at(deadline, &mut task).await;
+        for lane in &mut self.lanes {
+            let (channel, task) = (lane.channel, &mut lane.task);
+            let alerts = tokio::time::timeout_at(deadline, &mut *task).await;
             task.abort();
             remaining.push(Remaining { channel, alerts: alerts.ok().and_then(Result::ok) });
         }

@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use super::super::memory::MemoryLog;
 use super::super::{DeliveryError, fixtures};
 use super::*;
-use crate::alert::{AlertType, CloseReason, DetectorId};
+use crate::alert::{AlertType, CloseReason, DetectorId, Severity};
 use crate::deliver::record::DeliveryOutcome;
-use crate::workflow::{Act, Kind, Origin, Seen};
+use crate::workflow::{Act, Kind, Origin, Scope, Seen, Suppression};
 
 type Answer = Result<String, DeliveryError>;
 
@@ -40,6 +40,7 @@ impl Receiver {
 
 struct Scripted {
     name: &'static str,
+    parallel: usize,
     receiver: Arc<Receiver>,
     /// Each delivery takes one permit.
     permits: Arc<Semaphore>,
@@ -48,7 +49,7 @@ struct Scripted {
 impl Scripted {
     fn new(receiver: &Arc<Receiver>) -> Self {
         let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { name: "scripted", receiver: Arc::clone(receiver), permits }
+        Self { name: "scripted", parallel: 1, receiver: Arc::clone(receiver), permits }
     }
 }
 
@@ -57,11 +58,15 @@ impl Channel for Scripted {
         self.name
     }
 
+    fn parallel(&self) -> usize {
+        self.parallel
+    }
+
     fn declines(&self, alert: &Alert) -> Option<&'static str> {
         (alert.risk < 50.0).then_some("too mild")
     }
 
-    async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+    async fn deliver(&self, alerts: &[Arc<Alert>]) -> Answer {
         self.permits.acquire().await.unwrap().forget();
         let ids = alerts.iter().map(|alert| alert.id.clone()).collect();
         self.receiver.calls.lock().unwrap().push((Instant::now(), ids));
@@ -158,7 +163,7 @@ async fn a_slow_channel_holds_up_nobody_and_loses_nothing() {
     let settings = OutboxSettings { queue: 100, ..OutboxSettings::default() };
     outbox.add(Scripted::new(&fast), &log, settings);
     let stuck =
-        Scripted { name: "slow", receiver: Arc::clone(&slow), permits: Arc::clone(&permits) };
+        Scripted { name: "slow", permits: Arc::clone(&permits), ..Scripted::new(&slow) };
     outbox.add(stuck, &log, OutboxSettings { queue: 2, ..settings });
 
     for n in 0..20 {
@@ -247,7 +252,7 @@ async fn a_receiver_that_is_gone_is_not_called_again_and_its_alerts_are_kept() {
     outbox.shutdown(Duration::from_secs(1)).await;
     assert_eq!(receiver.calls(), [["a"]]);
     let since = EventTime::now().plus_seconds(-60.0);
-    assert_eq!(log.undelivered_alerts("scripted", since).await.unwrap().len(), 2);
+    assert_eq!(log.undelivered_alerts("scripted", since, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +363,7 @@ async fn a_record_of_all_revisions_gets_those_too_that_are_kept_quiet() {
         fn is_record(&self) -> bool {
             true
         }
-        async fn deliver(&mut self, alerts: &[Arc<Alert>]) -> Answer {
+        async fn deliver(&self, alerts: &[Arc<Alert>]) -> Answer {
             assert_eq!(alerts[0].handling.close_reason, Some(CloseReason::FalseTravel));
             self.0.deliver(alerts).await
         }
@@ -381,11 +386,11 @@ struct Forgetful {
 impl DeliveryLog for Forgetful {
     type Error = std::io::Error;
 
-    async fn record_delivery(&self, row: &DeliveryRow) -> std::io::Result<()> {
+    async fn record_deliveries(&self, rows: &[DeliveryRow]) -> std::io::Result<()> {
         if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(std::io::Error::other("store is down"));
         }
-        self.inner.record_delivery(row).await.unwrap();
+        self.inner.record_deliveries(rows).await.unwrap();
         Ok(())
     }
 
@@ -393,8 +398,9 @@ impl DeliveryLog for Forgetful {
         &self,
         channel: &str,
         since: EventTime,
+        limit: usize,
     ) -> std::io::Result<Vec<Alert>> {
-        Ok(self.inner.undelivered_alerts(channel, since).await.unwrap())
+        Ok(self.inner.undelivered_alerts(channel, since, limit).await.unwrap())
     }
 }
 
@@ -407,4 +413,133 @@ async fn a_record_that_the_store_lost_is_repeated_without_another_delivery() {
     send(&outbox, &log.inner, &alert("a"));
     until("the record", || log.inner.rows().len() == 1).await;
     assert_eq!(receiver.calls(), [["a"]]);
+}
+
+/// A channel that holds each delivery until the test lets it go.
+fn held(receiver: &Arc<Receiver>, parallel: usize) -> (Scripted, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    (Scripted { parallel, permits: Arc::clone(&permits), ..Scripted::new(receiver) }, permits)
+}
+
+fn severe(id: &str, severity: Severity) -> Alert {
+    Alert { severity, ..alert(id) }
+}
+
+fn request(id: &str) -> Alert {
+    Alert { alert_type: AlertType::SuspensionRequested, revision: 2, ..alert(id) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_leave_first_then_critical_alerts_then_the_rest_each_in_order() {
+    let receiver = Receiver::answering([]);
+    let (channel, permits) = held(&receiver, 1);
+    let log: Arc<MemoryLog> = Arc::default();
+    let mut outbox = Outbox::default();
+    outbox.add(channel, &log, OutboxSettings::default());
+    for id in ["a", "b", "c"] {
+        send(&outbox, &log, &severe(id, Severity::High));
+    }
+    // The first one is on its way when the others come.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    send(&outbox, &log, &severe("worse", Severity::Critical));
+    send(&outbox, &log, &request("r"));
+    send(&outbox, &log, &severe("worst", Severity::Critical));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    permits.add_permits(100);
+    until("all calls", || receiver.calls().len() == 6).await;
+    assert_eq!(receiver.calls().concat(), ["a", "r", "worse", "worst", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_deliveries_are_under_way_as_the_channel_allows_and_a_request_finds_a_slot() {
+    let receiver = Receiver::answering([]);
+    let (channel, permits) = held(&receiver, 3);
+    let log: Arc<MemoryLog> = Arc::default();
+    let mut outbox = Outbox::default();
+    outbox.add(channel, &log, OutboxSettings::default());
+    for n in 0..20 {
+        send(&outbox, &log, &alert(&format!("{n:02}")));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    send(&outbox, &log, &request("r"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Three and the request wait for permits: four permits are taken at once, and no more.
+    permits.add_permits(4);
+    until("four calls", || receiver.calls().len() >= 4).await;
+    assert!(receiver.calls().concat()[..4].contains(&"r".to_owned()), "{:?}", receiver.calls());
+    permits.add_permits(100);
+    until("all calls", || receiver.calls().len() == 21).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_revisions_of_one_incident_are_never_under_way_at_once() {
+    let receiver = Receiver::answering([]);
+    let (channel, permits) = held(&receiver, 5);
+    let log: Arc<MemoryLog> = Arc::default();
+    let mut outbox = Outbox::default();
+    outbox.add(channel, &log, OutboxSettings::default());
+    for revision in 1..=3 {
+        send(&outbox, &log, &Alert { revision, ..alert("a") });
+    }
+    send(&outbox, &log, &alert("b"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    permits.add_permits(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut first = receiver.calls().concat();
+    first.sort();
+    assert_eq!(first, ["a", "b"], "revisions 2 and 3 wait for the first one");
+    permits.add_permits(100);
+    until("all calls", || receiver.calls().len() == 4).await;
+    let delivered = || outcomes(&log).iter().filter(|it| it.2 == DeliveryOutcome::Delivered).count();
+    until("all records", || delivered() == 4).await;
+}
+
+/// The store holds what the inbox has no room for.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_mild_alerts_leaves_room_for_a_request() {
+    let receiver = Receiver::answering([]);
+    let (channel, permits) = held(&receiver, 1);
+    let log: Arc<MemoryLog> = Arc::default();
+    let mut outbox = Outbox::default();
+    outbox.add(channel, &log, OutboxSettings { queue: 3, ..OutboxSettings::default() });
+    for n in 0..50 {
+        send(&outbox, &log, &alert(&format!("{n:02}")));
+    }
+    send(&outbox, &log, &request("r"));
+    permits.add_permits(1_000);
+    until("all calls", || receiver.calls().len() == 51).await;
+    let calls = receiver.calls().concat();
+    let place = calls.iter().position(|id| id == "r");
+    assert!(place.is_some_and(|place| place <= 1), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_have_suppressed_is_recorded_and_not_sent() {
+    let receiver = Receiver::answering([]);
+    let log: Arc<MemoryLog> = Arc::default();
+    let outbox = start(&receiver, &log);
+    let now = EventTime::now();
+    let of = |key: &str| Suppression {
+        id: format!("sup_{key}"),
+        who: "alice".into(),
+        note: String::new(),
+        scope: Scope { keys: vec![key.into()], ..Scope::default() },
+        from: now.plus_seconds(-60.0),
+        until: now.plus_seconds(86_400.0),
+        hides_critical: true,
+        ended: None,
+    };
+    let key = alert("a").key_id.unwrap().to_string();
+    outbox.casebook().set_suppressions(vec![of(&key)]);
+    send(&outbox, &log, &alert("a"));
+    send(&outbox, &log, &request("b"));
+    send(&outbox, &log, &Alert { key_id: Some("other".into()), ..alert("c") });
+    until("three rows", || log.rows().len() == 3).await;
+    let mut found = outcomes(&log);
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    use DeliveryOutcome::{Delivered, Suppressed, Withdrawn};
+    let outcomes: Vec<_> = found.iter().map(|(id, _, outcome)| (id.as_str(), *outcome)).collect();
+    assert_eq!(outcomes, [("a", Suppressed), ("b", Withdrawn), ("c", Delivered)]);
+    assert!(log.rows().iter().any(|row| row.detail.starts_with(&format!("sup_{key} of alice"))));
+    assert_eq!(receiver.calls(), [["c"]]);
 }

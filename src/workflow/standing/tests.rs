@@ -10,7 +10,8 @@ pub fn at(second: i64) -> EventTime {
 }
 
 pub fn seen(revision: u32, severity: Severity, detectors: &[DetectorId]) -> Seen {
-    Seen { revision, at: at(0), severity, detectors: detectors.to_vec() }
+    let action = crate::alert::Action::Revoke;
+    Seen { revision, at: at(0), severity, action, detectors: detectors.to_vec() }
 }
 
 pub fn act(id: &str, second: i64, kind: Kind) -> Act {

@@ -22,7 +22,7 @@ fn delivery(id: &str, revision: u32, channel: &str, outcome: DeliveryOutcome) ->
 }
 
 async fn undelivered(store: &Store, channel: &str, since: EventTime) -> Vec<(String, u32)> {
-    let alerts = store.undelivered_alerts(channel, since).await.unwrap();
+    let alerts = store.undelivered_alerts(channel, since, 1_000).await.unwrap();
     alerts.into_iter().map(|alert| (alert.id, alert.revision)).collect()
 }
 
@@ -70,7 +70,7 @@ async fn an_alert_reads_back_whole() {
     };
     database.store.write_batch(&batch).await.unwrap();
     let since = written.detected_at;
-    let read = database.store.undelivered_alerts("email", since).await.unwrap();
+    let read = database.store.undelivered_alerts("email", since, 1_000).await.unwrap();
     assert_eq!(read, [written]);
     let columns = "SELECT key_id, severity, action, dry_run, detectors, source_ip FROM alerts";
     let expected = "key-a high notify true ['geo.impossible_travel','rate.spike'] 2001:db8::7";

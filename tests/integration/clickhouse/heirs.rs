@@ -10,7 +10,7 @@ use crate::support::clickhouse::{TestDatabase, database};
 /// The ids of the alerts that `store` must deliver.
 async fn duties(store: &Store) -> Vec<String> {
     let since = EventTime::now().plus_seconds(-3_600.0);
-    let alerts = store.undelivered_alerts("email", since).await.unwrap();
+    let alerts = store.undelivered_alerts("email", since, 1_000).await.unwrap();
     alerts.into_iter().map(|alert| alert.id).collect()
 }
 

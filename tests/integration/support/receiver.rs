@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -45,6 +46,8 @@ impl Received {
 
 #[derive(Clone, Default)]
 struct Shared {
+    /// The time that each answer takes.
+    pause: Duration,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     received: Arc<Mutex<Vec<Received>>>,
 }
@@ -58,7 +61,12 @@ pub struct Receiver {
 impl Receiver {
     /// Starts a receiver that gives these replies in order, and 204 afterwards.
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let shared = Shared::default();
+        Self::slow(Duration::ZERO, answers).await
+    }
+
+    /// Starts a receiver that takes this time for each answer.
+    pub async fn slow(pause: Duration, answers: impl IntoIterator<Item = Answer>) -> Self {
+        let shared = Shared { pause, ..Shared::default() };
         shared.answers.lock().unwrap().extend(answers);
         let router = Router::new().route("/hook", post(receive)).with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -69,6 +77,11 @@ impl Receiver {
 
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
+    }
+
+    /// Reads what came, without a copy of all of it.
+    pub fn read<T>(&self, read: impl FnOnce(&[Received]) -> T) -> T {
+        read(&self.shared.received.lock().unwrap())
     }
 
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
@@ -92,6 +105,9 @@ async fn receive(
     body: Bytes,
 ) -> (StatusCode, HeaderMap) {
     shared.received.lock().unwrap().push(Received { headers, body: body.to_vec() });
+    if !shared.pause.is_zero() {
+        tokio::time::sleep(shared.pause).await;
+    }
     let answer = shared.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(204));
     let mut headers = HeaderMap::new();
     let status = match answer {

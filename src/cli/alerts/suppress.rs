@@ -1,0 +1,340 @@
+//! `keywatch alerts suppress` and `keywatch alerts suppressions`.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, anyhow};
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::case::{self, Case};
+use super::{filter, person, print};
+use crate::alert::{Alert, DetectorId, Severity};
+use crate::cli::CommandError;
+use crate::event::{DAY_SECONDS, EventTime};
+use crate::store::Store;
+use crate::text::{counted, visible, visible_json, visible_within};
+use crate::workflow::{Scope, Suppression, hidden_by};
+
+/// The stored alerts that a new suppression is tried on.
+const PREVIEW_DAYS: u32 = 90;
+/// Incidents that the preview names.
+const MOST_NAMED: usize = 10;
+/// A suppression is looked at again once a year at least.
+const LONGEST_DAYS: f64 = 366.0;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  keywatch alerts suppress inc_9c0f6a1b2d3e4f5061728394 --until 14d -m 'new data centre'
+  keywatch alerts suppress --detector geo.impossible_travel --cidr 192.0.2.0/24 --until 2027-01-01 -m VPN
+  keywatch alerts suppress --tenant acme --from 2026-12-01T22:00:00Z --until 2026-12-02 -m 'load test'
+
+Without --yes it only tells what it would have hidden in the last 90 days. An alert is hidden if each
+item of its evidence is suppressed. Critical alerts are not hidden, unless --critical says so. Without
+--detector it is a maintenance window of keys or tenants.")]
+pub struct SuppressArgs {
+    /// The incident whose evidence is suppressed, for its key or its address
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    #[arg(long, value_delimiter = ',', value_parser = filter::detector, value_name = "DETECTOR")]
+    detector: Vec<DetectorId>,
+    #[arg(long, value_delimiter = ',', value_name = "KEY_ID")]
+    key: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "TENANT")]
+    tenant: Vec<String>,
+    /// The network (AS) of the request behind the evidence
+    #[arg(long, value_name = "NUMBER")]
+    asn: Option<u32>,
+    /// The addresses of the request behind the evidence
+    #[arg(long, value_name = "CIDR")]
+    cidr: Option<IpNet>,
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// The beginning, if it is not now: a time
+    #[arg(long, value_parser = filter::ahead, value_name = "TIME")]
+    from: Option<EventTime>,
+    /// The end: a time (2027-01-01, 2026-12-01T22:00:00Z) or a duration from now (8h, 14d)
+    #[arg(long, value_parser = filter::ahead, value_name = "TIME")]
+    until: EventTime,
+    /// Hide critical alerts too
+    #[arg(long)]
+    critical: bool,
+    /// The reason
+    #[arg(short, long, value_name = "TEXT")]
+    message: String,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    /// Your name, if it is not the login name
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct SuppressionsArgs {
+    #[command(subcommand)]
+    action: Option<SuppressionsAction>,
+}
+
+#[derive(clap::Subcommand)]
+enum SuppressionsAction {
+    /// List suppressions and maintenance windows, with what they have hidden
+    List {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one before its time
+    End {
+        /// The id, as `suppressions list` shows it
+        id: String,
+        /// The reason
+        #[arg(short, long, value_name = "TEXT", default_value = "")]
+        message: String,
+        /// Your name, if it is not the login name
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+}
+
+/// Counts what a suppression would have hidden.
+#[derive(Default)]
+struct Preview {
+    hidden: BTreeSet<String>,
+    requests: BTreeSet<String>,
+    /// Incidents that are critical and are shown all the same.
+    critical_shown: BTreeSet<String>,
+    critical_hidden: BTreeSet<String>,
+    titles: Vec<String>,
+}
+
+pub async fn suppress(args: &SuppressArgs, store: &Store) -> Result<(), CommandError> {
+    let suppression = args.suppression(store).await?;
+    let preview = Preview::of(&suppression, store).await?;
+    if args.json {
+        print(&(visible_json(&preview.as_json(&suppression, args.yes).to_string()) + "\n"))?;
+    } else {
+        print(&preview.in_words(&suppression))?;
+    }
+    if !args.yes {
+        let sentence = "nothing was changed: repeat the command with --yes";
+        return Err(CommandError::Usage(anyhow!(sentence)));
+    }
+    store.begin_suppression(&suppression).await.context("the suppression could not be stored")?;
+    if args.json {
+        return Ok(());
+    }
+    let (id, from, until) = (&suppression.id, suppression.from, suppression.until);
+    print(&format!("{id}: suppressed from {from} until {until}; `keywatch alerts suppressions end {id}` ends it\n"))
+}
+
+impl SuppressArgs {
+    async fn suppression(&self, store: &Store) -> Result<Suppression, CommandError> {
+        let who = self.by.as_deref().map_or_else(person::login_name, |by| person::name("--by", by));
+        let who = who.map_err(usage)?;
+        let note = person::message(&self.message).map_err(usage)?;
+        let (now, mut from) = (EventTime::now(), self.from);
+        let mut scope = Scope {
+            detectors: self.detector.clone(),
+            keys: self.key.clone(),
+            tenants: self.tenant.clone(),
+            asn: self.asn,
+            cidr: self.cidr,
+            route: self.route.clone(),
+        };
+        if let Some(id) = &self.id {
+            let mut cases = case::load(store, &[id]).await.map_err(anyhow::Error::from)?;
+            let case = cases.remove(id).ok_or_else(|| super::acting::unknown_incident(id))?;
+            complete(&mut scope, &case);
+            from = from.or(Some(case.latest().first_event_time));
+        }
+        if !scope.is_bounded() {
+            return Err(usage(
+                "give an incident's id, or keys or tenants, or detectors with an AS, CIDR or route"
+                    .to_owned(),
+            ));
+        }
+        let from = from.unwrap_or(now);
+        let until = self.until;
+        if until <= from.max(now) || until.seconds_since(now) > LONGEST_DAYS * DAY_SECONDS {
+            return Err(usage("--until must lie ahead, by a year at most".to_owned()));
+        }
+        let id = format!("sup_{:024x}", rand::random::<u128>() >> 32);
+        let hides_critical = self.critical;
+        Ok(Suppression { id, who, note, scope, from, until, hides_critical, ended: None })
+    }
+}
+
+/// Takes from the incident what the command does not name.
+fn complete(scope: &mut Scope, case: &Case) {
+    let alert = case.latest();
+    if scope.detectors.is_empty() {
+        scope.detectors = case.seen().detectors;
+    }
+    if scope.is_bounded() {
+        return;
+    }
+    match (&alert.key_id, alert.source_ip) {
+        (Some(key), _) => scope.keys = vec![key.to_string()],
+        (None, Some(address)) => scope.cidr = Some(IpNet::from(address)),
+        (None, None) => {}
+    }
+}
+
+impl Preview {
+    async fn of(suppression: &Suppression, store: &Store) -> Result<Self, CommandError> {
+        let mut preview = Self::default();
+        // As if it had always been there, and hid critical alerts too.
+        let tried = Suppression { from: EventTime::default(), hides_critical: true, ..suppression.clone() };
+        let tried = [tried];
+        let visit = |alert: &Alert| preview.add(&tried, suppression.hides_critical, alert);
+        store
+            .visit_alerts(&suppression.scope, PREVIEW_DAYS, visit)
+            .await
+            .map_err(anyhow::Error::from)?;
+        Ok(preview)
+    }
+
+    fn add(&mut self, tried: &[Suppression], hides_critical: bool, alert: &Alert) {
+        if hidden_by(tried, alert, alert.detected_at).is_none() {
+            return;
+        }
+        let id = alert.id.clone();
+        if alert.severity == Severity::Critical && !hides_critical {
+            self.critical_shown.insert(id);
+            return;
+        }
+        if alert.severity == Severity::Critical {
+            self.critical_hidden.insert(id.clone());
+        }
+        if alert.action.request().is_some() && !alert.dry_run {
+            self.requests.insert(id.clone());
+        }
+        if self.hidden.insert(id) && self.titles.len() < MOST_NAMED {
+            self.titles.push(alert.title.clone());
+        }
+    }
+
+    fn in_words(&self, suppression: &Suppression) -> String {
+        let hidden = counted(self.hidden.len(), "incident");
+        let mut text = format!(
+            "{}\nIn the last {PREVIEW_DAYS} days this would have hidden {hidden}, of them {} \
+             critical and {} that proposed a suspension or revocation.\n",
+            visible(&suppression.scope.to_string()),
+            self.critical_hidden.len(),
+            self.requests.len(),
+        );
+        if !self.critical_shown.is_empty() {
+            let shown = counted(self.critical_shown.len(), "incident");
+            text += &format!("{shown} became critical, and would have been shown then: --critical hides them too.\n");
+        }
+        for title in &self.titles {
+            text += &format!("  {}\n", visible_within(title, 120));
+        }
+        if self.hidden.len() > self.titles.len() {
+            text += &format!("  and {} more\n", self.hidden.len() - self.titles.len());
+        }
+        text
+    }
+
+    fn as_json(&self, suppression: &Suppression, is_stored: bool) -> serde_json::Value {
+        json!({
+            "suppression": suppression, "is_stored": is_stored, "days": PREVIEW_DAYS,
+            "hidden": self.hidden.len(), "critical_hidden": self.critical_hidden.len(),
+            "critical_shown": self.critical_shown.len(), "requests_hidden": self.requests.len(),
+        })
+    }
+}
+
+/// Counts what each suppression has hidden. The detail of such a delivery begins with the suppression's id.
+const HIDDEN: &str = "SELECT splitByChar(' ', detail)[1] AS id, uniqExact(alert_id) AS incidents, \
+    uniqExact(alert_id, revision) AS revisions FROM deliveries WHERE outcome = 'suppressed' GROUP BY id";
+
+#[derive(Deserialize)]
+struct Hidden {
+    id: String,
+    incidents: u64,
+    revisions: u64,
+}
+
+pub async fn suppressions(args: &SuppressionsArgs, store: &Store) -> Result<(), CommandError> {
+    match &args.action {
+        None => list(false, store).await,
+        Some(SuppressionsAction::List { json }) => list(*json, store).await,
+        Some(SuppressionsAction::End { id, message, by }) => {
+            end(id, message, by.as_deref(), store).await
+        }
+    }
+}
+
+async fn list(as_json: bool, store: &Store) -> Result<(), CommandError> {
+    let all = store.suppressions().await.map_err(anyhow::Error::from)?;
+    let hidden: Vec<Hidden> = store.query_rows(HIDDEN, &[]).await.map_err(anyhow::Error::from)?;
+    let now = EventTime::now();
+    let mut text = String::new();
+    for it in &all {
+        let count = hidden.iter().find(|hidden| hidden.id == it.id);
+        let (incidents, revisions) = count.map_or((0, 0), |it| (it.incidents, it.revisions));
+        if as_json {
+            let json = json!({
+                "suppression": it, "state": state(it, now), "incidents": incidents,
+                "revisions": revisions,
+            });
+            text += &(visible_json(&json.to_string()) + "\n");
+            continue;
+        }
+        let ended = it.ended.as_ref().map(|(at, who)| format!(", ended by {who} at {at}"));
+        let line = format!(
+            "{} ({}): {}{}\n  from {} until {} by {}{}: {}\n  it has hidden {} in {}",
+            it.id,
+            state(it, now),
+            it.scope,
+            if it.hides_critical { ", critical too" } else { "" },
+            it.from,
+            it.until,
+            it.who,
+            ended.unwrap_or_default(),
+            it.note.replace('\n', " "),
+            counted(revisions as usize, "revision"),
+            counted(incidents as usize, "incident"),
+        );
+        text += &line.lines().map(|line| visible(line) + "\n").collect::<String>();
+    }
+    if all.is_empty() && !as_json {
+        text = "Nothing is suppressed.\n".to_owned();
+    }
+    print(&text)
+}
+
+fn state(suppression: &Suppression, now: EventTime) -> &'static str {
+    match suppression {
+        it if it.is_active(now) => "active",
+        it if it.ended.is_none() && it.from > now => "to come",
+        _ => "over",
+    }
+}
+
+async fn end(id: &str, note: &str, by: Option<&str>, store: &Store) -> Result<(), CommandError> {
+    let who = by.map_or_else(person::login_name, |by| person::name("--by", by)).map_err(usage)?;
+    let known = store.suppressions().await.map_err(anyhow::Error::from)?;
+    let id_shown = visible(id);
+    let Some(suppression) = known.iter().find(|it| it.id == id) else {
+        let sentence = format!("no suppression has the id {id_shown}; `keywatch alerts suppressions list` names all");
+        return Err(anyhow!(sentence).into());
+    };
+    if let Some((at, other)) = &suppression.ended {
+        return Err(anyhow!("{id_shown} was ended by {} at {at}", visible(other)).into());
+    }
+    if suppression.until <= EventTime::now() {
+        return Err(anyhow!("{id_shown} was over at {}", suppression.until).into());
+    }
+    store.end_suppression(suppression, &who, note).await.context("the end could not be stored")?;
+    print(&format!("{id_shown}: ended; what it hid stays stored, and is not sent\n"))
+}
+
+fn usage(sentence: String) -> CommandError {
+    CommandError::Usage(anyhow!(sentence))
+}
