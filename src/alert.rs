@@ -87,6 +87,12 @@ pub enum DetectorId {
     #[serde(rename = "lifecycle.revoked_key_use")]
     #[strum(serialize = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
+    #[serde(rename = "lifecycle.leaked_key")]
+    #[strum(serialize = "lifecycle.leaked_key")]
+    LeakedKey,
+    #[serde(rename = "lifecycle.canary_use")]
+    #[strum(serialize = "lifecycle.canary_use")]
+    CanaryUse,
     #[serde(rename = "lifecycle.dormant_key_use")]
     #[strum(serialize = "lifecycle.dormant_key_use")]
     DormantKeyUse,

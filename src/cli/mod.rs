@@ -11,6 +11,7 @@ mod files;
 mod formats;
 mod generate;
 mod inputs;
+mod keys;
 mod logs;
 mod migrate;
 mod report;
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::Args),
     /// Show incidents, and record what people do about them
     Alerts(alerts::Args),
+    /// Show and change the key registry: who owns a key, what it may do, and until when
+    Keys(keys::Args),
     /// Examine a log: what can be judged, what is missing, and how to log it
     Doctor(doctor::Args),
     /// Replay log files through the detectors, without any server
@@ -114,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]

@@ -79,11 +79,14 @@ const RULES: &[Rule] = &[
             "event",
             "http",
             "instance",
+            "registry",
             // Acts of people are rows too.
             "workflow",
         ],
     ),
     rule("embedded", &["cache", "config", "store"]),
+    // Takes reports over HTTP, and stores them as changes of the registry.
+    rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
@@ -108,6 +111,7 @@ const RULES: &[Rule] = &[
             "alert",
             "config",
             "console::check",
+            "leaks::check",
             "decide",
             "decode",
             "deliver",
@@ -189,7 +193,9 @@ const RULES: &[Rule] = &[
             "event",
             "generate",
             "http",
+            "leaks",
             "rate",
+            "registry",
             "report",
             "store",
             "telemetry",

@@ -143,7 +143,7 @@ fn nearest(text: &str) -> Option<&'static str> {
     (best.0 > 0.8).then_some(best.1)
 }
 
-fn since(text: &str) -> Result<EventTime, String> {
+pub fn since(text: &str) -> Result<EventTime, String> {
     since_before(text, EventTime::now()).ok_or_else(|| {
         "give a time (2026-03-14T02:47:00Z or 2026-03-14) or a duration (30m, 24h, 7d)".to_owned()
     })
