@@ -87,12 +87,6 @@ pub enum DetectorId {
     #[serde(rename = "lifecycle.revoked_key_use")]
     #[strum(serialize = "lifecycle.revoked_key_use")]
     RevokedKeyUse,
-    #[serde(rename = "lifecycle.leaked_key")]
-    #[strum(serialize = "lifecycle.leaked_key")]
-    LeakedKey,
-    #[serde(rename = "lifecycle.canary_use")]
-    #[strum(serialize = "lifecycle.canary_use")]
-    CanaryUse,
     #[serde(rename = "lifecycle.dormant_key_use")]
     #[strum(serialize = "lifecycle.dormant_key_use")]
     DormantKeyUse,
@@ -120,6 +114,12 @@ pub enum DetectorId {
     #[serde(rename = "monitor.promise_broken")]
     #[strum(serialize = "monitor.promise_broken")]
     PromiseBroken,
+    #[serde(rename = "lifecycle.leaked_key")]
+    #[strum(serialize = "lifecycle.leaked_key")]
+    LeakedKey,
+    #[serde(rename = "lifecycle.canary_use")]
+    #[strum(serialize = "lifecycle.canary_use")]
+    CanaryUse,
 }
 
 impl DetectorId {

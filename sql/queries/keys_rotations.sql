@@ -22,19 +22,19 @@ LEFT JOIN
 (
     SELECT
         key_id,
-        toNullable(sumIf(requests, hour >= now() - toIntervalDay({days:UInt32}))) AS requests,
+        toNullable(sumIf(usage.requests, hour >= now() - toIntervalDay({days:UInt32}))) AS requests,
         toNullable(max(hour)) AS last_used,
         toNullable(intDiv(arrayMax(arrayDifference(arraySort(groupUniqArray(toUnixTimestamp(hour))))), 3600))
             AS usual_gap_hours
-    FROM key_usage_hour
+    FROM key_usage_hour AS usage
     WHERE hour >= now() - INTERVAL 90 DAY
         AND key_id IN (SELECT key_id FROM api_keys WHERE rotated_to != '' AND lifecycle != 'revoked')
     GROUP BY key_id
 ) AS of_old ON of_old.key_id = old.key_id
 LEFT JOIN
 (
-    SELECT key_id, toNullable(sum(requests)) AS requests
-    FROM key_usage_hour
+    SELECT key_id, toNullable(sum(usage.requests)) AS requests
+    FROM key_usage_hour AS usage
     WHERE hour >= now() - toIntervalDay({days:UInt32})
         AND key_id IN (SELECT rotated_to FROM api_keys WHERE rotated_to != '')
     GROUP BY key_id

@@ -23,8 +23,8 @@ INNER JOIN
         groupArrayIf(toString(scope), last_day > today() - {used_within_days:UInt32}) AS lately
     FROM
     (
-        SELECT key_id, scope, sum(requests) AS requests, max(day) AS last_day
-        FROM key_scope_day
+        SELECT key_id, scope, sum(daily.requests) AS requests, max(day) AS last_day
+        FROM key_scope_day AS daily
         WHERE day > today() - {days:UInt32}
         GROUP BY key_id, scope
     )

@@ -22,10 +22,8 @@ pub fn canary_signal(key: &RegisteredKey, enriched: &EnrichedEvent, is_accepted:
         p_value: BY_CHANCE,
         observed: None,
         expected: None,
-        headline: match is_accepted {
-            true => "a canary key was used".into(),
-            false => "a canary key was tried".into(),
-        },
+        headline: if is_accepted { "a canary key was used" } else { "a canary key was tried" }
+            .into(),
         sentence: format!(
             "The key is a canary, which nobody may use: whoever sent {} {} from {} has read a place \
              where it was hidden. The answer was {}.",

@@ -82,8 +82,7 @@ impl Shard {
         shared: &mut Shared<'_>,
     ) {
         let key_id = &enriched.event.key_id;
-        let key = shared.registry.get(key_id).filter(|key| key.is_canary());
-        let Some(key) = key else { return };
+        let Some(key) = shared.registry.canary(key_id) else { return };
         let subject = Subject::Key(key_id.clone());
         let stale =
             self.decider.close_stale_key(key_id, enriched.event.time, moment, shared.policy);

@@ -6,5 +6,5 @@ mod server;
 mod signature;
 
 pub use self::check::check;
-pub use self::report::{Finding, Intake, IntakeError, Named};
-pub use self::server::{Leaks, LeaksError, bind, open, serve};
+pub use self::report::{Finding, Intake, Named};
+pub use self::server::{bind, open, serve};

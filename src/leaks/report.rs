@@ -1,5 +1,6 @@
 //! Finds the keys that reports name, and stores the reports.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::config::Config;
@@ -59,7 +60,7 @@ pub struct Intake {
     store: Store,
     hasher: KeyHasher,
     /// Keys of the configured registry file, which the store does not have.
-    file: Option<Watched<Registry, RegistryError>>,
+    file: Option<RegistryFile>,
 }
 
 impl Intake {
@@ -95,10 +96,15 @@ impl Intake {
         let names: Vec<KeyId> = findings.iter().map(|finding| finding.named.text()).collect();
         let texts: Vec<&str> = names.iter().map(KeyId::as_str).collect();
         let stored = self.store.known_keys(&texts).await?;
-        let in_file = self.keys_of_file();
+        let in_file = keys_of_file(&mut self.file);
+        let hashes: HashMap<KeyHash, &KeyId> =
+            in_file.into_iter().flat_map(Registry::hashes).collect();
         let key = |finding: &Finding| {
-            let in_file = in_file.and_then(|file| key_of_file(file, &finding.named));
-            in_file.or_else(|| stored.get(finding.named.text().as_str()).cloned())
+            let in_file = match &finding.named {
+                Named::Id(id) => in_file.and_then(|file| file.get(id)).map(|key| &key.key_id),
+                Named::Hash(hash) => hashes.get(hash).copied(),
+            };
+            in_file.or_else(|| stored.get(finding.named.text().as_str())).cloned()
         };
         let keys: Vec<Option<KeyId>> = findings.iter().map(key).collect();
         let known = findings.iter().zip(&keys);
@@ -109,21 +115,16 @@ impl Intake {
         }
         Ok(keys)
     }
-
-    fn keys_of_file(&mut self) -> Option<&Registry> {
-        let file = self.file.as_mut()?;
-        if let Err(error) = file.reload_if_replaced() {
-            tracing::warn!(%error, "keeping the registered keys in use");
-        }
-        Some(&file.value)
-    }
 }
 
-fn key_of_file(file: &Registry, named: &Named) -> Option<KeyId> {
-    match named {
-        Named::Id(id) => file.get(id).map(|key| key.key_id.clone()),
-        Named::Hash(hash) => file.hashes().find(|(it, _)| it == hash).map(|(_, id)| id.clone()),
+type RegistryFile = Watched<Registry, RegistryError>;
+
+fn keys_of_file(file: &mut Option<RegistryFile>) -> Option<&Registry> {
+    let file = file.as_mut()?;
+    if let Err(error) = file.reload_if_replaced() {
+        tracing::warn!(%error, "keeping the registered keys in use");
     }
+    Some(&file.value)
 }
 
 fn event(key_id: KeyId, finding: &Finding) -> KeyEvent {

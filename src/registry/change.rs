@@ -65,9 +65,9 @@ impl KeyEvent {
 pub struct Step {
     pub kind: KeyEventKind,
     pub time: EventTime,
-    /// Of a rotation: the key that replaces this one.
+    /// For a rotation: the key that replaces this one.
     pub to: Option<KeyId>,
-    /// Of a rotation: until then both keys are valid.
+    /// For a rotation: until then both keys are valid.
     pub grace_ends_at: EventTime,
 }
 

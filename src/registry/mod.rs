@@ -38,6 +38,8 @@ struct Keys {
     by_id: HashMap<KeyId, RegisteredKey>,
     /// The key that a key replaced. An entry counts only while the old key still names the new one.
     predecessors: HashMap<KeyId, KeyId>,
+    /// Whether any key was ever a canary. Most installations have none, and each request asks.
+    has_canaries: bool,
 }
 
 impl Keys {
@@ -45,6 +47,7 @@ impl Keys {
         if let Some(next) = &key.rotated_to {
             self.predecessors.insert(next.clone(), key.key_id.clone());
         }
+        self.has_canaries |= key.is_canary();
         self.by_id.insert(key.key_id.clone(), key);
     }
 }
@@ -79,6 +82,14 @@ impl Registry {
 
     pub fn get(&self, key_id: &KeyId) -> Option<&RegisteredKey> {
         self.file.by_id.get(key_id).or_else(|| self.table.by_id.get(key_id))
+    }
+
+    /// The key, if it is a canary.
+    pub fn canary(&self, key_id: &KeyId) -> Option<&RegisteredKey> {
+        if !self.file.has_canaries && !self.table.has_canaries {
+            return None;
+        }
+        self.get(key_id).filter(|key| key.is_canary())
     }
 
     /// The latest report that this key has leaked.

@@ -40,9 +40,12 @@ pub(super) fn read(path: &Path, hasher: Hasher<'_>) -> Result<Vec<RegisteredKey>
     };
     let key = |Line { number: line, key }| {
         let path = name.clone();
-        key.map_err(|reason| match is_csv(&name) {
-            true => RegistryError::Csv { path, line, reason },
-            false => RegistryError::Json { path, line, reason },
+        key.map_err(|reason| {
+            if is_csv(&name) {
+                RegistryError::Csv { path, line, reason }
+            } else {
+                RegistryError::Json { path, line, reason }
+            }
         })
     };
     lines(&name, &text, hasher)?.into_iter().map(key).collect()

@@ -167,3 +167,29 @@ async fn of_two_changes_in_the_knowledge_of_the_same_registry_one_is_stored() {
     let (number, known) = one.registration("k").await.unwrap();
     assert_eq!((number, &*known.unwrap().owner), (2, "c"));
 }
+
+/// Lines with a pipe need programs that are not here.
+#[tokio::test]
+async fn every_command_that_the_document_shows_works() {
+    let database = database().await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("keys.csv"), "key_id\nak_123\nak_124\n").unwrap();
+    let document = include_str!("../../docs/KEYS.md");
+    let commands: Vec<&str> =
+        document.lines().filter_map(|line| line.strip_prefix("keywatch keys ")).collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    for command in commands {
+        let command = command.split(" #").next().unwrap();
+        let words: Vec<String> = command
+            .split('\'')
+            .enumerate()
+            .flat_map(|(place, part)| match place % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = run(&database, folder.path(), &words);
+        assert_eq!(output.code, Some(0), "{command}\n{}{}", output.stdout, output.stderr);
+    }
+}

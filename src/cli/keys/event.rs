@@ -26,10 +26,10 @@ pub struct Args {
     /// issued, rotated, scope_changed, suspended, resumed, revoked, secret_read or answered
     #[arg(value_parser = kind)]
     kind: KeyEventKind,
-    /// Of a rotation: the key that replaces this one
+    /// For a rotation: the key that replaces this one
     #[arg(long, value_name = "KEY")]
     to: Option<String>,
-    /// Of a rotation: for so long both keys are valid (30m, 24h, 7d)
+    /// For a rotation: for so long both keys are valid (30m, 24h, 7d)
     #[arg(long, value_name = "TIME", value_parser = after)]
     grace: Option<f64>,
     /// When it happened, if it is not now: a time, or a duration before now

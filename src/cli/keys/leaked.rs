@@ -85,9 +85,12 @@ fn named(args: &Args, intake: &Intake) -> Result<Vec<Named>, CommandError> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let name = |line: &str| match args.raw {
-        true => intake.name_of(line).map_err(|error| usage(error.to_string())),
-        false => Ok(Named::parse(line)),
+    let name = |line: &str| {
+        if args.raw {
+            intake.name_of(line).map_err(|error| usage(error.to_string()))
+        } else {
+            Ok(Named::parse(line))
+        }
     };
     lines.map(name).collect()
 }

@@ -45,7 +45,7 @@ enum Action {
     List(list::Args),
     /// Show one key: its facts, where it is in its life, and what happened to it
     Show(show::Args),
-    /// What to clean up: unused keys and scopes, overdue rotations, shared keys, ...
+    /// Show what to clean up: unused keys and scopes, overdue rotations, shared keys, ...
     Report(report::Args),
     /// Report that keys have leaked
     Leaked(leaked::Args),

@@ -12,13 +12,13 @@ use crate::cli::alerts::print;
 use crate::store::{Store, StoreError};
 use crate::text::{count, visible, visible_json};
 
-const KEY: &str = "SELECT * EXCEPT key_hash, key_hash != '' AS has_hash FROM api_keys \
+const KEY: &str = "SELECT * EXCEPT (key_hash), key_hash != '' AS has_hash FROM api_keys \
     WHERE key_id = {key:String}";
 const EVENTS: &str = "SELECT kind, time, source, url, text, recorded_at, recorded_by FROM key_events \
     WHERE key_id = {key:String} ORDER BY time, number";
-const USAGE: &str = "SELECT sum(requests) AS requests, min(hour) AS first_used, \
+const USAGE: &str = "SELECT sum(usage.requests) AS requests, min(hour) AS first_used, \
     max(hour) AS last_used, uniqCombinedMerge(12)(asns) AS networks, \
-    uniqCombinedMerge(12)(countries) AS countries FROM key_usage_hour \
+    uniqCombinedMerge(12)(countries) AS countries FROM key_usage_hour AS usage \
     WHERE key_id = {key:String} HAVING requests > 0";
 const PREDECESSORS: &str =
     "SELECT key_id FROM api_keys WHERE rotated_to = {key:String} ORDER BY key_id";
@@ -59,7 +59,7 @@ struct Predecessor {
     key_id: String,
 }
 
-/// What is known of one key.
+/// Everything known of one key.
 struct Key {
     facts: Option<serde_json::Map<String, serde_json::Value>>,
     events: Vec<Event>,
