@@ -9,7 +9,7 @@ SELECT
     owner,
     environment,
     toDate(created_at) AS created,
-    dateDiff('day', assumeNotNull(created_at), now64(6)) - {rotate_every_days:UInt32} AS overdue_days
+    age('day', assumeNotNull(created_at), now64(6)) - {rotate_every_days:UInt32} AS overdue_days
 FROM api_keys
 WHERE lifecycle = 'active' AND created_at IS NOT NULL AND NOT is_canary AND overdue_days > 0
 ORDER BY overdue_days DESC, key_id

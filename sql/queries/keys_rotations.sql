@@ -14,7 +14,7 @@ SELECT
     round(100 * new_requests / greatest(old_requests + new_requests, 1)) AS moved_percent,
     of_old.last_used AS last_used,
     of_old.usual_gap_hours AS usual_gap_hours,
-    ifNull(dateDiff('hour', of_old.last_used, now()) > greatest(of_old.usual_gap_hours, 1), true)
+    if(ifNull(dateDiff('hour', of_old.last_used, now()) > greatest(of_old.usual_gap_hours, 1), true), 'yes', 'no')
         AS safe_to_switch_off,
     clients.still AS still_used_by
 FROM api_keys AS old

@@ -8,7 +8,7 @@ SELECT
     environment,
     toDate(created_at) AS created,
     toDate(usage.last_used) AS last_used,
-    if(usage.last_used IS NULL, NULL, dateDiff('day', usage.last_used, now())) AS silent_days
+    if(usage.last_used IS NULL, NULL, age('day', usage.last_used, now())) AS silent_days
 FROM api_keys AS keys
 LEFT JOIN
 (

@@ -3,11 +3,10 @@
 //! All processes learn of a report. The one that has a profile of the key raises it. A key without a
 //! profile was not used lately: after a few seconds the owner of the key's home partition raises it.
 
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Pipeline;
 use crate::app::announce::publish_missing;
@@ -18,6 +17,8 @@ use crate::source::Source;
 
 /// A process that knows the key has raised it by then.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for one question to the store.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// Older leaks were raised, or nobody can act on them any more.
 const RAISED_DAYS: f64 = 30.0;
 
@@ -41,8 +42,9 @@ impl<S: Source> Pipeline<S> {
             return Ok(());
         }
         let ids: Vec<&str> = self.untold.0.iter().map(|(leak, _)| leak.key_id.as_str()).collect();
-        let told: HashMap<KeyId, EventTime> =
-            self.store.ask(|store| store.told_leaks(&ids)).await?;
+        let told = self.store.store().told_leaks(&ids);
+        // Records are read meanwhile; the next pulse asks again.
+        let Ok(Ok(told)) = timeout(LOOK_WITHIN, told).await else { return Ok(()) };
         let is_told = |leak: &Leak| told.get(&leak.key_id).is_some_and(|time| *time >= leak.since);
         for (leak, heard) in std::mem::take(&mut self.untold.0) {
             if is_told(&leak) {
@@ -70,7 +72,9 @@ impl<S: Source> Pipeline<S> {
     }
 
     async fn raise_leak(&mut self, leak: &Leak, shard: ShardId) -> Result<(), AppError> {
-        let first_use = self.store.ask(|store| store.first_use_since(leak)).await?;
+        let first_use = timeout(LOOK_WITHIN, self.store.store().first_use_since(leak)).await;
+        // Without an answer, the report goes out without the first use: the next one is news.
+        let first_use = first_use.ok().and_then(Result::ok).flatten();
         let now = Some(EventTime::now());
         let engine = self.scorer.engine_mut();
         let alerts = engine.report_leak(leak, first_use.as_ref(), shard, now);

@@ -90,14 +90,21 @@ pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
 
 /// Longer values are cut in the table.
 const LONGEST_CELL: usize = 80;
+/// ClickHouse writes an unknown value so.
+const NULL: &str = "ᴺᵁᴸᴸ";
+
+fn value(cell: &str) -> Value {
+    if cell == NULL { Value::Null } else { cell.into() }
+}
+
+fn shown(cell: &str, most: usize) -> String {
+    if cell == NULL { String::new() } else { visible_within(cell, most) }
+}
 
 fn as_json(report: Report, query: &AnalystQuery, table: &Table) -> String {
     let row = |row: &Vec<String>| -> Value {
         let fields = table.columns.iter().zip(row);
-        fields
-            .map(|(name, value)| (name.clone(), value.as_str().into()))
-            .collect::<Map<_, _>>()
-            .into()
+        fields.map(|(name, value)| (name.clone(), self::value(value))).collect::<Map<_, _>>().into()
     };
     let name = report.to_possible_value().map(|value| value.get_name().to_owned());
     let json = serde_json::json!({
@@ -109,7 +116,7 @@ fn as_json(report: Report, query: &AnalystQuery, table: &Table) -> String {
 
 fn tab_separated(query: &AnalystQuery, table: &Table) -> String {
     let line = |row: &Vec<String>| {
-        let cells = row.iter().map(|cell| visible_within(cell, usize::MAX));
+        let cells = row.iter().map(|cell| shown(cell, usize::MAX));
         cells.collect::<Vec<_>>().join("\t") + "\n"
     };
     let head = format!("# {}\n{}", query.question(), line(&table.columns));
@@ -122,14 +129,13 @@ fn in_words(query: &AnalystQuery, table: &Table, width: u16) -> String {
         return title + "  none\n";
     }
     let cells = |row: &Vec<String>| -> Vec<String> {
-        row.iter().map(|cell| visible_within(cell, LONGEST_CELL)).collect()
+        row.iter().map(|cell| shown(cell, LONGEST_CELL)).collect()
     };
-    let mut shown = comfy_table::Table::new();
-    shown
-        .load_style(presets::NOTHING)
+    let mut text = comfy_table::Table::new();
+    text.load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width)
         .set_header(table.columns.iter().map(|name| name.replace('_', " ")))
         .add_rows(table.rows.iter().map(cells));
-    shown.lines().fold(title, |text, line| text + line.trim_end() + "\n")
+    text.lines().fold(title, |text, line| text + line.trim_end() + "\n")
 }

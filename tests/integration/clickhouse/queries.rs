@@ -460,7 +460,7 @@ async fn keys_rotations() {
     let columns =
         ["key_id", "old_requests", "new_requests", "usual_gap_hours", "safe_to_switch_off"];
     let rotations = answer(&database.store, "keys_rotations", &[], &columns).await;
-    assert_eq!(rotations, ["ak_busy | 1 | 1 | 0 | 0", "ak_old | 0 | 1 | 3 | 1"]);
+    assert_eq!(rotations, ["ak_busy | 1 | 1 | 0 | no", "ak_old | 0 | 1 | 3 | yes"]);
     let values = [("limit", "1")];
     let still = answer(&database.store, "keys_rotations", &values, &["still_used_by"]).await;
     assert_eq!(still, ["['192.0.2.1 client/1.0']"]);
