@@ -117,6 +117,12 @@ pub enum DetectorId {
     #[serde(rename = "monitor.breaker_open")]
     #[strum(serialize = "monitor.breaker_open")]
     BreakerOpen,
+    #[serde(rename = "lifecycle.leaked_key")]
+    #[strum(serialize = "lifecycle.leaked_key")]
+    LeakedKey,
+    #[serde(rename = "lifecycle.canary_use")]
+    #[strum(serialize = "lifecycle.canary_use")]
+    CanaryUse,
 }
 
 impl DetectorId {

@@ -88,6 +88,41 @@ impl<'de> Deserialize<'de> for EventTime {
 /// key.
 pub type KeyId = CompactString;
 
+/// HMAC-SHA-256 of a raw key under the pepper. In text, it is 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// The id of a key whose public id is unknown.
+    pub fn to_key_id(self) -> KeyId {
+        let mut digits = [0; 64];
+        // This cannot fail: the buffer is twice the size of the hash.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        CompactString::from_utf8_lossy(&digits)
+    }
+}
+
+impl Serialize for KeyHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_key_id())
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = CompactString::deserialize(deserializer)?;
+        // The message does not repeat the text: somebody may have put a raw key here.
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("expected 64 hexadecimal digits"))
+    }
+}
+
 /// A 128-bit keyed hash of a value that must not be stored: a nonce or a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u128);

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-type Read<T, E> = fn(&Path) -> Result<T, E>;
+type Read<T, E> = Box<dyn Fn(&Path) -> Result<T, E> + Send + Sync>;
 
 /// The value read from a file, and the stamp by which a replacement of the file is noticed.
 pub(crate) struct Watched<T, E> {
@@ -37,11 +37,14 @@ impl Stamp {
 impl<T, E> Watched<T, E> {
     /// # Errors
     /// Those of `read`.
-    pub fn open(path: &Path, read: Read<T, E>) -> Result<Self, E> {
+    pub fn open(
+        path: &Path,
+        read: impl Fn(&Path) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
         // The stamp is taken before reading, so that a replacement in between is noticed the next
         // time.
         let stamp = Stamp::of(path);
-        Ok(Self { value: read(path)?, path: path.into(), read, stamp })
+        Ok(Self { value: read(path)?, path: path.into(), read: Box::new(read), stamp })
     }
 
     /// Reads the file again if it was replaced, and returns whether it was. A file that cannot be

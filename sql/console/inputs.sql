@@ -9,7 +9,8 @@ SELECT
     countIf(user_agent != '') AS user_agent,
     countIf(client_fingerprint != '') AS client_fingerprint,
     countIf(bytes_out IS NOT NULL) AS bytes_out,
-    countIf(environment != '') AS environment
+    countIf(environment != '') AS environment,
+    (SELECT count() FROM key_changes) AS key_changes
 FROM access_events
 WHERE time >= now64(6) - INTERVAL 1 HOUR
 SETTINGS max_execution_time = 3, max_rows_to_read = 1000000, read_overflow_mode = 'break'

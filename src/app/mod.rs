@@ -24,6 +24,7 @@ mod intake;
 mod patient;
 mod pipeline;
 mod presence;
+mod registrar;
 mod responder;
 mod startup;
 mod suspects;

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::clerk::Clerk;
 use super::dead_letters::DeadLetters;
 use super::error::AppError;
 use super::patient::PatientStore;
-use super::pipeline::{Background, Pipeline};
+use super::pipeline::{Background, Parts, Pipeline};
 use super::presence::Presence;
+use super::registrar::{Gate, Opener, Registrar};
 use super::responder::Responder;
 use super::watchdog::{Observer, Watchdog};
 use super::writer::{Summary, Writer};
 use crate::config::{Config, SourceKind};
-use crate::decode::{self, Decoder};
+use crate::decode::{self, Decoder, PublicIds};
 use crate::deliver::{self, Casebook, ChannelError, Outbox};
 use crate::engine::Scorer;
 use crate::record::BatchLimits;
+use crate::registry::KeyNews;
 use crate::source::{FileReader, FileSource, HttpSource, KafkaSource, Source, StdinSource};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Health;
@@ -39,7 +42,12 @@ pub async fn run(
         |store: &Arc<Store>, casebook: &Arc<Casebook>| deliver::start(config, store, casebook);
     match config.source.kind {
         SourceKind::Kafka => {
-            run_from(kafka(config, limits)?, config, health, shutdown, outbox).await
+            // Reports configuration errors before it starts a thread that waits for the registry.
+            let scorer = Scorer::open(config)?;
+            let gate = Gate::default();
+            let source = kafka(config, limits, scorer.public_ids(), &gate)?;
+            let opener = gate.opener();
+            run_with(source, scorer, opener, config, health, shutdown, outbox).await
         }
         SourceKind::File => {
             let reader = FileReader::open(config.source.file.paths.clone(), limits)?;
@@ -55,9 +63,18 @@ pub async fn run(
     }
 }
 
-fn kafka(config: &Config, limits: BatchLimits) -> Result<KafkaSource, AppError> {
-    let decoder = Decoder::new(&config.decode)?;
-    let rekey = Box::new(move |place: &str, payload: &[u8]| decoder.rekey(place, payload));
+fn kafka(
+    config: &Config,
+    limits: BatchLimits,
+    public_ids: &PublicIds,
+    gate: &Gate,
+) -> Result<KafkaSource, AppError> {
+    let decoder = Decoder::new(&config.decode)?.with_public_ids(public_ids.clone());
+    let gate = gate.clone();
+    let rekey = Box::new(move |place: &str, payload: &[u8]| {
+        gate.wait();
+        decoder.rekey(place, payload)
+    });
     Ok(KafkaSource::with_repartition(&config.source.kafka, limits, rekey)?)
 }
 
@@ -72,27 +89,46 @@ pub async fn run_from<S: Source>(
     shutdown: &CancellationToken,
     outbox: impl FnOnce(&Arc<Store>, &Arc<Casebook>) -> Result<Outbox, ChannelError>,
 ) -> Result<Summary, AppError> {
-    decode::require_named(&config.decode)?;
     // Reports configuration errors before it waits for any server.
     let scorer = Scorer::open(config)?;
+    let opener = Gate::default().opener();
+    run_with(source, scorer, opener, config, health, shutdown, outbox).await
+}
+
+/// Drops `opener` when the scorer knows the registry.
+async fn run_with<S: Source>(
+    source: S,
+    mut scorer: Scorer,
+    opener: Opener,
+    config: &Config,
+    health: &Health,
+    shutdown: &CancellationToken,
+    outbox: impl FnOnce(&Arc<Store>, &Arc<Casebook>) -> Result<Outbox, ChannelError>,
+) -> Result<Summary, AppError> {
+    decode::require_named(&config.decode)?;
     let dead_letters = DeadLetters::start(&config.source.kafka)?;
     let store = Arc::new(Store::new(&config.clickhouse));
     let patient = PatientStore::new(Arc::clone(&store), health.clone());
     let prepared = patient.beat_during(prepare(&store));
-    let clerk = match shutdown.run_until_cancelled(prepared).await {
+    let (clerk, registrar, keys, news) = match shutdown.run_until_cancelled(prepared).await {
         Some(prepared) => prepared?,
         None => return Ok(Summary::default()),
     };
+    scorer.learn_keys(&keys);
+    drop(opener);
     let outbox = Arc::new(outbox(&store, clerk.casebook())?);
     let (observer, observed) = Observer::new();
     let background = Background {
         watchdog: Watchdog::start(config, &store, &outbox, observed),
         clerk: clerk.start(),
+        registrar: registrar.start(),
         responder: Responder::start(config, &store, &outbox),
         presence: Presence::start(&store, &outbox),
     };
     let writer = Writer::start(store, Arc::clone(&outbox), dead_letters);
-    let mut pipeline = Pipeline::new(config, source, scorer, patient, outbox, writer, observer);
+    let store = patient;
+    let parts = Parts { source, scorer, store, outbox, writer, observer, keys, news };
+    let mut pipeline = Pipeline::new(config, parts);
 
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
@@ -102,12 +138,16 @@ pub async fn run_from<S: Source>(
     Ok(finished)
 }
 
+type Prepared = (Clerk, Registrar, KeyNews, mpsc::Receiver<KeyNews>);
+
 /// Waits for ClickHouse, brings its tables up to date, says that this process is there, and reads
-/// what people did.
-async fn prepare(store: &Arc<Store>) -> Result<Clerk, StoreError> {
+/// what people did and which keys are registered.
+async fn prepare(store: &Arc<Store>) -> Result<Prepared, StoreError> {
     store.wait_until_ready().await?;
     store.until_available(|| store.migrate()).await?;
     // Before the first alert, which another process could not inherit without this.
     store.until_available(|| store.beat(false)).await?;
-    Clerk::open(store).await
+    let clerk = Clerk::open(store).await?;
+    let (registrar, keys, news) = Registrar::open(store).await?;
+    Ok((clerk, registrar, keys, news))
 }

@@ -13,6 +13,7 @@ mod formats;
 mod generate;
 mod hunt;
 mod inputs;
+mod keys;
 mod logs;
 mod migrate;
 mod moment;
@@ -48,6 +49,8 @@ enum Command {
     Alerts(alerts::Args),
     /// Find the stored requests of a key, an address, a network, a client or a route
     Hunt(hunt::Args),
+    /// Show and change the key registry: who owns a key, what it may do, and until when
+    Keys(keys::Args),
     /// Examine a log: what can be judged, what is missing, and how to log it
     Doctor(doctor::Args),
     /// Replay log files through the detectors, without any server
@@ -124,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Hunt(args) => hunt::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]

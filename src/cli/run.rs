@@ -11,6 +11,7 @@ use super::{CommandError, load_config};
 use crate::app::{self, Summary};
 use crate::config::Config;
 use crate::console::{self, Console};
+use crate::leaks;
 use crate::telemetry::{self, Health};
 
 #[derive(clap::Args)]
@@ -45,6 +46,14 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
     info!(%address, "answering /metrics, /healthz and /readyz");
     if config.console.enabled {
         open_console(config, &health, &shutdown).await;
+    }
+    if let Some(leaks) = &config.leaks {
+        let endpoint = leaks::open(config, leaks);
+        let endpoint = endpoint.map_err(|error| CommandError::Usage(anyhow!(error)))?;
+        let listener = leaks::bind(leaks).await.map_err(|error| anyhow!(error))?;
+        let address = listener.local_addr().context("leaks.listen")?;
+        tokio::spawn(leaks::serve(listener, endpoint));
+        info!(%address, "taking reports of leaked keys at POST /v1/leaks");
     }
 
     let outcome = app::run(config, &health, &shutdown).await;

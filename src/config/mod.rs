@@ -8,6 +8,7 @@ mod detect;
 mod enrich;
 mod error;
 mod finding;
+mod leaks;
 mod models;
 mod monitor;
 mod policy;
@@ -29,6 +30,7 @@ pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
 pub use self::finding::{Finding, Findings};
+pub use self::leaks::LeaksConfig;
 pub use self::models::ModelsConfig;
 pub use self::monitor::{MonitorConfig, OnBrokenPromise};
 pub use self::policy::{ApprovalConfig, PolicyConfig};
@@ -60,6 +62,8 @@ pub struct Config {
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
     pub console: ConsoleConfig,
+    /// Reports of leaked keys are taken over HTTP when present.
+    pub leaks: Option<LeaksConfig>,
     pub log: LogConfig,
 }
 

@@ -35,6 +35,8 @@ pub const fn sign(detector: DetectorId) -> &'static str {
         D::NewFingerprint => "a TLS client that the key was never used with",
         D::BulkExport => "far more bytes than usual",
         D::Enumeration => "ids are requested in order",
+        D::LeakedKey => "the key was reported leaked",
+        D::CanaryUse => "a key that nobody may use was named",
         D::MonitorBlind => "Keywatch lags or receives nothing",
         D::PromiseBroken => "more false alerts than promised",
         D::BreakerOpen => "actions on too many keys",

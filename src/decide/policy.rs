@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::alert::{Action, Ceiling, Evidence, Restraint, Severity};
+use crate::alert::{Action, Ceiling, DetectorId, Evidence, Restraint, Severity};
 use crate::config::PolicyConfig;
 use crate::detect::Family;
 use crate::event::KeyId;
@@ -105,6 +105,7 @@ impl Policy {
         let risk = bounded(evidence, risk::risk, most_risk).min(most_risk(most));
         let cheapest = cheapest_action(confidence).min(most_severe(incident.subject()));
         let severity = risk::severity(risk).max(least_severity(cheapest));
+        let severity = severity.max(least_severity_of(evidence));
         let key_id = incident.subject().key_id();
         let exempt = self.exemptions.cover(key_id.map(KeyId::as_str), incident.tenant());
         let (action, restraint) = if exempt && cheapest > Action::Notify {
@@ -186,6 +187,14 @@ fn least_severity(action: Action) -> Severity {
         Action::Suspend => Severity::High,
         Action::Revoke => Severity::Critical,
     }
+}
+
+/// Somebody found a trap, which nobody is told of. That is critical even if the request was refused,
+/// and so the action may be no more than a notice: the severity says whom to wake, and the action
+/// what is done to the key.
+fn least_severity_of(evidence: &[Evidence]) -> Severity {
+    let is_trap = evidence.iter().any(|item| item.detector == DetectorId::CanaryUse);
+    if is_trap { Severity::Critical } else { Severity::Low }
 }
 
 /// The action with the least expected cost at this probability of theft.

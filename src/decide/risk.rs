@@ -18,6 +18,8 @@ const MAX_CONFIDENCE: f64 = 0.99;
 /// or the API's, while hardly anything but theft repeats a signature.
 const fn theft_given(detector: DetectorId) -> f64 {
     match detector {
+        // The owner may have cleaned up before; a trap may be sprung by a scanner.
+        DetectorId::LeakedKey | DetectorId::CanaryUse => 0.97,
         DetectorId::DuplicateNonce | DetectorId::DuplicateSignature => 0.92,
         DetectorId::CredentialStuffing => 0.9,
         DetectorId::ImpossibleTravel => 0.85,

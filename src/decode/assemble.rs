@@ -9,6 +9,7 @@ use super::format::Format;
 use super::forwarded::Proxies;
 use super::left_out::LeftOut;
 use super::pseudonym::Pseudonyms;
+use super::public_ids::PublicIds;
 use super::raw_event::{Field, RawEvent};
 use super::reason::RejectReason;
 use super::scalar::Scalar;
@@ -36,6 +37,7 @@ pub(super) struct Context<'a> {
     /// Names the fields as the log does.
     pub format: &'a Format,
     pub pseudonyms: &'a Pseudonyms,
+    pub public_ids: &'a PublicIds,
     pub proxies: &'a Proxies,
     pub has_pepper: bool,
     /// Whether the records come from a topic that this program wrote.
@@ -123,14 +125,14 @@ impl Context<'_> {
         Ok(time)
     }
 
-    /// Returns the public id if there is one, and otherwise the raw key's pseudonym. A raw key
-    /// beside a public id is dropped unread.
+    /// Returns the public id if there is one, and otherwise that of the raw key: the registered one,
+    /// or the key's hash. A raw key beside a public id is dropped unread.
     pub fn key_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
         if self.holds_raw_key(&raw.key_id) {
             return self.pseudonym(raw, Field::KeyId);
         }
         if !raw.key_id.is_absent() {
-            return self.public_id(raw);
+            return self.public_id(raw).map(|id| self.public_ids.public(id));
         }
         if raw.api_key.is_absent() {
             let [id, key] = [Field::KeyId, Field::ApiKey].map(|field| self.format.label(field));
@@ -166,7 +168,7 @@ impl Context<'_> {
             );
             return Err(Refusal::new(RejectReason::MissingPepper, detail));
         }
-        Ok(self.pseudonyms.key_id(&api_key))
+        Ok(self.public_ids.key_id(self.pseudonyms.key_hash(&api_key)))
     }
 
     /// Whether the log contained the raw key. Behind a repartitioned topic, only this program's own

@@ -16,6 +16,7 @@ mod mapping;
 mod mask;
 mod presets;
 mod pseudonym;
+mod public_ids;
 mod raw_event;
 mod reason;
 mod rekey;
@@ -39,6 +40,7 @@ pub use self::left_out::LeftOut;
 pub use self::mapping::MappingError;
 use self::mask::Trust;
 use self::pseudonym::Pseudonyms;
+pub use self::public_ids::{KeyHasher, PublicIds};
 pub use self::reason::RejectReason;
 use crate::config::DecodeConfig;
 use crate::event::EventTime;
@@ -117,6 +119,7 @@ pub struct Decoder {
     formats: Vec<Format>,
     chosen: Chosen,
     pseudonyms: Pseudonyms,
+    public_ids: PublicIds,
     proxies: Proxies,
     has_pepper: bool,
     max_record_bytes: usize,
@@ -127,13 +130,12 @@ pub struct Decoder {
 impl Decoder {
     pub fn new(config: &DecodeConfig) -> Result<Self, DecodeError> {
         let pepper = config.pepper.reveal();
-        if !pepper.is_empty() && pepper.len() < MIN_PEPPER_BYTES {
-            return Err(DecodeError::ShortPepper { bytes: pepper.len() });
-        }
+        check_pepper(pepper)?;
         Ok(Self {
             formats: configured(config)?,
             chosen: Chosen::default(),
             pseudonyms: Pseudonyms::new(pepper),
+            public_ids: PublicIds::default(),
             proxies: Proxies::new(&config.trusted_proxies)?,
             has_pepper: !pepper.is_empty(),
             max_record_bytes: config.max_record_bytes,
@@ -145,6 +147,11 @@ impl Decoder {
     /// Returns the decoder for records that [`Self::rekey`] wrote.
     pub fn of_repartitioned(self) -> Self {
         Self { takes_rejections: true, formats: vec![Format::own()], ..self }
+    }
+
+    /// Shares the public ids of raw keys with other decoders.
+    pub fn with_public_ids(self, public_ids: PublicIds) -> Self {
+        Self { public_ids, ..self }
     }
 
     /// The formats that were chosen by content, in the order of the logs.
@@ -167,6 +174,7 @@ impl Decoder {
         Context {
             format,
             pseudonyms: &self.pseudonyms,
+            public_ids: &self.public_ids,
             proxies: &self.proxies,
             has_pepper: self.has_pepper,
             is_repartitioned: self.takes_rejections,
@@ -234,6 +242,13 @@ impl Decoder {
         }
         Ok(Text { text, is_lossy })
     }
+}
+
+fn check_pepper(pepper: &str) -> Result<(), DecodeError> {
+    if !pepper.is_empty() && pepper.len() < MIN_PEPPER_BYTES {
+        return Err(DecodeError::ShortPepper { bytes: pepper.len() });
+    }
+    Ok(())
 }
 
 /// A record as text.

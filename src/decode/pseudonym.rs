@@ -1,11 +1,10 @@
 //! Replaces secrets by keyed hashes: raw keys by key ids, nonces and signatures by fingerprints.
 
-use compact_str::CompactString;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use siphasher::sip128::SipHasher24;
 
-use crate::event::{Fingerprint, KeyId};
+use crate::event::{Fingerprint, KeyHash};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -41,14 +40,9 @@ impl Pseudonyms {
         }
     }
 
-    /// Returns HMAC-SHA-256(pepper, key) in lower-case hexadecimal: 64 characters.
-    pub fn key_id(&self, api_key: &str) -> KeyId {
-        let mut hex = [0; 64];
-        let digest = hmac(&self.keyed, &[api_key.as_bytes()]);
-        // This cannot fail: the buffer is twice the size of the digest. An empty id would be
-        // rejected.
-        let _ = hex::encode_to_slice(digest, &mut hex);
-        CompactString::from_utf8_lossy(&hex)
+    /// Returns HMAC-SHA-256(pepper, key).
+    pub fn key_hash(&self, api_key: &str) -> KeyHash {
+        KeyHash(hmac(&self.keyed, &[api_key.as_bytes()]))
     }
 
     pub fn nonce(&self, nonce: &str) -> Fingerprint {
@@ -80,9 +74,9 @@ mod tests {
 
     /// RFC 4231, test case 2.
     #[test]
-    fn key_id_is_hmac_sha256() {
+    fn key_hash_is_hmac_sha256() {
         assert_eq!(
-            Pseudonyms::new("Jefe").key_id("what do ya want for nothing?"),
+            Pseudonyms::new("Jefe").key_hash("what do ya want for nothing?").to_key_id(),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }

@@ -4,6 +4,7 @@
 //! key's own behaviour is at least this unusual.
 
 pub mod calibration;
+pub mod canary;
 mod check;
 pub mod client;
 pub mod dormancy;
@@ -11,6 +12,7 @@ pub mod enumeration;
 pub mod export;
 pub mod geo;
 pub mod joint;
+pub mod leak;
 pub mod outcome;
 pub mod outlier;
 pub mod priors;
@@ -135,7 +137,9 @@ pub const fn family(detector: DetectorId) -> Family {
         | DetectorId::EnvironmentMismatch
         | DetectorId::RetiredKeyUse
         | DetectorId::ExpiredKeyUse
-        | DetectorId::RevokedKeyUse => Family::Policy,
+        | DetectorId::RevokedKeyUse
+        | DetectorId::LeakedKey
+        | DetectorId::CanaryUse => Family::Policy,
         DetectorId::BehaviourOutlier | DetectorId::BulkExport | DetectorId::Enumeration => {
             Family::Behaviour
         }

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::answer::Answer;
-use crate::event::{AccessEvent, EventTime};
+use crate::event::{AccessEvent, EventTime, HOUR_SECONDS};
+use crate::profile::silence::SilenceProfile;
 use crate::registry::{KeyStatus, RegisteredKey};
+use crate::text::duration;
 
 /// Probability that a rule is broken innocently (a stale registry, a forgotten machine) when the
 /// API accepted the request, ...
@@ -16,8 +18,18 @@ const BROKEN_INNOCENTLY: f64 = 1e-7;
 /// ... and when the API refused it: the API enforces the rule, and somebody only tried.
 const TRIED_INNOCENTLY: f64 = 1e-2;
 
+/// A rule whose breach is less likely to be innocent than this is reported, whatever the size of the
+/// fleet: it is a fact, and has no budget of false alerts.
+pub const FACT: f64 = 1e-5;
+
 /// Revocations and expirations reach all gateways within this time.
 const PROPAGATION_SECONDS: f64 = 60.0;
+
+/// A key that is used all the time is safe to switch off after an hour of silence, and not sooner.
+const MIN_GAP_SECONDS: f64 = HOUR_SECONDS;
+
+/// An alert lists this many networks of a key.
+const SHOWN_NETWORKS: usize = 20;
 
 /// A rule that an event breaks.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +70,7 @@ pub fn find_broken_rules<'a>(key: &RegisteredKey, event: &'a AccessEvent) -> Vec
 }
 
 fn is_outside_networks(key: &RegisteredKey, event: &AccessEvent) -> bool {
-    let allowed = &key.allowed_cidrs;
-    !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&event.client_ip))
+    !key.allowed_cidrs.is_empty() && !key.allowed_cidrs.contains(event.client_ip)
 }
 
 fn foreign_environment<'a>(
@@ -111,8 +122,14 @@ impl BrokenRule<'_> {
         }
     }
 
-    pub fn into_signal(self, key: &RegisteredKey, event: &AccessEvent) -> Signal {
-        let (headline, sentence) = self.words(key, event);
+    /// `silence` tells when it is safe to switch a retired key off.
+    pub fn into_signal(
+        self,
+        key: &RegisteredKey,
+        event: &AccessEvent,
+        silence: &SilenceProfile,
+    ) -> Signal {
+        let (headline, sentence) = self.words(key, event, silence);
         Signal {
             detector: self.detector(),
             p_value: self.p_value,
@@ -120,13 +137,18 @@ impl BrokenRule<'_> {
             expected: None,
             headline,
             sentence: format!("{sentence} The answer was {}.", event.status),
-            fields: self.fields(key, event),
+            fields: self.fields(key, event, silence),
             ceiling: None,
         }
     }
 
     /// A clause for the title and a sentence.
-    fn words(&self, key: &RegisteredKey, event: &AccessEvent) -> (String, String) {
+    fn words(
+        &self,
+        key: &RegisteredKey,
+        event: &AccessEvent,
+        silence: &SilenceProfile,
+    ) -> (String, String) {
         let AccessEvent { client_ip, method, path, .. } = event;
         let registered = &key.environment;
         match self.rule {
@@ -152,8 +174,11 @@ impl BrokenRule<'_> {
             Rule::Retired => (
                 "a key was used after its rotation".into(),
                 format!(
-                    "The key was replaced, and the time in which both were valid ended{}.",
-                    at(key.grace_ends_at)
+                    "The key was replaced, and the time in which both were valid ended{}. {client_ip} \
+                     still uses it. It is safe to switch off when nobody has used it for {}, the \
+                     longest that it was ever silent.",
+                    at(key.grace_ends_at),
+                    duration(silence.longest_seconds().max(MIN_GAP_SECONDS)),
                 ),
             ),
             Rule::Scope(scope) => (
@@ -163,7 +188,7 @@ impl BrokenRule<'_> {
         }
     }
 
-    fn fields(&self, key: &RegisteredKey, event: &AccessEvent) -> Value {
+    fn fields(&self, key: &RegisteredKey, event: &AccessEvent, silence: &SilenceProfile) -> Value {
         match self.rule {
             Rule::Network => json!({ "ip": event.client_ip, "allowlist": networks(key) }),
             Rule::Environment(used) => {
@@ -172,7 +197,11 @@ impl BrokenRule<'_> {
             Rule::Revoked => json!({ "revoked_at": key.revoked_at, "status": event.status }),
             Rule::Expired => json!({ "expires_at": key.expires_at, "status": event.status }),
             Rule::Retired => {
-                json!({ "rotated_to": key.rotated_to, "grace_ends_at": key.grace_ends_at })
+                json!({
+                    "rotated_to": key.rotated_to, "grace_ends_at": key.grace_ends_at,
+                    "still_used_from": event.client_ip, "still_used_by": event.user_agent,
+                    "usual_gap_seconds": silence.longest_seconds().round(),
+                })
             }
             Rule::Scope(scope) => json!({
                 "route": event.path, "scope": scope, "granted_scopes": key.scopes,
@@ -181,8 +210,13 @@ impl BrokenRule<'_> {
     }
 }
 
+/// The first networks of the list, and how many more there are: an alert is a message, and not a
+/// copy of the registry.
 fn networks(key: &RegisteredKey) -> Vec<String> {
-    key.allowed_cidrs.iter().map(ToString::to_string).collect()
+    let networks = key.allowed_cidrs.as_slice();
+    let (first, rest) = networks.split_at(networks.len().min(SHOWN_NETWORKS));
+    let more = (!rest.is_empty()).then(|| format!("and {} more", rest.len()));
+    first.iter().map(ToString::to_string).chain(more).collect()
 }
 
 fn at(moment: Option<EventTime>) -> String {

@@ -11,6 +11,7 @@ mod failures;
 mod fleet;
 mod history_scorer;
 mod inspection;
+mod leaks;
 mod outcome;
 mod partition_clock;
 mod request;
@@ -71,6 +72,14 @@ impl Engine {
             shards: HashMap::new(),
             partition_count: 1,
         }
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub fn registry_mut(&mut self) -> &mut Registry {
+        &mut self.registry
     }
 
     /// See [`Policy::restrain`].

@@ -1,18 +1,19 @@
 //! Takes a batch of raw records to judged events and alerts, in one step.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use metrics::gauge;
 
 use crate::config::{Config, SourceConfig, SourceKind};
 pub use crate::decode::Choice;
-use crate::decode::{DecodeError, Decoder, LeftOut, Rejection};
+use crate::decode::{DecodeError, Decoder, KeyHasher, LeftOut, PublicIds, Rejection};
 use crate::detect::calibration::MEASURED;
 use crate::detect::outlier::{Model, ModelError};
 use crate::enrich::{EnrichError, Enricher};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
 use crate::record::RawBatch;
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{KeyNews, RegisteredKey, Registry, RegistryError};
 use crate::watched::Watched;
 
 use super::{BatchOutcome, EarlierUses, Engine, ReplayLookup};
@@ -37,6 +38,8 @@ pub struct Scorer {
     engine: Engine,
     /// The model file. `None`: the model that the program carries, or no model.
     model: Option<Watched<Arc<Model>, ModelError>>,
+    registry_file: Option<Watched<Vec<RegisteredKey>, RegistryError>>,
+    public_ids: PublicIds,
 }
 
 /// A batch that is decoded and enriched, and not yet judged.
@@ -80,8 +83,11 @@ impl Scorer {
     /// # Errors
     /// A decoder setting cannot be used, or a file cannot be read.
     pub fn open(config: &Config) -> Result<Self, ScorerError> {
-        let registry = config.detect.registry_file.as_deref().map(Registry::read).transpose()?;
-        let mut engine = Engine::new(&config.detect, &config.policy, registry.unwrap_or_default());
+        let hasher = KeyHasher::new(&config.decode)?;
+        let read_keys = move |path: &Path| Registry::keys_of_file(path, &|raw| hasher.hash(raw));
+        let registry_file = config.detect.registry_file.as_deref();
+        let registry_file = registry_file.map(|path| Watched::open(path, read_keys)).transpose()?;
+        let mut engine = Engine::new(&config.detect, &config.policy, Registry::default());
         let mut model = None;
         if config.models.judge_behaviour {
             model =
@@ -91,12 +97,50 @@ impl Scorer {
                 None => Arc::new(Model::shipped()?),
             });
         }
-        Ok(Self {
-            decoder: decoder(config)?,
+        let public_ids = PublicIds::default();
+        let mut scorer = Self {
+            decoder: decoder(config)?.with_public_ids(public_ids.clone()),
             enricher: Enricher::open(&config.enrich)?,
             engine,
             model,
-        })
+            registry_file,
+            public_ids,
+        };
+        scorer.take_registry_file();
+        Ok(scorer)
+    }
+
+    /// The public ids of raw keys, for other decoders of this process.
+    pub fn public_ids(&self) -> &PublicIds {
+        &self.public_ids
+    }
+
+    /// Takes over changes of the registry. The next batch is judged by them.
+    pub fn learn_keys(&mut self, news: &KeyNews) {
+        self.engine.registry_mut().learn(news);
+        let hashes = news.keys.iter().filter_map(|key| Some((key.key_hash?, &key.key_id)));
+        self.public_ids.extend(hashes);
+    }
+
+    fn take_registry_file(&mut self) {
+        let Some(file) = &mut self.registry_file else { return };
+        // The registry holds the keys; a second copy would only take memory.
+        self.engine.registry_mut().set_file(std::mem::take(&mut file.value));
+        self.public_ids.replace(self.engine.registry().hashes());
+    }
+
+    /// Reads the registry file again if it was replaced. Keeps the old keys on failure.
+    pub fn reload_registry(&mut self) {
+        let Some(file) = &mut self.registry_file else { return };
+        match file.reload_if_replaced() {
+            Ok(true) => {
+                self.take_registry_file();
+                let keys = self.engine.registry().len();
+                tracing::info!(keys, "the key registry's file was replaced and read again");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "keeping the registered keys in use"),
+        }
     }
 
     /// The formats of the logs that were chosen by content.
@@ -192,7 +236,7 @@ impl Scorer {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Arc<Model>, ModelError> {
+fn read(path: &Path) -> Result<Arc<Model>, ModelError> {
     Model::read(path).map(Arc::new)
 }
 

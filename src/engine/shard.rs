@@ -10,7 +10,7 @@ use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::Drift;
 use crate::detect::priors::Priors;
-use crate::event::{EnrichedEvent, EventTime, PartitionId};
+use crate::event::{AccessEvent, EnrichedEvent, EventTime, PartitionId};
 use crate::profile::stuffing::SourceAttempt;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
 use crate::proof::{Accepted, Standing};
@@ -151,6 +151,7 @@ impl Shard {
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let standing = Standing::of(enriched, || self.is_known(enriched, shared.registry));
+        self.judge_canary(enriched, &standing, moment, shared);
         let is_judged = match standing {
             Standing::Accepted(accepted) => {
                 clock.blackouts.note(enriched.event.time);
@@ -214,6 +215,7 @@ impl Shard {
         let inspection = Inspection {
             profile,
             registered,
+            leak: shared.registry.leak(&event.key_id),
             population: &self.population,
             fleet: &clock.fleet,
             peers: &self.peers,
@@ -309,6 +311,14 @@ impl Shard {
         }
     }
 
+    /// The profile that a rotated key passes on. Only the registry says who follows whom, and only a
+    /// key in the same partition has its profile here.
+    fn inherited(&self, event: &AccessEvent, registry: &Registry) -> Option<Profile> {
+        let old = registry.predecessor(&event.key_id)?;
+        let kept = self.profiles.get(&old.key_id)?;
+        Some(kept.profile.of_successor(event.time))
+    }
+
     /// Whether the key has, or now gets, a profile. Only proven use admits a key: invented key ids
     /// must not cost memory.
     fn admit(&mut self, accepted: Accepted<'_>, shared: &mut Shared<'_>) -> bool {
@@ -319,7 +329,9 @@ impl Shard {
         if !shared.has_room() {
             return false;
         }
-        self.profiles.insert(event.key_id.clone(), Kept::new(Profile::new(event.time)));
+        let profile = self.inherited(event, shared.registry);
+        let profile = profile.unwrap_or_else(|| Profile::new(event.time));
+        self.profiles.insert(event.key_id.clone(), Kept::new(profile));
         self.population.admit(event.tenant.as_deref(), &accepted.enriched().origin);
         shared.keys += 1;
         true

@@ -167,7 +167,7 @@ impl Key {
         let IpNet::V4(net) = site.place.prefix else { return };
         let length = 32 - OWN_HOSTS.ilog2() as u8;
         if let Ok(half) = Ipv4Net::new(net.network(), length) {
-            self.registered.allowed_cidrs = vec![half.into()];
+            self.registered.allowed_cidrs = vec![half.into()].into();
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
         let window = Window::starting(plan.start.plus_seconds(50_000.0), 600.0);
         let part = Part::Victim { kind: AttackKind::IpNotAllowed, window };
         let (key, mut random) = played(&plan, part, 3);
-        let [allowed] = key.registered.allowed_cidrs[..] else { panic!("one CIDR") };
+        let [allowed] = *key.registered.allowed_cidrs.as_slice() else { panic!("one CIDR") };
         for second in 0..1_000 {
             let time = EventTime::from_seconds(second);
             let caller = key.clients[0].whereabouts.caller(time, &mut random);

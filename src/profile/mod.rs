@@ -156,6 +156,19 @@ impl Profile {
         }
     }
 
+    /// The profile of a key that replaces this one and has the same holder, who goes on from the same
+    /// places with the same programs. Memories of the credential itself begin anew.
+    pub fn of_successor(&self, time: EventTime) -> Self {
+        Self {
+            named: OutcomeProfile::default(),
+            nonces: NonceProfile::default(),
+            signatures: Repetitions::default(),
+            scores: HourScores::new(time),
+            session: None,
+            ..self.clone()
+        }
+    }
+
     /// Counts one event in its windows. The engine calls it before detection, so that a window is
     /// judged including the event. Returns the hour that the event ended, if the population
     /// should learn from it.

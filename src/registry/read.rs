@@ -6,14 +6,15 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value};
 
-use super::RegisteredKey;
+use super::{Hasher, RegisteredKey};
+use crate::event::KeyHash;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     #[error("{path}: {reason}")]
     Read { path: String, reason: std::io::Error },
     #[error("{path}:{line}: {reason}; expected one JSON object with a key_id per line")]
-    Json { path: String, line: usize, reason: String },
+    Json { path: String, line: u64, reason: String },
     #[error(
         "{path}:{line}: {reason}; expected a header line with a column key_id, then one key per line"
     )]
@@ -21,61 +22,122 @@ pub enum RegistryError {
 }
 
 /// Columns that hold several values, separated by `;` or spaces.
-const LISTS: [&str; 2] = ["scopes", "allowed_cidrs"];
+const LISTS: [&str; 3] = ["scopes", "allowed_cidrs", "tags"];
 
-/// Returns the keys of a registry file in its order.
+/// A line that holds a key, or the reason why it does not.
+pub(super) struct Line {
+    pub number: u64,
+    pub key: Result<RegisteredKey, String>,
+}
+
+/// Returns the keys of a registry file in its order. The first bad line is an error.
 #[expect(clippy::disallowed_methods, reason = "read at the start")]
-pub(super) fn read(path: &Path) -> Result<Vec<RegisteredKey>, RegistryError> {
+pub(super) fn read(path: &Path, hasher: Hasher<'_>) -> Result<Vec<RegisteredKey>, RegistryError> {
     let name = path.display().to_string();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(reason) => return Err(RegistryError::Read { path: name, reason }),
     };
+    let key = |Line { number: line, key }| {
+        let path = name.clone();
+        key.map_err(|reason| {
+            if is_csv(&name) {
+                RegistryError::Csv { path, line, reason }
+            } else {
+                RegistryError::Json { path, line, reason }
+            }
+        })
+    };
+    lines(&name, &text, hasher)?.into_iter().map(key).collect()
+}
+
+/// Reads the text of a file of this name.
+pub(super) fn lines(
+    name: &str,
+    text: &str,
+    hasher: Hasher<'_>,
+) -> Result<Vec<Line>, RegistryError> {
     // Spreadsheets write a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        let error = |(line, reason)| RegistryError::Csv { path: name.clone(), line, reason };
-        read_csv(text).map_err(error)
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if is_csv(name) {
+        let error = |(line, reason)| RegistryError::Csv { path: name.to_owned(), line, reason };
+        csv_lines(text, hasher).map_err(error)
     } else {
-        let error = |(line, reason)| RegistryError::Json { path: name.clone(), line, reason };
-        read_json_lines(text).map_err(error)
+        Ok(json_lines(text, hasher))
     }
 }
 
-fn read_json_lines(text: &str) -> Result<Vec<RegisteredKey>, (usize, String)> {
+fn is_csv(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+fn json_lines(text: &str, hasher: Hasher<'_>) -> Vec<Line> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let key = |(number, line)| {
-        let mut json = serde_json::Deserializer::from_str(line);
-        let key = serde_path_to_error::deserialize(&mut json).map_err(|e| describe(&e));
-        let key = key.and_then(|key| json.end().map(|()| key).map_err(|e| e.to_string()));
-        key.map_err(|reason| (number, reason))
+        let object = serde_json::from_str::<Map<String, Value>>(line).map_err(|e| e.to_string());
+        Line { number, key: object.and_then(|object| key(object, hasher)) }
     };
     lines.map(key).collect()
 }
 
-fn read_csv(text: &str) -> Result<Vec<RegisteredKey>, (u64, String)> {
+/// Reads the lines behind the header.
+fn csv_lines(text: &str, hasher: Hasher<'_>) -> Result<Vec<Line>, (u64, String)> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| (1, csv_reason(&error)))?.clone();
-    if !header.iter().any(|column| column == "key_id") {
+    if !header.iter().any(|column| matches!(column, "key_id" | "api_key")) {
         return Err((1, "there is no column `key_id`".into()));
     }
-    let key = |record: Result<StringRecord, csv::Error>| {
+    let line = |record: Result<StringRecord, csv::Error>| {
         let line = |position: Option<&csv::Position>| position.map_or(1, csv::Position::line);
-        let record = record.map_err(|error| (line(error.position()), csv_reason(&error)))?;
-        serde_path_to_error::deserialize(object(&header, &record))
-            .map_err(|error| (line(record.position()), describe(&error)))
+        match record {
+            Ok(record) => {
+                let key = key(object(&header, &record), hasher);
+                Line { number: line(record.position()), key }
+            }
+            Err(error) => Line { number: line(error.position()), key: Err(csv_reason(&error)) },
+        }
     };
-    reader.records().map(key).collect()
+    Ok(reader.records().map(line).collect())
+}
+
+/// Reads a key, whose hash replaces the raw key before anything can show it.
+fn key(mut object: Map<String, Value>, hasher: Hasher<'_>) -> Result<RegisteredKey, String> {
+    if let Some(raw) = object.remove("api_key") {
+        let hash = hash(&raw, hasher)?;
+        object.entry("key_id").or_insert_with(|| hash.to_key_id().as_str().into());
+        object.insert("key_hash".into(), hash.to_key_id().as_str().into());
+    }
+    let key: RegisteredKey = serde_path_to_error::deserialize(Value::Object(object))
+        .map_err(|error| describe(&error))?;
+    key.check().map(|()| key)
+}
+
+fn hash(raw: &Value, hasher: Hasher<'_>) -> Result<KeyHash, String> {
+    let raw = raw.as_str().filter(|raw| !raw.is_empty());
+    let raw = raw.ok_or("field `api_key`: expected text")?;
+    hasher(raw).ok_or_else(|| {
+        "field `api_key`: a raw key is hashed, which needs a pepper: set decode.pepper_file or \
+         KEYWATCH__DECODE__PEPPER"
+            .to_owned()
+    })
 }
 
 /// Converts the record into the equivalent JSON object. An empty cell sets no field.
-fn object(header: &StringRecord, record: &StringRecord) -> Value {
+fn object(header: &StringRecord, record: &StringRecord) -> Map<String, Value> {
     let cells = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty());
     let field = |(column, cell): (&str, &str)| (column.to_owned(), value(column, cell));
-    Value::Object(cells.map(field).collect::<Map<_, _>>())
+    cells.map(field).collect()
 }
 
 fn value(column: &str, cell: &str) -> Value {
+    if column == "canary" {
+        return match cell.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => true.into(),
+            "false" | "no" | "0" => false.into(),
+            _ => cell.into(),
+        };
+    }
     if !LISTS.contains(&column) {
         return cell.into();
     }
@@ -115,11 +177,11 @@ mod tests {
     }
 
     fn registry(extension: &str, text: &str) -> Registry {
-        Registry::read(file(extension, text).path()).unwrap()
+        Registry::read(file(extension, text).path(), &|_| None).unwrap()
     }
 
     fn message(extension: &str, text: &str) -> String {
-        Registry::read(file(extension, text).path()).unwrap_err().to_string()
+        Registry::read(file(extension, text).path(), &|_| None).unwrap_err().to_string()
     }
 
     #[test]
@@ -147,6 +209,13 @@ mod tests {
     }
 
     #[test]
+    fn a_raw_key_needs_a_pepper_and_is_not_repeated() {
+        let message = message(".jsonl", r#"{"key_id":"a","api_key":"sk_live_1"}"#);
+        assert!(message.contains("which needs a pepper: set decode.pepper_file"), "{message}");
+        assert!(!message.contains("sk_live"), "{message}");
+    }
+
+    #[test]
     fn errors_name_the_line_and_the_field() {
         for (extension, text, expected) in [
             (".jsonl", "{\"key_id\":\"a\"}\n{}\n", ":2: missing field `key_id`"),
@@ -168,7 +237,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_content_panics(text in "(key_id|owner|,|;|\"|\n|[a-z{}: ]){0,40}", csv: bool) {
-            let _ = Registry::read(file(if csv { ".csv" } else { ".jsonl" }, &text).path());
+            let file = file(if csv { ".csv" } else { ".jsonl" }, &text);
+            let _ = Registry::read(file.path(), &|_| None);
         }
     }
 }

@@ -34,7 +34,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0012_gone_processes.sql",
     "0013_responses.sql",
     "0014_suppressions.sql",
-    "0015_analyst_views.sql",
+    "0015_key_registry.sql",
+    "0016_analyst_views.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

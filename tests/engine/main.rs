@@ -8,6 +8,7 @@ mod behaviour;
 mod checkpoints;
 mod image;
 mod joint;
+mod keys;
 mod models;
 mod nonces;
 mod places;

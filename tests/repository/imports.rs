@@ -81,10 +81,14 @@ const RULES: &[Rule] = &[
             "instance",
             // Requests and acts of people are rows too.
             "respond",
+            "registry",
+            // Acts of people are rows too.
             "workflow",
         ],
     ),
     rule("embedded", &["cache", "config", "store"]),
+    // Takes reports over HTTP, and stores them as changes of the registry.
+    rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
@@ -110,6 +114,7 @@ const RULES: &[Rule] = &[
             "alert",
             "config",
             "console::check",
+            "leaks::check",
             "decide",
             "decode",
             "deliver",
@@ -192,7 +197,9 @@ const RULES: &[Rule] = &[
             "facts",
             "generate",
             "http",
+            "leaks",
             "rate",
+            "registry",
             "report",
             "store",
             "telemetry",

@@ -19,6 +19,7 @@ use crate::source::Source;
 pub struct Background {
     pub watchdog: JoinHandle<()>,
     pub clerk: JoinHandle<()>,
+    pub registrar: JoinHandle<()>,
     pub responder: Responder,
     pub presence: Presence,
 }
@@ -45,6 +46,7 @@ impl<S: Source> Pipeline<S> {
         let _ = background.watchdog.await;
         let drained = self.drain(within / 2).await;
         background.clerk.abort();
+        background.registrar.abort();
         background.responder.finish(rest() / 4).await;
         if matches!(drained, Some(Ok(_))) {
             self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;

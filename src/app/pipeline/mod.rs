@@ -1,6 +1,7 @@
 //! Runs the reading and scoring half of the service: one task that takes one turn after the other.
 
 mod finish;
+mod leaks;
 mod leave;
 mod resume;
 mod score;
@@ -9,12 +10,13 @@ mod stuffing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{OwnedPermit, Sender};
+use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use self::finish::Background;
+use self::leaks::Untold;
 use self::resume::Ownerships;
 use super::batch::{Named, Settled};
 use super::checkpoints::Checkpoints;
@@ -28,9 +30,10 @@ use crate::config::Config;
 use crate::deliver::Outbox;
 use crate::engine::{ScoredBatch, Scorer};
 use crate::record::RawBatch;
+use crate::registry::KeyNews;
 use crate::source::Source;
 
-/// Interval at which the task checks health, lags and the model file.
+/// Interval at which the task checks health, lags, and the files of the model and the registry.
 const PULSE: Duration = Duration::from_secs(1);
 /// Interval at which the task checks for revoked partitions. The group waits for their state.
 const HURRY: Duration = Duration::from_millis(50);
@@ -45,6 +48,8 @@ pub struct Pipeline<S> {
     outbox: Arc<Outbox>,
     writer: WriterHandle,
     observer: Observer,
+    news: Receiver<KeyNews>,
+    untold: Untold,
     has_transactions: bool,
 }
 
@@ -57,6 +62,7 @@ enum Turn {
     Hurry,
     Settled(Settled),
     Found(Found),
+    Keys(KeyNews),
     /// A raw batch and its place in the writer's queue.
     Score(OwnedPermit<Named<ScoredBatch>>, Named<RawBatch>),
     Checkpoint,
@@ -81,16 +87,24 @@ impl Timers {
     }
 }
 
+/// The parts that a pipeline works with.
+pub struct Parts<S> {
+    pub source: S,
+    pub scorer: Scorer,
+    pub store: PatientStore,
+    pub outbox: Arc<Outbox>,
+    pub writer: WriterHandle,
+    pub observer: Observer,
+    /// The key registry so far, and changes of it.
+    pub keys: KeyNews,
+    pub news: Receiver<KeyNews>,
+}
+
 impl<S: Source> Pipeline<S> {
-    pub fn new(
-        config: &Config,
-        source: S,
-        scorer: Scorer,
-        store: PatientStore,
-        outbox: Arc<Outbox>,
-        writer: WriterHandle,
-        observer: Observer,
-    ) -> Self {
+    pub fn new(config: &Config, parts: Parts<S>) -> Self {
+        let Parts { source, scorer, store, outbox, writer, observer, keys, news } = parts;
+        let mut untold = Untold::default();
+        untold.learn(&keys);
         Self {
             intake: Intake::new(source, Arc::clone(store.store())),
             scorer,
@@ -101,6 +115,8 @@ impl<S: Source> Pipeline<S> {
             outbox,
             writer,
             observer,
+            news,
+            untold,
             has_transactions: config.source.kafka.repartition_topic.is_some(),
         }
     }
@@ -118,7 +134,11 @@ impl<S: Source> Pipeline<S> {
         loop {
             match self.next_turn(shutdown, &mut timers).await? {
                 Turn::Shutdown | Turn::End => return Ok(()),
-                Turn::Pulse => self.pulse(),
+                Turn::Pulse => {
+                    self.pulse();
+                    let raised = shutdown.run_until_cancelled(self.raise_leaks()).await;
+                    raised.transpose()?;
+                }
                 Turn::Reload => {
                     self.scorer.reload_databases();
                     self.scorer.publish_fit();
@@ -132,6 +152,10 @@ impl<S: Source> Pipeline<S> {
                 Turn::Found(found) => {
                     let judged = shutdown.run_until_cancelled(self.judge_found(found)).await;
                     judged.transpose()?;
+                }
+                Turn::Keys(news) => {
+                    self.scorer.learn_keys(&news);
+                    self.untold.learn(&news);
                 }
                 Turn::Score(place, batch) => {
                     let scored = shutdown.run_until_cancelled(self.score(batch)).await;
@@ -157,6 +181,7 @@ impl<S: Source> Pipeline<S> {
             _ = timers.hurry.tick() => Turn::Hurry,
             settled = self.writer.settled.recv() => settled.map_or(Turn::End, Turn::Settled),
             found = self.suspects.next() => Turn::Found(found),
+            Some(news) = self.news.recv() => Turn::Keys(news),
             next = next_batch(&mut self.intake, &self.writer.batches) => match next? {
                 Some((place, batch)) => Turn::Score(place, batch),
                 None => Turn::End,
@@ -170,6 +195,7 @@ impl<S: Source> Pipeline<S> {
         let lags = self.intake.source.group().map(|group| group.lags());
         self.observer.publish(lags.unwrap_or_default());
         self.scorer.reload_model();
+        self.scorer.reload_registry();
         self.restrain();
         self.forget_lost_shards();
         self.checkpoints.turn(self.scorer.engine_mut());

@@ -33,7 +33,7 @@ pub struct Ownerships {
     /// The saved state for the ownership that began last is not usable.
     begins_anew: bool,
     /// Partitions over which the keys are spread; 0 if the source has none.
-    partitions: usize,
+    pub partitions: usize,
     has_warned_of_unkeyed: bool,
 }
 

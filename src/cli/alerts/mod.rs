@@ -3,9 +3,9 @@
 mod acting;
 mod args;
 mod case;
-mod filter;
+pub(super) mod filter;
 mod list;
-mod person;
+pub(super) mod person;
 mod sending;
 mod show;
 mod suppress;
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 /// Writes to standard output.
-fn print(text: &str) -> Result<(), CommandError> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let written = anstream::stdout().write_all(text.as_bytes());
     Ok(written.context("cannot write to standard output")?)
 }

@@ -11,6 +11,7 @@ use super::case::{self, Case};
 use super::{filter, person, print};
 use crate::alert::{Alert, DetectorId, Severity};
 use crate::cli::CommandError;
+use crate::cli::moment::ahead;
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::Store;
 use crate::text::{counted, visible, visible_json, visible_within};
@@ -51,10 +52,10 @@ pub struct SuppressArgs {
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
     /// The beginning, if it is not now: a time
-    #[arg(long, value_parser = filter::ahead, value_name = "TIME")]
+    #[arg(long, value_parser = ahead, value_name = "TIME")]
     from: Option<EventTime>,
     /// The end: a time (2027-01-01, 2026-12-01T22:00:00Z) or a duration from now (8h, 14d)
-    #[arg(long, value_parser = filter::ahead, value_name = "TIME")]
+    #[arg(long, value_parser = ahead, value_name = "TIME")]
     until: EventTime,
     /// Hide critical alerts too
     #[arg(long)]

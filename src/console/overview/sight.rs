@@ -17,6 +17,8 @@ pub struct Inputs {
     client_fingerprint: u64,
     bytes_out: u64,
     environment: u64,
+    /// Changes of the key registry in ClickHouse, ever.
+    key_changes: u64,
 }
 
 /// Detectors that lack their input, and the way to give it.
@@ -33,11 +35,11 @@ const ENOUGH: f64 = 0.01;
 
 impl Inputs {
     /// The blind detectors. Without requests in the last hour nothing can be told.
-    pub fn blind(&self, has_registry: bool) -> Vec<Blind> {
+    pub fn blind(&self, has_file: bool) -> Vec<Blind> {
         if self.events == 0 {
             return Vec::new();
         }
-        let registry = if has_registry { self.events } else { 0 };
+        let registry = if has_file || self.key_changes > 0 { self.events } else { 0 };
         let fields: [(u64, &'static [D], &'static str); 10] = [
             (
                 self.nonce,
@@ -66,7 +68,7 @@ impl Inputs {
             (
                 registry,
                 &[D::IpNotAllowed, D::RetiredKeyUse, D::ExpiredKeyUse, D::RevokedKeyUse],
-                "no key registry: [detect] registry_file is not set",
+                "no key is registered: see `keywatch keys import --help`",
             ),
             (
                 registry.min(self.environment),
@@ -99,6 +101,7 @@ mod tests {
             client_fingerprint: 1_000,
             bytes_out: 1_000,
             environment: 1_000,
+            key_changes: 0,
         }
     }
 
@@ -118,6 +121,7 @@ mod tests {
         assert!(
             detectors.contains(&D::RevokedKeyUse) && detectors.contains(&D::EnvironmentMismatch)
         );
+        assert_eq!(Inputs { key_changes: 1, ..full() }.blind(false), []);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::alert::{Ceiling, DetectorId};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::replay::Repetition;
-use crate::detect::{Family, Signal, Thresholds, geo, outcome, rate, rules};
+use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
 use crate::event::EnrichedEvent;
 use crate::profile::client::Trait;
 use crate::profile::nonce::ToldHabits;
@@ -18,7 +18,7 @@ use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::silence::Waking;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
 use crate::rate::{Rise, find_rise, find_spike};
-use crate::registry::RegisteredKey;
+use crate::registry::{Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
@@ -33,6 +33,8 @@ const ALONE: f64 = 0.3;
 pub struct Inspection<'a> {
     pub profile: &'a Profile,
     pub registered: Option<&'a RegisteredKey>,
+    /// The latest report that the key has leaked.
+    pub leak: Option<&'a Leak>,
     pub population: &'a Population,
     pub fleet: &'a Fleet,
     pub peers: &'a PeerRoutes,
@@ -94,16 +96,23 @@ impl Inspection<'_> {
     }
 
     fn inspect_rules(&self, findings: &mut Findings) -> bool {
-        let Some(key) = self.registered else { return false };
+        let mut is_broken = self.inspect_leak(findings);
+        let Some(key) = self.registered else { return is_broken };
         let event = &self.enriched.event;
-        let mut is_broken = false;
         for found in rules::find_broken_rules(key, event) {
             let (detector, p_value) = (found.detector(), found.p_value);
-            let signal = || found.into_signal(key, event);
-            let threshold = self.thresholds.replay;
-            is_broken |= self.keep(detector, p_value, threshold, &mut findings.signals, signal);
+            let signal = || found.into_signal(key, event, &self.profile.silence);
+            is_broken |= self.keep(detector, p_value, rules::FACT, &mut findings.signals, signal);
         }
         is_broken
+    }
+
+    fn inspect_leak(&self, findings: &mut Findings) -> bool {
+        let found = self.leak.and_then(|leak| leak::find_use(leak, &self.enriched.event));
+        let Some(found) = found else { return false };
+        let (detector, p_value) = (DetectorId::LeakedKey, leak::USED);
+        let signal = || found.into_signal(self.enriched);
+        self.keep(detector, p_value, rules::FACT, &mut findings.signals, signal)
     }
 
     fn inspect_rate(&self, findings: &mut Findings) -> bool {

@@ -11,6 +11,7 @@ use crate::support::clickhouse::{TestDatabase, database};
 mod alerts;
 mod keys;
 mod log;
+mod registry;
 mod sources;
 
 /// Runs a query and returns the chosen columns as lines.
@@ -79,6 +80,7 @@ fn every_query_has_a_test() {
         include_str!("alerts.rs"),
         include_str!("keys.rs"),
         include_str!("log.rs"),
+        include_str!("registry.rs"),
         include_str!("sources.rs"),
     ];
     let tested: BTreeSet<&str> = files

@@ -1,0 +1,150 @@
+//! `keywatch keys event`.
+
+use anyhow::anyhow;
+
+use super::{author, keys_of_file, usage};
+use crate::cli::CommandError;
+use crate::cli::moment::moment;
+use crate::cli::alerts::{person, print};
+use crate::config::Config;
+use crate::event::{EventTime, KeyId};
+use crate::registry::{KeyChange, KeyEvent, KeyEventKind, RegisteredKey, Step};
+use crate::store::{Author, Store, StoreError};
+use crate::text::visible;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  keywatch keys event ak_123 rotated --to ak_124 --grace 7d
+  keywatch keys event ak_123 revoked -m 'the laptop is lost'
+  keywatch keys event ak_123 secret_read --at 2026-03-14T02:47:00Z
+  keywatch keys event ak_123 answered -m 'the owner says it was a deploy'
+
+The kinds issued, rotated, suspended, resumed and revoked change the registration; scope_changed,
+secret_read and answered are only recorded. `keywatch keys leaked` records leaks.")]
+pub struct Args {
+    key: String,
+    /// issued, rotated, scope_changed, suspended, resumed, revoked, secret_read or answered
+    #[arg(value_parser = kind)]
+    kind: KeyEventKind,
+    /// For a rotation: the key that replaces this one
+    #[arg(long, value_name = "KEY")]
+    to: Option<String>,
+    /// For a rotation: for so long both keys are valid (30m, 24h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = after)]
+    grace: Option<f64>,
+    /// When it happened, if it is not now: a time, or a duration before now
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<EventTime>,
+    /// A comment
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Your name, if it is not the login name
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+fn kind(text: &str) -> Result<KeyEventKind, String> {
+    use KeyEventKind::{Changed, Leaked};
+    let known = KeyEventKind::named(text).filter(|kind| !matches!(kind, Leaked | Changed));
+    known.ok_or_else(|| {
+        "give issued, rotated, scope_changed, suspended, resumed, revoked, secret_read or answered"
+            .to_owned()
+    })
+}
+
+/// Seconds of a duration such as `7d`.
+fn after(text: &str) -> Result<f64, String> {
+    let unit = match text.chars().last() {
+        Some('m') => 60.0,
+        Some('h') => 3_600.0,
+        Some('d') => 86_400.0,
+        _ => return Err("give a duration, such as 30m, 24h or 7d".to_owned()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| "give a duration, such as 7d")?;
+    Ok(f64::from(count) * unit)
+}
+
+/// Rotations that are followed to find a circle.
+const LONGEST_CHAIN: usize = 1_000;
+const ATTEMPTS: u32 = 10;
+
+pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), CommandError> {
+    let who = author(args.by.as_deref())?;
+    let step = step(args)?;
+    let text = args.message.as_deref().map(person::message).transpose().map_err(usage)?;
+    let key_id = KeyId::new(&args.key);
+    let event = KeyEvent {
+        text: text.unwrap_or_default(),
+        ..KeyEvent::new(key_id.clone(), args.kind, step.time)
+    };
+    let author = Author { who: &who, origin: "command_line" };
+    for _ in 0..ATTEMPTS {
+        let (number, known) = store.registration(&args.key).await.map_err(anyhow::Error::from)?;
+        let before = known.or_else(|| (args.kind == KeyEventKind::Issued).then(|| new(&key_id)));
+        let before = before.ok_or_else(|| unregistered(&args.key))?;
+        check_circle(&step, &before, store).await?;
+        let after = before.after(&step).map_err(usage)?;
+        let keys = if after == before { Vec::new() } else { vec![after.clone()] };
+        let change = KeyChange { keys, events: vec![event.clone()] };
+        let done = store.change_keys(&change, author, number).await;
+        if done.map_err(anyhow::Error::from)?.is_some() {
+            return tell(args, config, &after);
+        }
+    }
+    Err(CommandError::Failure(anyhow!("others change the registry all the time; try again")))
+}
+
+fn new(key_id: &KeyId) -> RegisteredKey {
+    RegisteredKey { key_id: key_id.clone(), ..RegisteredKey::default() }
+}
+
+fn unregistered(key: &str) -> CommandError {
+    CommandError::Failure(anyhow!(
+        "{} is not in the registry; `keywatch keys import` or the event `issued` registers it",
+        visible(key)
+    ))
+}
+
+fn step(args: &Args) -> Result<Step, CommandError> {
+    let is_rotation = args.kind == KeyEventKind::Rotated;
+    if is_rotation != args.to.is_some() || (args.grace.is_some() && !is_rotation) {
+        let sentence = "a rotation needs --to KEY, the key that replaces this one, and may have \
+                        --grace; other events have neither";
+        return Err(usage(sentence.to_owned()));
+    }
+    let now = EventTime::now();
+    let time = args.at.unwrap_or(now);
+    if time > now {
+        return Err(usage("--at: an event is recorded when it has happened".to_owned()));
+    }
+    let grace_ends_at = time.plus_seconds(args.grace.unwrap_or_default());
+    Ok(Step { kind: args.kind, time, to: args.to.as_deref().map(KeyId::new), grace_ends_at })
+}
+
+/// Follows the rotations of the successor. They must not lead back.
+async fn check_circle(step: &Step, key: &RegisteredKey, store: &Store) -> Result<(), CommandError> {
+    let mut next = step.to.clone();
+    for _ in 0..LONGEST_CHAIN {
+        match next {
+            None => return Ok(()),
+            Some(id) if id == key.key_id => {
+                return Err(usage("--to: the rotations lead back to this key".to_owned()));
+            }
+            Some(id) => {
+                let known: Result<_, StoreError> = store.registration(&id).await;
+                next = known.map_err(anyhow::Error::from)?.1.and_then(|key| key.rotated_to);
+            }
+        }
+    }
+    Err(usage("--to: too many rotations follow each other".to_owned()))
+}
+
+fn tell(args: &Args, config: &Config, key: &RegisteredKey) -> Result<(), CommandError> {
+    if keys_of_file(config)?.contains(&key.key_id) {
+        anstream::eprintln!(
+            "the key is in detect.registry_file too, where it counts as that file says"
+        );
+    }
+    let (id, kind) = (visible(&args.key), args.kind.as_str());
+    print(&format!("{id}: {kind} is recorded; its status is {}\n", key.status.as_str()))
+}
