@@ -14,7 +14,7 @@ pub struct ClickHouseConfig {
     pub user: String,
     pub password: Secret,
     pub password_file: Option<PathBuf>,
-    /// Days for which raw events are kept.
+    /// Days for which raw events are kept, counted from their own time; 0 keeps them for ever.
     pub raw_retention_days: u32,
 }
 

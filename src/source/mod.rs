@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 use crate::config::SourceConfig;
 use crate::event::PartitionId;
 use crate::http::listener::ListenError;
+use crate::http::tls::TlsError;
+use crate::http::tokens::NotAHash;
 use crate::record::{BatchLimits, RawBatch};
 
 pub use self::check::check;
@@ -135,6 +137,10 @@ pub enum SourceError {
     CloseTimeout { what: &'static str, seconds: f64 },
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("source.http.tokens: {0}")]
+    Tokens(#[from] NotAHash),
     #[error("source.http.listen: the listening address is unknown: {0}")]
     Address(std::io::Error),
 }

@@ -6,8 +6,6 @@ use crate::http::url;
 /// Reports settings with which the store cannot work.
 pub fn check(config: &ClickHouseConfig, findings: &mut Findings) {
     url::check(findings, "clickhouse.url", &config.url, "clickhouse.password_file");
-    findings
-        .require_positive("clickhouse.raw_retention_days", f64::from(config.raw_retention_days));
     let is_plain = config.database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && config.database.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let message = "must consist of letters, digits and _, and must not begin with a digit";

@@ -18,6 +18,7 @@ mod query;
 mod revocation;
 mod rows;
 mod stuffing;
+mod verify;
 mod write;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::stuffing::{AttemptRow, Suspect};
 pub use self::write::{StoredBatch, Written};
 use crate::config::ClickHouseConfig;
+use crate::event::{DAY_SECONDS, EventTime};
 
 /// Longest pause between two attempts. A server that is back is used within about this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -137,6 +139,14 @@ impl Store {
             .await;
         self.set_trouble(None);
         outcome
+    }
+
+    /// The time from which raw events are kept at `now`.
+    pub fn kept_from(&self, now: EventTime) -> EventTime {
+        match self.raw_retention_days {
+            0 => EventTime::from_micros(i64::MIN),
+            days => now.plus_seconds(-f64::from(days) * DAY_SECONDS),
+        }
     }
 
     fn error(&self, doing: &str, error: &clickhouse::error::Error) -> StoreError {

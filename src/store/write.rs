@@ -95,6 +95,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; after a retryable one the batch is in doubt and must be written again.
     pub async fn write_batch(&self, batch: &StoredBatch<'_>) -> Result<Written, StoreError> {
+        self.write(batch, batch.token.is_some()).await
+    }
+
+    async fn write(
+        &self,
+        batch: &StoredBatch<'_>,
+        is_repeated: bool,
+    ) -> Result<Written, StoreError> {
         let begin = Instant::now();
         let token = batch.token.map_or_else(|| token(batch), str::to_owned);
         let rejections: Vec<_> =
@@ -109,7 +117,8 @@ impl Store {
             self.insert_owned::<RejectionRow<'_>>(batch, "rejected_events", &token, rejections)
                 .await?;
             self.insert_owned::<AttemptRow<'_>>(batch, "source_attempts", &token, attempts).await?;
-            self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await
+            self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await?;
+            if is_repeated { self.complete(batch, &token).await } else { Ok(()) }
         };
         match outcome.await {
             Err(Stopped::Superseded(by)) => {
@@ -133,7 +142,8 @@ impl Store {
         &self,
         batch: &StoredBatch<'_>,
     ) -> Result<Written, StoreError> {
-        self.until_available(|| self.write_batch(batch)).await
+        let mut is_repeated = batch.token.is_some();
+        self.until_available(|| self.write(batch, std::mem::replace(&mut is_repeated, true))).await
     }
 
     /// Writes alerts about stored events and waits while ClickHouse is unavailable.
@@ -171,7 +181,7 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    fn alert_rows<'a>(&'a self, alerts: &'a [Alert]) -> Result<Vec<AlertRow<'a>>, StoreError> {
+    pub(super) fn alert_rows<'a>(&'a self, alerts: &'a [Alert]) -> Result<Vec<AlertRow<'a>>, StoreError> {
         let row =
             |alert| AlertRow::new(alert, &self.owner).map_err(|reason| json_error(alert, reason));
         alerts.iter().map(row).collect()
@@ -182,7 +192,7 @@ impl Store {
     /// The order of the steps is the fence: the request is open when the owner is looked up, and
     /// its end is sent after that. If a process pauses in between for longer than the server waits
     /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
-    async fn insert_owned<'a, R: RowWrite>(
+    pub(super) async fn insert_owned<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,
         table: &str,
@@ -252,7 +262,7 @@ impl Store {
 }
 
 /// The reason why the rows of a batch were not inserted.
-enum Stopped {
+pub(super) enum Stopped {
     Superseded(String),
     Failed(StoreError),
 }
@@ -264,7 +274,9 @@ impl From<StoreError> for Stopped {
 }
 
 /// An event is stored whatever is known of it: one without a disposition counts as judged.
-fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'a>> {
+pub(super) fn event_rows<'a>(
+    batch: &'a StoredBatch<'a>,
+) -> impl Iterator<Item = EventRow<'a>> {
     batch.events.iter().enumerate().map(|(index, event)| EventRow {
         quarantined: match batch.dispositions.get(index) {
             Some(Disposition::Quarantined(reason)) => reason.as_str(),

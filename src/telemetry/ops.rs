@@ -1,6 +1,5 @@
 //! Serves the endpoints for operators: `/metrics`, `/healthz`, `/readyz`.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,12 +10,19 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::Health;
 use crate::http::listener::{self, ListenError};
+use crate::http::server::Endpoint;
 
 /// The recorder keeps every sample of a histogram until upkeep drains it, even if nobody scrapes.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Monitoring needs a handful.
+const MOST_CONNECTIONS: usize = 64;
+/// At the end, requests in progress may take this long.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Ops {
@@ -32,21 +38,24 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listener::bind("service.listen", address).await
 }
 
-/// Answers until `shutdown` resolves, then lets running requests end.
-///
-/// # Errors
-/// When accepting connections fails for good.
+/// Answers until `shutdown` is cancelled, then lets running requests end.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     metrics: PrometheusHandle,
     health: Health,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let app = router(Ops { metrics: metrics.clone(), health });
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    shutdown: CancellationToken,
+) {
+    let endpoint = Endpoint {
+        listener,
+        tls,
+        router: router(Ops { metrics: metrics.clone(), health }),
+        most_connections: MOST_CONNECTIONS,
+        grace: GRACE,
+    };
     tokio::select! {
-        outcome = server => outcome,
-        () = upkeep(&metrics) => Ok(()),
+        () = endpoint.serve(shutdown) => {}
+        () = upkeep(&metrics) => {}
     }
 }
 
@@ -98,7 +107,6 @@ mod tests {
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
 
     use super::*;
     use crate::telemetry::Part;
@@ -108,21 +116,20 @@ mod tests {
     async fn answer(request_line: &str, health: Health) -> (String, String) {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let stop = CancellationToken::new();
         let recorder = recorder();
         ::metrics::with_local_recorder(&recorder, || {
             ::metrics::counter!("keywatch_test_events_total").increment(7);
         });
-        let server = tokio::spawn(serve(listener, recorder.handle(), health, async {
-            stopped.await.unwrap();
-        }));
+        let server =
+            tokio::spawn(serve(listener, None, recorder.handle(), health, stop.clone()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("{request_line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        stop.send(()).unwrap();
-        server.await.unwrap().unwrap();
+        stop.cancel();
+        server.await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), body.to_owned())
     }

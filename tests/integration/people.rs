@@ -69,7 +69,11 @@ impl Log {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let address = service.logged_address("accepting events at POST /v1/events");
         let body = std::mem::take(&mut self.events);
-        let answer = Client::new().post(format!("http://{address}/v1/events")).body(body).send();
+        let answer = Client::new()
+            .post(format!("http://{address}/v1/events"))
+            .header("content-type", "application/x-ndjson")
+            .body(body)
+            .send();
         assert_eq!(answer.await.unwrap().status(), 200);
     }
 }

@@ -39,6 +39,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warn(
         config.source.kind == SourceKind::Http
             && config.source.http.token.is_empty()
+            && config.source.http.tokens.is_empty()
             && !config.source.http.listen.ip().is_loopback(),
         "source.http.listen is open to the network without source.http.token",
     );

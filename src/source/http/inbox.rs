@@ -7,12 +7,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// A smaller body counts as this size, so that the number of small bodies is bounded too.
 const MIN_BODY_BYTES: usize = 1 << 10;
+/// A record takes this much besides its bytes.
+const RECORD_BYTES: usize = 64;
 
 /// The events of one request.
 pub(super) struct Submission {
     pub(super) records: Vec<Vec<u8>>,
     pub(super) reply: oneshot::Sender<Outcome>,
-    pub(super) space: OwnedSemaphorePermit,
+    pub(super) space: Space,
 }
 
 /// The outcome of a submission. If the sender is dropped without one, the outcome is unknown.
@@ -41,9 +43,10 @@ impl Inbox {
     }
 
     /// Reserves space for a body of this size; `None` when there is none at present.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Space> {
         let permits = u32::try_from(bytes.max(MIN_BODY_BYTES)).ok()?;
-        Arc::clone(&self.space).try_acquire_many_owned(permits).ok()
+        let permit = Arc::clone(&self.space).try_acquire_many_owned(permits).ok()?;
+        Some(Space { used: bytes, permit, all: Arc::clone(&self.space) })
     }
 
     /// Submits the records, keeps as much of `space` as they take, and returns the receiver of the
@@ -51,15 +54,38 @@ impl Inbox {
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
-        mut space: OwnedSemaphorePermit,
+        mut space: Space,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let bytes = records.iter().map(Vec::len).sum::<usize>().max(MIN_BODY_BYTES);
-        drop(space.split(space.num_permits().saturating_sub(bytes)));
+        space.shrink_to(records.iter().map(|record| record.len() + RECORD_BYTES).sum());
         if let Err(refused) = self.submissions.send(Submission { records, reply, space }) {
             tell(refused.0.reply, Outcome::NotTaken);
         }
         outcome
+    }
+}
+
+/// The space that a request takes. It is free again when this is dropped.
+pub(super) struct Space {
+    used: usize,
+    permit: OwnedSemaphorePermit,
+    all: Arc<Semaphore>,
+}
+
+impl Space {
+    /// Takes more. Returns false when there is none at present.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        self.used += bytes;
+        let missing = self.used.saturating_sub(self.permit.num_permits());
+        let more = u32::try_from(missing).ok();
+        let more = more.and_then(|more| Arc::clone(&self.all).try_acquire_many_owned(more).ok());
+        more.map(|more| self.permit.merge(more)).is_some()
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        self.used = bytes;
+        let beyond = self.permit.num_permits().saturating_sub(bytes.max(MIN_BODY_BYTES));
+        drop(self.permit.split(beyond));
     }
 }
 
@@ -72,7 +98,7 @@ struct Waiting {
     first_offset: i64,
     last_offset: i64,
     reply: oneshot::Sender<Outcome>,
-    _space: OwnedSemaphorePermit,
+    _space: Space,
 }
 
 /// Requests whose events have offsets and are not stored yet, ordered by offset.
@@ -87,7 +113,7 @@ impl WaitingList {
         first_offset: i64,
         last_offset: i64,
         reply: oneshot::Sender<Outcome>,
-        space: OwnedSemaphorePermit,
+        space: Space,
     ) {
         self.waiting.push_back(Waiting { first_offset, last_offset, reply, _space: space });
     }
@@ -158,9 +184,20 @@ mod tests {
     fn space_beyond_what_the_records_take_is_free_at_once() {
         let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
         let space = inbox.reserve(10 * MIN_BODY_BYTES).unwrap();
-        let _outcome = inbox.submit(vec![vec![b' '; 2 * MIN_BODY_BYTES]], space);
+        let record = vec![b' '; 2 * MIN_BODY_BYTES - RECORD_BYTES];
+        let _outcome = inbox.submit(vec![record], space);
         assert!(inbox.reserve(9 * MIN_BODY_BYTES).is_none());
         assert!(inbox.reserve(8 * MIN_BODY_BYTES).is_some());
+    }
+
+    #[test]
+    fn a_request_takes_space_as_it_grows_and_the_last_of_it_is_for_others() {
+        let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
+        let mut slow: Vec<_> = (0..4).map(|_| inbox.reserve(0).unwrap()).collect();
+        assert!(inbox.reserve(6 * MIN_BODY_BYTES).is_some());
+        assert!(slow[0].grow(MIN_BODY_BYTES), "the minimum is enough");
+        assert!(slow[0].grow(6 * MIN_BODY_BYTES));
+        assert!(!slow[1].grow(2 * MIN_BODY_BYTES));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::inbox::{Inbox, Outcome, Submission, WaitingList, tell};
@@ -18,9 +19,12 @@ use self::server::Server;
 use super::{Source, SourceError, count_batch};
 use crate::config::HttpConfig;
 use crate::event::{EventTime, PartitionId};
-use crate::http::listener;
+use crate::http::server::Endpoint;
+use crate::http::{Access, Names, Tokens, listener, tls};
 use crate::instance::InstanceId;
 use crate::record::{BatchLimits, RawBatch};
+
+const MOST_CONNECTIONS: usize = 256;
 
 /// A source with one partition of the topic `http`. Offsets start at the wall clock's microseconds,
 /// so that no offset is used twice, regardless of restarts. Each process has its own topic ID,
@@ -36,9 +40,8 @@ pub struct HttpSource {
     next_offset: i64,
     handed_out_up_to: Option<i64>,
     waiting: WaitingList,
-    /// Dropped to stop the server.
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
 }
 
 impl HttpSource {
@@ -51,12 +54,17 @@ impl HttpSource {
         let address = listener.local_addr().map_err(SourceError::Address)?;
         warn_when_open(config);
         let (inbox, submissions) = Inbox::new(2 * limits.bytes.max(config.max_body_bytes));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let router = Server::new(config, inbox).into_router();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async {
-            // The sender is never used: the server waits for its drop, which arrives as an error.
-            let _ = stopped.await;
-        });
+        let tls = tls::acceptor("source.http.tls", &config.tls)?;
+        let names = Names::of(address, &config.hosts, tls.is_some());
+        let access = Access::new(names, Tokens::new(&config.token, &config.tokens)?);
+        let endpoint = Endpoint {
+            listener,
+            tls,
+            router: Server::new(config, access, inbox).into_router(),
+            most_connections: MOST_CONNECTIONS,
+            grace: Duration::MAX,
+        };
+        let stop = CancellationToken::new();
         info!(%address, "accepting events at POST /v1/events");
         Ok(Self {
             address,
@@ -68,8 +76,8 @@ impl HttpSource {
             next_offset: EventTime::now().as_micros(),
             handed_out_up_to: None,
             waiting: WaitingList::default(),
+            server: tokio::spawn(endpoint.serve(stop.clone())),
             stop,
-            server: tokio::spawn(serve.into_future()),
         })
     }
 
@@ -117,7 +125,8 @@ fn new_batch() -> RawBatch {
 }
 
 fn warn_when_open(config: &HttpConfig) {
-    if config.token.is_empty() && !config.listen.ip().is_loopback() {
+    let is_open = config.token.is_empty() && config.tokens.is_empty();
+    if is_open && !config.listen.ip().is_loopback() {
         warn!(
             address = %config.listen,
             "source.http accepts events from anyone who can reach it: set source.http.token"
@@ -144,7 +153,7 @@ impl Source for HttpSource {
             tell(submission.reply, Outcome::NotTaken);
         }
         self.waiting.close(self.handed_out_up_to);
-        drop(self.stop);
+        self.stop.cancel();
         let ended = timeout(within, self.server).await;
         ended.map(drop).map_err(|_| SourceError::CloseTimeout {
             what: "the HTTP server",

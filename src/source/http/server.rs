@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
-use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
 use super::body::{Encoding, Format, split};
-use super::inbox::{Inbox, Outcome};
-use crate::config::{HttpConfig, Secret};
+use super::inbox::{Inbox, Outcome, Space};
+use crate::config::HttpConfig;
 use crate::http::body::{self, too_large};
-use crate::http::{Problem, listener};
+use crate::http::{Access, Problem, listener};
 
 /// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Server {
     inbox: Inbox,
-    token: Secret,
+    access: Access,
     max_body_bytes: usize,
+    max_body_records: usize,
     store_timeout: Duration,
 }
 
@@ -37,11 +37,12 @@ struct Accepted {
 }
 
 impl Server {
-    pub(super) fn new(config: &HttpConfig, inbox: Inbox) -> Self {
+    pub(super) fn new(config: &HttpConfig, access: Access, inbox: Inbox) -> Self {
         Self {
             inbox,
-            token: config.token.clone(),
+            access,
             max_body_bytes: config.max_body_bytes,
+            max_body_records: config.max_body_records,
             store_timeout: Duration::from_secs(config.store_timeout_seconds),
         }
     }
@@ -55,51 +56,46 @@ impl Server {
         .with_state(Arc::new(self))
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let expected = self.token.reveal().as_bytes();
-        if expected.is_empty() {
-            return Ok(());
-        }
-        let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).and_then(bearer_token);
-        if given.is_some_and(|given| bool::from(given.ct_eq(expected))) {
-            return Ok(());
-        }
-        let detail = "send the token of source.http.token as `Authorization: Bearer TOKEN`";
-        Err(Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, "Bearer"))
-    }
-
-    /// Returns the memory to reserve for the body: its declared size, or the allowed maximum.
-    fn size_to_reserve(&self, headers: &HeaderMap, encoding: Encoding) -> Result<usize, Problem> {
-        let length =
+    /// Refuses a body that announces to be too large before it is sent.
+    fn check_length(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let length: Option<usize> =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        match length {
-            Some(length) if length > self.max_body_bytes => Err(too_large(self.max_body_bytes)),
-            Some(length) if encoding == Encoding::Identity => Ok(length),
-            _ => Ok(self.max_body_bytes),
+        if length.is_some_and(|length| length > self.max_body_bytes) {
+            return Err(too_large(self.max_body_bytes));
         }
+        Ok(())
     }
-}
 
-/// RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, 11.1).
-fn bearer_token(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    /// Reads the body into records. The space for it grows as its bytes arrive.
+    async fn records(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Vec<Vec<u8>>, Space), Problem> {
+        let (format, encoding) = (Format::of(headers)?, Encoding::of(headers)?);
+        self.check_length(headers)?;
+        let (max_bytes, max_records) = (self.max_body_bytes, self.max_body_records);
+        let mut space = self.inbox.reserve(0).ok_or_else(queue_full)?;
+        let reserve =
+            move |space: &mut Space, bytes| space.grow(bytes).then_some(()).ok_or_else(queue_full);
+        let take = |bytes| reserve(&mut space, bytes);
+        let bytes = body::read(body, max_bytes, BODY_TIMEOUT, take).await?;
+        off_the_runtime(move || {
+            let text = encoding.decode(bytes, max_bytes, |bytes| reserve(&mut space, bytes))?;
+            Ok((split(&text, format, max_records)?, space))
+        })
+        .await?
+    }
 }
 
 async fn receive(
     State(server): State<Arc<Server>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Accepted>, Problem> {
-    server.authorize(&headers)?;
-    let format = Format::of(&headers)?;
-    let encoding = Encoding::of(&headers)?;
-    let size = server.size_to_reserve(&headers, encoding)?;
-    let space = server.inbox.reserve(size).ok_or_else(queue_full)?;
-    let max_bytes = server.max_body_bytes;
-    let bytes = body::read(body, max_bytes, BODY_TIMEOUT).await?;
-    let records =
-        off_the_runtime(move || split(&encoding.decode(&bytes, max_bytes)?, format)).await??;
+    server.access.check(&uri, &headers)?;
+    let (records, space) = server.records(&headers, body).await?;
     let accepted = records.len();
     let outcome = server.inbox.submit(records, space);
     match timeout(server.store_timeout, outcome).await {
@@ -135,17 +131,4 @@ fn outcome_unknown() -> Problem {
     let detail = "the events were accepted, but it is unknown whether they are stored: \
         send them again with the same request_id, so that duplicates are recognised";
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bearer_scheme_is_case_insensitive_and_required() {
-        assert_eq!(bearer_token(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer_token(b"bearer  abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer_token(b"Basic abc"), None);
-        assert_eq!(bearer_token(b"Bearer"), None);
-    }
 }
