@@ -114,6 +114,9 @@ pub enum DetectorId {
     #[serde(rename = "monitor.promise_broken")]
     #[strum(serialize = "monitor.promise_broken")]
     PromiseBroken,
+    #[serde(rename = "monitor.degraded")]
+    #[strum(serialize = "monitor.degraded")]
+    MonitorDegraded,
 }
 
 impl DetectorId {

@@ -37,6 +37,7 @@ pub const fn sign(detector: DetectorId) -> &'static str {
         D::Enumeration => "ids are requested in order",
         D::MonitorBlind => "Keywatch lags or receives nothing",
         D::PromiseBroken => "more false alerts than promised",
+        D::MonitorDegraded => "saved state was lost",
     }
 }
 

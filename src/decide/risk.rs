@@ -33,7 +33,7 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::BehaviourOutlier | DetectorId::NewAgent | DetectorId::NewFingerprint => 0.35,
         DetectorId::BulkExport | DetectorId::Enumeration => 0.4,
         DetectorId::ErrorBurst => 0.1,
-        DetectorId::MonitorBlind | DetectorId::PromiseBroken => 0.0,
+        DetectorId::MonitorBlind | DetectorId::PromiseBroken | DetectorId::MonitorDegraded => 0.0,
     }
 }
 

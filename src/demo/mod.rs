@@ -167,8 +167,7 @@ async fn show(
     };
     let (health, metrics) = (Health::default(), telemetry::metrics::install()?);
     let stop = CancellationToken::new();
-    let endpoints =
-        telemetry::ops::serve(listener, None, metrics, health.clone(), stop.clone());
+    let endpoints = telemetry::ops::serve(listener, None, metrics, health.clone(), stop.clone());
     tokio::spawn(endpoints);
     let console = Console::new(&config, health.clone());
     tokio::spawn(console::serve(pages, None, console, stop.clone()));

@@ -140,7 +140,9 @@ pub const fn family(detector: DetectorId) -> Family {
             Family::Behaviour
         }
         DetectorId::NewAgent | DetectorId::NewFingerprint => Family::Client,
-        DetectorId::MonitorBlind | DetectorId::PromiseBroken => Family::Monitor,
+        DetectorId::MonitorBlind | DetectorId::PromiseBroken | DetectorId::MonitorDegraded => {
+            Family::Monitor
+        }
     }
 }
 

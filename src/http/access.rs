@@ -51,9 +51,9 @@ mod tests {
     fn status(headers: &[(&'static str, &'static str)]) -> Option<u16> {
         let names = Names::of("127.0.0.1:8081".parse().unwrap(), &[], false);
         let tokens = Tokens::new(&Secret::new("right"), &BTreeMap::new()).unwrap();
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let uri = Uri::from_static("/v1/events");
         let checked = Access::new(names, tokens).check(&uri, &headers.collect()).map(|_| ());
         checked.err().map(|problem| problem.status().as_u16())

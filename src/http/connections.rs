@@ -140,7 +140,7 @@ impl Drop for InRequest {
 /// The body of an answer. The request ends with it.
 pub struct Answer {
     pub body: Body,
-    pub request: InRequest,
+    pub _request: InRequest,
 }
 
 impl HttpBody for Answer {

@@ -129,9 +129,8 @@ mod tests {
     #[test]
     fn no_browser_page_is_at_home_where_every_name_is_accepted() {
         let origin = [("origin", "http://10.1.2.3:8081")];
-        let headers = origin.map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = origin
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         assert!(names("0.0.0.0:8081", &[]).is_foreign(&headers.into_iter().collect()));
     }
 }

@@ -102,7 +102,7 @@ where
         let response = service.call(request);
         async move {
             let response: Response = response.await?;
-            let track = |body| Body::new(Answer { body, request: in_request });
+            let track = |body| Body::new(Answer { body, _request: in_request });
             Ok::<_, Infallible>(response.map(track))
         }
     });

@@ -25,7 +25,8 @@ pub enum TlsError {
 /// # Errors
 /// Files that cannot be read, or do not hold a certificate and its key.
 pub fn acceptor(key: &'static str, config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
-    let (Some(certificate), Some(private_key)) = (&config.certificate_file, &config.key_file) else {
+    let (Some(certificate), Some(private_key)) = (&config.certificate_file, &config.key_file)
+    else {
         return Ok(None);
     };
     let unreadable = |path: &Path| {

@@ -24,11 +24,11 @@ use crate::event::PartitionId;
 use crate::http::listener::ListenError;
 use crate::http::tls::TlsError;
 use crate::http::tokens::NotAHash;
-use crate::record::{BatchLimits, RawBatch};
+use crate::record::{BatchLimits, RawBatch, RefusedPart};
 
 pub use self::check::check;
 pub use self::file::{FileProgress, FileReader, FileSource};
-pub use self::http::HttpSource;
+pub use self::http::{Earlier, FindEarlier, HttpSource, Progress};
 pub use self::kafka::KafkaSource;
 pub use self::stdin::StdinSource;
 
@@ -71,6 +71,10 @@ pub trait Source: Send {
     fn group(&self) -> Option<&dyn GroupMember> {
         None
     }
+
+    /// Notes a part of a record that was not taken. It is called for those of a batch before the
+    /// batch is committed.
+    fn note_refused(&mut self, _part: &RefusedPart<'_>) {}
 
     /// Commits everything of `partition` up to and including `last_offset`, which is stored.
     fn commit(

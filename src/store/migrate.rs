@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0010_proof_of_use.sql",
     "0011_incident_acts.sql",
     "0012_gone_processes.sql",
+    "0013_http_requests.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

@@ -5,6 +5,7 @@ mod acts;
 mod check;
 mod checkpoint;
 mod claim;
+mod connection;
 mod delivery;
 mod error;
 mod first_use;
@@ -15,6 +16,7 @@ mod migrate;
 mod monitor;
 mod promise;
 mod query;
+mod requests;
 mod revocation;
 mod rows;
 mod stuffing;
@@ -36,6 +38,7 @@ pub use self::error::StoreError;
 pub use self::history::Slice;
 pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
+pub use self::requests::{EarlierRequest, RefusedRow, RequestProgress};
 pub use self::revocation::{RequestLedger, UntoldRequest};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::stuffing::{AttemptRow, Suspect};
@@ -62,14 +65,8 @@ pub struct Store {
 impl Store {
     /// Creates the store without opening a connection.
     pub fn new(config: &ClickHouseConfig) -> Self {
-        let client = Client::default()
-            .with_product_info("keywatch", env!("CARGO_PKG_VERSION"))
-            .with_url(&config.url)
-            .with_user(&config.user)
-            .with_password(config.password.reveal())
-            .with_database(&config.database);
         Self {
-            client,
+            client: connection::client(config),
             url: config.url.clone(),
             database: config.database.clone(),
             raw_retention_days: config.raw_retention_days,

@@ -19,6 +19,8 @@ use crate::http::server::Endpoint;
 
 /// The recorder keeps every sample of a histogram until upkeep drains it, even if nobody scrapes.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Shorter than the pause by which a stopped process is recognised.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Monitoring needs a handful.
 const MOST_CONNECTIONS: usize = 64;
 /// At the end, requests in progress may take this long.
@@ -49,13 +51,14 @@ pub async fn serve(
     let endpoint = Endpoint {
         listener,
         tls,
-        router: router(Ops { metrics: metrics.clone(), health }),
+        router: router(Ops { metrics: metrics.clone(), health: health.clone() }),
         most_connections: MOST_CONNECTIONS,
         grace: GRACE,
     };
     tokio::select! {
         () = endpoint.serve(shutdown) => {}
         () = upkeep(&metrics) => {}
+        () = looks(&health) => {}
     }
 }
 
@@ -64,6 +67,14 @@ async fn upkeep(metrics: &PrometheusHandle) {
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+    }
+}
+
+async fn looks(health: &Health) {
+    let mut ticks = tokio::time::interval(LOOK_PERIOD);
+    loop {
+        ticks.tick().await;
+        health.look();
     }
 }
 
@@ -121,8 +132,7 @@ mod tests {
         ::metrics::with_local_recorder(&recorder, || {
             ::metrics::counter!("keywatch_test_events_total").increment(7);
         });
-        let server =
-            tokio::spawn(serve(listener, None, recorder.handle(), health, stop.clone()));
+        let server = tokio::spawn(serve(listener, None, recorder.handle(), health, stop.clone()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("{request_line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -151,6 +161,28 @@ mod tests {
         let (head, body) = answer("GET /healthz", Health::default()).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         assert_eq!(parsed(&body)["alive"], true);
+    }
+
+    #[tokio::test]
+    async fn clients_that_send_half_a_head_do_not_keep_others_out() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (recorder, stop) = (recorder(), CancellationToken::new());
+        let (handle, health) = (recorder.handle(), Health::default());
+        tokio::spawn(serve(listener, None, handle, health, stop.clone()));
+        let mut unfinished = Vec::new();
+        for _ in 0..2 * MOST_CONNECTIONS {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+            unfinished.push(client);
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        stop.cancel();
     }
 
     #[tokio::test]

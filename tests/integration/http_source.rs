@@ -1,11 +1,12 @@
 //! Tests the HTTP source with a real client.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keywatch::config::{HttpConfig, Secret};
 use keywatch::record::{BatchLimits, RawBatch};
-use keywatch::source::{HttpSource, Source};
+use keywatch::source::{FindEarlier, HttpSource, Source};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -20,9 +21,15 @@ fn config() -> HttpConfig {
     HttpConfig { listen: ([127, 0, 0, 1], 0).into(), ..HttpConfig::default() }
 }
 
+/// No process before this one has stored a request.
+fn nothing_before() -> FindEarlier {
+    Arc::new(|_| Box::pin(async { Ok(None) }))
+}
+
 async fn open(config: &HttpConfig) -> HttpSource {
     let interval = Duration::from_millis(5);
-    HttpSource::bind(config, BatchLimits { records: 1000, bytes: 1000, interval }).await.unwrap()
+    let limits = BatchLimits { records: 1000, bytes: 1000, interval };
+    HttpSource::bind(config, limits, nothing_before()).await.unwrap()
 }
 
 fn post(source: &HttpSource, body: impl Into<reqwest::Body>) -> RequestBuilder {
@@ -85,7 +92,7 @@ async fn answers_when_the_events_are_stored_and_not_before() {
     commit(&mut source, &batch).await;
     let (status, body) = request.await.unwrap();
     assert_eq!(status, 200);
-    let expected = json!({"accepted": 2, "first_offset": first_offset, "last_offset": last_offset});
+    let expected = json!({"accepted": 2, "rejected": 0, "first_offset": first_offset, "last_offset": last_offset});
     assert_eq!(body, expected);
 }
 
@@ -268,6 +275,6 @@ async fn an_address_in_use_is_named() {
     let source = open(&config()).await;
     let taken = HttpConfig { listen: source.local_address(), ..config() };
     let limits = BatchLimits { records: 1, bytes: 1, interval: DEADLINE };
-    let error = HttpSource::bind(&taken, limits).await.err().unwrap().to_string();
+    let error = HttpSource::bind(&taken, limits, nothing_before()).await.err().unwrap().to_string();
     assert!(error.contains(&taken.listen.to_string()), "{error}");
 }

@@ -79,6 +79,7 @@ const RULES: &[Rule] = &[
             "event",
             "http",
             "instance",
+            "record",
             // Acts of people are rows too.
             "workflow",
         ],

@@ -9,9 +9,7 @@ use crate::config::{Config, Finding, Findings, SourceKind};
 use crate::{decide, decode, deliver, detect, http, source, store, telemetry};
 
 pub use self::warnings::warnings;
-
-/// The largest number of batches that are scored and not yet stored.
-const HELD_BATCHES: usize = 10;
+use super::HELD_BATCHES;
 
 /// Returns every setting with which the service cannot work.
 pub fn check(config: &Config) -> Vec<Finding> {

@@ -169,8 +169,10 @@ fn elements(value: &RawValue, most: usize) -> Result<Vec<Vec<u8>>, Problem> {
         return Ok(vec![object(value, "the body")?]);
     }
     let mut reader = serde_json::Deserializer::from_str(value.get());
-    let elements =
-        reader.deserialize_seq(UpTo(most)).map_err(|error| bad_json(&error))?.ok_or_else(|| too_many(most))?;
+    let elements = reader
+        .deserialize_seq(UpTo(most))
+        .map_err(|error| bad_json(&error))?
+        .ok_or_else(|| too_many(most))?;
     let numbered = elements.into_iter().enumerate();
     numbered.map(|(index, element)| object(element, &format!("element {index}"))).collect()
 }

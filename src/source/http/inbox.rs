@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::repeats::Identity;
+use super::verdict::Refusals;
+use crate::record::RefusedPart;
+
 /// A smaller body counts as this size, so that the number of small bodies is bounded too.
 const MIN_BODY_BYTES: usize = 1 << 10;
 /// A record takes this much besides its bytes.
@@ -13,16 +17,18 @@ const RECORD_BYTES: usize = 64;
 /// The events of one request.
 pub(super) struct Submission {
     pub(super) records: Vec<Vec<u8>>,
+    pub(super) identity: Option<Identity>,
     pub(super) reply: oneshot::Sender<Outcome>,
     pub(super) space: Space,
 }
 
 /// The outcome of a submission. If the sender is dropped without one, the outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Stored {
         first_offset: i64,
         last_offset: i64,
+        refusals: Refusals,
     },
     /// The submission never became part of a batch, so it is certainly not stored.
     NotTaken,
@@ -54,11 +60,13 @@ impl Inbox {
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
+        identity: Option<Identity>,
         mut space: Space,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         space.shrink_to(records.iter().map(|record| record.len() + RECORD_BYTES).sum());
-        if let Err(refused) = self.submissions.send(Submission { records, reply, space }) {
+        if let Err(refused) = self.submissions.send(Submission { records, identity, reply, space })
+        {
             tell(refused.0.reply, Outcome::NotTaken);
         }
         outcome
@@ -97,6 +105,7 @@ pub(super) fn tell(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
 struct Waiting {
     first_offset: i64,
     last_offset: i64,
+    refusals: Refusals,
     reply: oneshot::Sender<Outcome>,
     _space: Space,
 }
@@ -115,14 +124,26 @@ impl WaitingList {
         reply: oneshot::Sender<Outcome>,
         space: Space,
     ) {
-        self.waiting.push_back(Waiting { first_offset, last_offset, reply, _space: space });
+        let refusals = Refusals::default();
+        let waiting = Waiting { first_offset, last_offset, refusals, reply, _space: space };
+        self.waiting.push_back(waiting);
+    }
+
+    /// Notes a part that was not taken for the request that it belongs to.
+    pub(super) fn note_refused(&mut self, part: &RefusedPart<'_>) {
+        let place = self.waiting.partition_point(|waiting| waiting.last_offset < part.offset);
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        if let Ok(event) = usize::try_from(part.offset - waiting.first_offset) {
+            waiting.refusals.add(event, part.index, part.reason, part.detail);
+        }
     }
 
     /// Answers all requests whose events are stored by now.
     pub(super) fn stored_up_to(&mut self, offset: i64) {
         let stored = self.waiting.partition_point(|waiting| waiting.last_offset <= offset);
-        for Waiting { first_offset, last_offset, reply, .. } in self.waiting.drain(..stored) {
-            tell(reply, Outcome::Stored { first_offset, last_offset });
+        for waiting in self.waiting.drain(..stored) {
+            let Waiting { first_offset, last_offset, refusals, reply, .. } = waiting;
+            tell(reply, Outcome::Stored { first_offset, last_offset, refusals });
         }
     }
 
@@ -155,7 +176,8 @@ mod tests {
         let mut list = WaitingList::default();
         let [mut first, mut second] = [1, 2].map(|offset| wait(&inbox, &mut list, offset));
         list.stored_up_to(1);
-        let stored = Outcome::Stored { first_offset: 1, last_offset: 1 };
+        let refusals = Refusals::default();
+        let stored = Outcome::Stored { first_offset: 1, last_offset: 1, refusals };
         assert_eq!(first.try_recv(), Ok(stored));
         assert_eq!(second.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
@@ -185,7 +207,7 @@ mod tests {
         let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
         let space = inbox.reserve(10 * MIN_BODY_BYTES).unwrap();
         let record = vec![b' '; 2 * MIN_BODY_BYTES - RECORD_BYTES];
-        let _outcome = inbox.submit(vec![record], space);
+        let _outcome = inbox.submit(vec![record], None, space);
         assert!(inbox.reserve(9 * MIN_BODY_BYTES).is_none());
         assert!(inbox.reserve(8 * MIN_BODY_BYTES).is_some());
     }
@@ -204,7 +226,7 @@ mod tests {
     fn nothing_is_taken_after_the_end() {
         let (inbox, submissions) = Inbox::new(1 << 20);
         drop(submissions);
-        let mut outcome = inbox.submit(vec![], inbox.reserve(0).unwrap());
+        let mut outcome = inbox.submit(vec![], None, inbox.reserve(0).unwrap());
         assert_eq!(outcome.try_recv(), Ok(Outcome::NotTaken));
     }
 }

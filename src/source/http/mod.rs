@@ -2,7 +2,9 @@
 
 mod body;
 mod inbox;
+mod repeats;
 mod server;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::inbox::{Inbox, Outcome, Submission, WaitingList, tell};
+pub use self::repeats::{Earlier, FindEarlier, Progress};
+use self::repeats::{Identity, Repeats};
 use self::server::Server;
 use super::{Source, SourceError, count_batch};
 use crate::config::HttpConfig;
@@ -22,7 +26,7 @@ use crate::event::{EventTime, PartitionId};
 use crate::http::server::Endpoint;
 use crate::http::{Access, Names, Tokens, listener, tls};
 use crate::instance::InstanceId;
-use crate::record::{BatchLimits, RawBatch};
+use crate::record::{BatchLimits, PushedRequest, RawBatch, RefusedPart};
 
 const MOST_CONNECTIONS: usize = 256;
 
@@ -45,11 +49,15 @@ pub struct HttpSource {
 }
 
 impl HttpSource {
-    /// Listens for `POST /v1/events`.
+    /// Listens for `POST /v1/events`. `find` looks up requests of processes before this one.
     ///
     /// # Errors
     /// Fails when it cannot listen on the address.
-    pub async fn bind(config: &HttpConfig, limits: BatchLimits) -> Result<Self, SourceError> {
+    pub async fn bind(
+        config: &HttpConfig,
+        limits: BatchLimits,
+        find: FindEarlier,
+    ) -> Result<Self, SourceError> {
         let listener = listener::bind("source.http.listen", config.listen).await?;
         let address = listener.local_addr().map_err(SourceError::Address)?;
         warn_when_open(config);
@@ -60,7 +68,7 @@ impl HttpSource {
         let endpoint = Endpoint {
             listener,
             tls,
-            router: Server::new(config, access, inbox).into_router(),
+            router: Server::new(config, access, inbox, Repeats::new(find)).into_router(),
             most_connections: MOST_CONNECTIONS,
             grace: Duration::MAX,
         };
@@ -87,13 +95,18 @@ impl HttpSource {
     }
 
     fn take(&mut self, submission: Submission) {
-        let Submission { records, reply, space } = submission;
+        let Submission { records, identity, reply, space } = submission;
         let first_offset = self.next_offset;
         for record in &records {
             self.batch.push(self.next_offset, record);
             self.next_offset += 1;
         }
-        self.waiting.push(first_offset, self.next_offset - 1, reply, space);
+        let last_offset = self.next_offset - 1;
+        if let Some(Identity { key, body }) = identity {
+            let request = PushedRequest { key, body, first_offset, last_offset };
+            self.batch.requests.push(request);
+        }
+        self.waiting.push(first_offset, last_offset, reply, space);
         self.due.get_or_insert_with(|| Instant::now() + self.limits.interval);
     }
 
@@ -140,6 +153,10 @@ impl Source for HttpSource {
             self.take(submission);
         }
         Ok(self.hand_out())
+    }
+
+    fn note_refused(&mut self, part: &RefusedPart<'_>) {
+        self.waiting.note_refused(part);
     }
 
     async fn commit(&mut self, _: &PartitionId, last_offset: i64) -> Result<(), SourceError> {

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -14,6 +15,8 @@ use tokio::time::timeout;
 
 use super::body::{Encoding, Format, split};
 use super::inbox::{Inbox, Outcome, Space};
+use super::repeats::{Decision, Identity, Repeats, UnderWay};
+use super::verdict::{Refusal, Refusals};
 use crate::config::HttpConfig;
 use crate::http::body::{self, too_large};
 use crate::http::{Access, Problem, listener};
@@ -27,23 +30,42 @@ pub(super) struct Server {
     max_body_bytes: usize,
     max_body_records: usize,
     store_timeout: Duration,
+    repeats: Repeats,
 }
 
-#[derive(Serialize)]
-struct Accepted {
+/// The answer to a request whose events are stored.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Accepted {
     accepted: usize,
+    rejected: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejections: Vec<Refusal>,
     first_offset: i64,
     last_offset: i64,
 }
 
+impl Accepted {
+    pub(super) fn new(
+        events: usize,
+        first_offset: i64,
+        last_offset: i64,
+        refusals: Refusals,
+    ) -> Self {
+        let Refusals { events: rejected, listed: rejections, .. } = refusals;
+        let accepted = events.saturating_sub(rejected);
+        Self { accepted, rejected, rejections, first_offset, last_offset }
+    }
+}
+
 impl Server {
-    pub(super) fn new(config: &HttpConfig, access: Access, inbox: Inbox) -> Self {
+    pub(super) fn new(config: &HttpConfig, access: Access, inbox: Inbox, repeats: Repeats) -> Self {
         Self {
             inbox,
             access,
             max_body_bytes: config.max_body_bytes,
             max_body_records: config.max_body_records,
             store_timeout: Duration::from_secs(config.store_timeout_seconds),
+            repeats,
         }
     }
 
@@ -93,17 +115,82 @@ async fn receive(
     uri: Uri,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Accepted>, Problem> {
-    server.access.check(&uri, &headers)?;
+) -> Result<Response, Problem> {
+    let sender = server.access.check(&uri, &headers)?.to_owned();
     let (records, space) = server.records(&headers, body).await?;
-    let accepted = records.len();
-    let outcome = server.inbox.submit(records, space);
-    match timeout(server.store_timeout, outcome).await {
-        Ok(Ok(Outcome::Stored { first_offset, last_offset })) => {
-            Ok(Json(Accepted { accepted, first_offset, last_offset }))
+    let Some(identity) = Identity::of(&sender, &headers, &records)? else {
+        let all = Wanted::all(records.len());
+        return Ok(Json(server.store(records, None, space, all).await?).into_response());
+    };
+    match server.repeats.decide(&identity, records.len()).await? {
+        Decision::Known(answer) => Ok((REPLAYED, Json(answer)).into_response()),
+        Decision::Store { places, earlier, under_way } => {
+            let total = records.len();
+            let wanted = records.into_iter().enumerate().filter(|(at, _)| places.contains(at));
+            let wanted: Vec<_> = wanted.map(|(_, record)| record).collect();
+            let places = places.into_iter().collect();
+            let rest = Wanted { total, places, earlier, under_way: Some(under_way) };
+            Ok(Json(server.store(wanted, Some(identity), space, rest).await?).into_response())
         }
-        Ok(Ok(Outcome::NotTaken)) => Err(stopping()),
-        Ok(Err(_)) | Err(_) => Err(outcome_unknown()),
+    }
+}
+
+/// Tells a sender that the request was stored before.
+const REPLAYED: [(&str, &str); 1] = [("idempotency-replayed", "true")];
+
+/// The part of a request that is to be stored.
+struct Wanted {
+    /// The number of events of the request.
+    total: usize,
+    /// The places of those that are stored now.
+    places: Vec<usize>,
+    /// The refusals among the others.
+    earlier: Refusals,
+    under_way: Option<UnderWay>,
+}
+
+impl Wanted {
+    fn all(total: usize) -> Self {
+        let places = (0..total).collect();
+        Self { total, places, earlier: Refusals::default(), under_way: None }
+    }
+
+    /// Makes the answer, and remembers it also when nobody waits for it any more.
+    fn answer(self, first_offset: i64, last_offset: i64, refusals: Refusals) -> Accepted {
+        let Self { total, places, mut earlier, under_way } = self;
+        earlier.join(refusals, &places);
+        let answer = Accepted::new(total, first_offset, last_offset, earlier);
+        if let Some(under_way) = under_way {
+            under_way.stored(answer.clone());
+        }
+        answer
+    }
+}
+
+impl Server {
+    /// Submits the events and waits until they are stored.
+    async fn store(
+        &self,
+        records: Vec<Vec<u8>>,
+        identity: Option<Identity>,
+        space: Space,
+        wanted: Wanted,
+    ) -> Result<Accepted, Problem> {
+        let outcome = self.inbox.submit(records, identity, space);
+        // A task of its own: the outcome counts also when the client has gone.
+        let answered = tokio::spawn(async move {
+            match outcome.await {
+                Ok(Outcome::Stored { first_offset, last_offset, refusals }) => {
+                    Ok(wanted.answer(first_offset, last_offset, refusals))
+                }
+                Ok(Outcome::NotTaken) => Err(stopping()),
+                Err(_) => Err(outcome_unknown()),
+            }
+        });
+        match timeout(self.store_timeout, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(outcome_unknown()),
+        }
     }
 }
 
@@ -129,6 +216,7 @@ fn stopping() -> Problem {
 
 fn outcome_unknown() -> Problem {
     let detail = "the events were accepted, but it is unknown whether they are stored: \
-        send them again with the same request_id, so that duplicates are recognised";
+        send them again with the same Idempotency-Key, or the same request_id in each event, so \
+        that they are not stored twice";
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
 }

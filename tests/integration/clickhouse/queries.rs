@@ -12,7 +12,7 @@ use keywatch::workflow::{Act, Kind};
 
 use super::acts::act;
 use super::samples::{alert, batch, event, origin, partition, rejection, unclaimed};
-use crate::support::clickhouse::{TestDatabase, database};
+use crate::support::clickhouse::{TestDatabase, client, database};
 
 /// Runs a query and returns the chosen columns as lines.
 async fn answer(
@@ -196,13 +196,7 @@ async fn completeness() {
                  VALUES ('access', 0, 16, 20, 'intent', NULL, now()), \
                  ('access', 0, 9, 14, 'intent', NULL, now()), \
                  ('access', 1, 0, 9, 'done', 30, now())";
-    clickhouse::Client::default()
-        .with_url(&incomplete.config.url)
-        .with_database(&incomplete.config.database)
-        .query(doubt)
-        .execute()
-        .await
-        .unwrap();
+    client(&incomplete.config).query(doubt).execute().await.unwrap();
     let rows = answer(&incomplete.store, "completeness", &[], &columns).await;
     assert_eq!(
         rows,

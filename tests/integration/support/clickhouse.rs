@@ -70,6 +70,15 @@ pub fn credentials(path: &Path) -> ClickHouseConfig {
     ClickHouseConfig { user: USER.into(), password, ..Default::default() }
 }
 
+/// A client for what the store has no function for.
+pub fn client(config: &ClickHouseConfig) -> clickhouse::Client {
+    clickhouse::Client::default()
+        .with_url(&config.url)
+        .with_user(&config.user)
+        .with_password(config.password.reveal())
+        .with_database(&config.database)
+}
+
 /// All values of a result, one line for each row, values separated by spaces.
 pub async fn lines(store: &Store, sql: &str) -> Vec<String> {
     let table = store.query_table(sql, &[]).await.unwrap();
