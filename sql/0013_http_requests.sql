@@ -4,8 +4,8 @@
 -- offsets tell what is stored.
 CREATE TABLE IF NOT EXISTS http_requests
 (
-    key          String CODEC(ZSTD(1)) COMMENT 'a hash of the name of the token and of the Idempotency-Key',
-    body         String CODEC(ZSTD(1)) COMMENT 'a hash of the events',
+    key          String COMMENT 'a hash of the name of the token and of the Idempotency-Key' CODEC(ZSTD(1)),
+    body         String COMMENT 'a hash of the events' CODEC(ZSTD(1)),
     topic_id     LowCardinality(String),
     owner        LowCardinality(String) COMMENT 'the process',
     first_offset Int64 CODEC(Delta, LZ4),

@@ -22,6 +22,7 @@ mod hostile;
 mod http_source;
 mod idempotency;
 mod kafka_source;
+mod odd_topics;
 mod people;
 mod promise;
 mod repartition;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::clickhouse::acts::{act, store_alerts};
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, keywatch_binary, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::receiver::Receiver;
 use crate::support::service::Service;
@@ -82,8 +82,7 @@ fn run(database: &TestDatabase, arguments: &[&str]) -> std::process::Output {
     std::process::Command::new(keywatch_binary())
         .arg("alerts")
         .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .output()
         .unwrap()
 }

@@ -19,7 +19,7 @@ use crate::http::Problem;
 const HEADER: &str = "idempotency-key";
 const MOST_KEY_BYTES: usize = 255;
 /// Stored requests that are remembered; the others are looked up.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 1_000;
 
 /// An earlier request with the same key, as it is stored.
 #[derive(Clone, Debug)]

@@ -70,6 +70,16 @@ pub fn credentials(path: &Path) -> ClickHouseConfig {
     ClickHouseConfig { user: USER.into(), password, ..Default::default() }
 }
 
+/// The variables with which a command finds the database.
+pub fn environment(config: &ClickHouseConfig) -> [(&'static str, &str); 4] {
+    [
+        ("KEYWATCH__CLICKHOUSE__URL", &config.url),
+        ("KEYWATCH__CLICKHOUSE__DATABASE", &config.database),
+        ("KEYWATCH__CLICKHOUSE__USER", &config.user),
+        ("KEYWATCH__CLICKHOUSE__PASSWORD", config.password.reveal()),
+    ]
+}
+
 /// A client for what the store has no function for.
 pub fn client(config: &ClickHouseConfig) -> clickhouse::Client {
     clickhouse::Client::default()
