@@ -123,6 +123,9 @@ pub enum DetectorId {
     #[serde(rename = "lifecycle.canary_use")]
     #[strum(serialize = "lifecycle.canary_use")]
     CanaryUse,
+    #[serde(rename = "monitor.degraded")]
+    #[strum(serialize = "monitor.degraded")]
+    MonitorDegraded,
 }
 
 impl DetectorId {

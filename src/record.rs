@@ -25,6 +25,8 @@ pub struct RawBatch {
     /// Offsets from here to the first record never held a record, or compaction removed it. They
     /// include transaction markers. `None` when records may have been there.
     pub covers_from: Option<i64>,
+    /// The requests that brought the records, where they have a key.
+    pub requests: Vec<PushedRequest>,
     /// All payloads, one after the other.
     bytes: Vec<u8>,
     records: Vec<(i64, Range<usize>)>,
@@ -40,6 +42,7 @@ impl RawBatch {
             ownership: 0,
             is_stored: false,
             covers_from: None,
+            requests: Vec::new(),
             bytes: Vec::new(),
             records: Vec::new(),
         }
@@ -95,6 +98,29 @@ impl RawBatch {
     pub fn offsets(&self) -> Option<(i64, i64)> {
         Some((self.records.first()?.0, self.records.last()?.0))
     }
+}
+
+/// A request whose events are records of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedRequest {
+    /// A hash of what its sender calls it.
+    pub key: String,
+    /// A hash of its events.
+    pub body: String,
+    pub first_offset: i64,
+    /// Included.
+    pub last_offset: i64,
+}
+
+/// A part of a record that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedPart<'a> {
+    pub offset: i64,
+    /// The place of the part in the record.
+    pub index: u32,
+    pub reason: &'a str,
+    /// A sentence for the sender.
+    pub detail: &'a str,
 }
 
 /// A record to write to a topic that is partitioned by API key.

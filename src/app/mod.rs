@@ -19,17 +19,22 @@ pub mod check;
 mod checkpoints;
 mod clerk;
 mod dead_letters;
+mod degraded;
 mod error;
 mod intake;
 mod patient;
 mod pipeline;
 mod presence;
 mod registrar;
+mod requests;
 mod responder;
 mod startup;
 mod suspects;
 mod watchdog;
 mod writer;
+
+/// The largest number of batches that are scored and not yet stored.
+const HELD_BATCHES: usize = 10;
 
 pub use self::error::AppError;
 pub use self::startup::{run, run_from};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::interval;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Part};
@@ -56,6 +57,20 @@ impl PatientStore {
                 }
             }
         }
+    }
+
+    /// Sends heartbeats until the result is dropped.
+    pub fn beat_until_dropped(&self) -> DropGuard {
+        let (health, stop) = (self.health.clone(), CancellationToken::new());
+        let beats = async move {
+            let mut pulse = interval(PULSE);
+            loop {
+                pulse.tick().await;
+                health.beat();
+            }
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(beats));
+        stop.drop_guard()
     }
 
     /// Sends a heartbeat and reports which parts work.

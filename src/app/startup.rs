@@ -13,6 +13,7 @@ use super::patient::PatientStore;
 use super::pipeline::{Background, Parts, Pipeline};
 use super::presence::Presence;
 use super::registrar::{Gate, Opener, Registrar};
+use super::requests;
 use super::responder::Responder;
 use super::watchdog::{Observer, Watchdog};
 use super::writer::{Summary, Writer};
@@ -57,7 +58,8 @@ pub async fn run(
             run_from(StdinSource::new(limits), config, health, shutdown, outbox).await
         }
         SourceKind::Http => {
-            let source = HttpSource::bind(&config.source.http, limits).await?;
+            let find = requests::finder(&config.clickhouse);
+            let source = HttpSource::bind(&config.source.http, limits, find).await?;
             run_from(source, config, health, shutdown, outbox).await
         }
     }

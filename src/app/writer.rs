@@ -18,7 +18,7 @@ use crate::event::PartitionId;
 use crate::store::{Store, StoreError, StoredBatch, Written};
 
 use super::announce::announce;
-use super::batch::{Named, Settled};
+use super::batch::{Named, Settled, size};
 use super::dead_letters::DeadLetters;
 use super::error::AppError;
 
@@ -135,11 +135,12 @@ impl Writer {
     }
 
     async fn end(&mut self, (scored, written): (Scored, Written)) {
-        let Named { batch, name } = &scored;
+        let Named { batch, name } = scored;
+        let size = size(&batch);
         self.busy.retain(|partition| *partition != batch.partition);
         let settled = match written {
             Written::Stored => {
-                self.count(batch);
+                self.count(&batch);
                 announce(&self.outbox, &batch.outcome.alerts);
                 if let Some(letters) = &self.dead_letters {
                     letters.enqueue(&batch.partition, &batch.rejections);
@@ -148,6 +149,8 @@ impl Writer {
                     partition: batch.partition.clone(),
                     last_offset: name.last_offset,
                     newest: batch.events.iter().map(|event| event.event.time).max(),
+                    rejections: batch.rejections,
+                    size,
                 }
             }
             Written::Superseded { by } => {
@@ -157,7 +160,8 @@ impl Writer {
                 {
                     warn!(partition = ?batch.partition, by, "another process has taken over");
                 }
-                Settled::TakenOver { partition: batch.partition.clone(), ownership: name.ownership }
+                let (partition, ownership) = (batch.partition, name.ownership);
+                Settled::TakenOver { partition, ownership, size }
             }
         };
         // The pipeline may have ended already; then the records are read again.
@@ -183,6 +187,7 @@ impl Named<ScoredBatch> {
             last_offset: name.last_offset,
             token: name.token.as_deref(),
             log_end: name.log_end,
+            requests: &name.requests,
             events: &batch.events,
             dispositions: &batch.outcome.dispositions,
             rejections: &batch.rejections,

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::CommandError;
 use crate::config::ClickHouseConfig;
-use crate::embedded::{EmbeddedError, ServeOptions, serve};
+use crate::embedded::{Credentials, EmbeddedError, ServeOptions, USER, serve};
 use crate::store::Store;
 
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(&options, || say_when_ready(options.port)));
+    let outcome = runtime.block_on(serve(&options, || say_when_ready(&options)));
     // A read of standard input may never return.
     runtime.shutdown_background();
     outcome.map_err(|error| match error {
@@ -43,13 +43,27 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     })
 }
 
-fn say_when_ready(port: u16) {
-    let url = format!("http://127.0.0.1:{port}");
+fn say_when_ready(options: &ServeOptions) {
+    let Ok(credentials) = Credentials::prepare(&options.path) else { return };
+    let url = format!("http://127.0.0.1:{}", options.port);
+    // The output of a child goes to a file, where the password has no place.
+    let is_child = options.until_stdin_closes;
     tokio::spawn(async move {
-        let store = Store::new(&ClickHouseConfig { url: url.clone(), ..Default::default() });
+        let Credentials { password, password_file, .. } = credentials;
+        let store = Store::new(&ClickHouseConfig {
+            url: url.clone(),
+            user: USER.into(),
+            password: password.clone(),
+            ..Default::default()
+        });
         if store.wait_until_ready().await.is_ok() {
+            let shown = if is_child { "" } else { password.reveal() };
             anstream::println!(
-                "ClickHouse is ready at {url} (user default, no password). End it with Ctrl-C."
+                "ClickHouse is ready at {url}: user {USER}, password {shown} (in {}). End it with \
+                 Ctrl-C. To ask it:\n  curl {url} -H 'X-ClickHouse-User: {USER}' -H \"X-ClickHouse-Key: \
+                 $(cat {})\" -d 'SELECT 1'",
+                password_file.display(),
+                password_file.display()
             );
         }
     });

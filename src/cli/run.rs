@@ -11,6 +11,7 @@ use super::{CommandError, load_config};
 use crate::app::{self, Summary};
 use crate::config::Config;
 use crate::console::{self, Console};
+use crate::http::tls;
 use crate::leaks;
 use crate::telemetry::{self, Health};
 
@@ -39,9 +40,10 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
     let listener =
         telemetry::ops::bind(config.service.listen).await.map_err(|error| anyhow!(error))?;
     let address = listener.local_addr().context("service.listen")?;
+    let tls = tls::acceptor("service.tls", &config.service.tls).map_err(|error| anyhow!(error))?;
     // The endpoints answer until the process ends; stopping them early would save no data.
-    let forever = std::future::pending();
-    tokio::spawn(telemetry::ops::serve(listener, metrics, health.clone(), forever));
+    let never = CancellationToken::new();
+    tokio::spawn(telemetry::ops::serve(listener, tls, metrics, health.clone(), never));
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     info!(%address, "answering /metrics, /healthz and /readyz");
     if config.console.enabled {
@@ -72,7 +74,11 @@ async fn open_console(config: &Config, health: &Health, shutdown: &CancellationT
     };
     let address = listener.local_addr().unwrap_or(config.console.listen);
     let console = Console::new(config, health.clone());
-    tokio::spawn(console::serve(listener, console, shutdown.clone()));
+    let tls = match tls::acceptor("console.tls", &config.console.tls) {
+        Ok(tls) => tls,
+        Err(error) => return warn!(%error, "the console is not served"),
+    };
+    tokio::spawn(console::serve(listener, tls, console, shutdown.clone()));
     info!(%address, "serving the console");
 }
 

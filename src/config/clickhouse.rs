@@ -14,7 +14,10 @@ pub struct ClickHouseConfig {
     pub user: String,
     pub password: Secret,
     pub password_file: Option<PathBuf>,
-    /// Days for which raw events are kept.
+    /// Authorities that the server's certificate must come from, as PEM. Without it, those of the
+    /// web are trusted.
+    pub ca_file: Option<PathBuf>,
+    /// Days for which raw events are kept, counted from their own time; 0 keeps them for ever.
     pub raw_retention_days: u32,
 }
 
@@ -26,6 +29,7 @@ impl Default for ClickHouseConfig {
             user: "default".into(),
             password: Secret::default(),
             password_file: None,
+            ca_file: None,
             raw_retention_days: 30,
         }
     }

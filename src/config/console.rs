@@ -4,16 +4,20 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::TlsConfig;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsoleConfig {
     pub enabled: bool,
     /// A loopback address: the console knows no users.
     pub listen: SocketAddr,
+    pub tls: TlsConfig,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9465)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 9465));
+        Self { enabled: true, listen, tls: TlsConfig::default() }
     }
 }

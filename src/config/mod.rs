@@ -19,6 +19,7 @@ mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,7 @@ pub use self::source::{
     FileConfig, HttpConfig, KafkaConfig, SecurityProtocol, SourceConfig, SourceKind,
 };
 pub use self::state::StateConfig;
+pub use self::tls::TlsConfig;
 
 /// The whole of `keywatch.toml`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

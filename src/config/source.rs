@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{Secret, TlsConfig};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -135,8 +135,16 @@ pub struct HttpConfig {
     /// When set, callers must send `Authorization: Bearer TOKEN`.
     pub token: Secret,
     pub token_file: Option<PathBuf>,
+    /// Further tokens by name: `sha256:` and the hash of each.
+    pub tokens: BTreeMap<String, String>,
+    /// Names of this endpoint besides its address, such as that of a proxy in front of it. Requests
+    /// for other hosts are refused.
+    pub hosts: Vec<String>,
+    pub tls: TlsConfig,
     /// Larger bodies are refused, measured after decompression.
     pub max_body_bytes: usize,
+    /// Bodies with more records are refused.
+    pub max_body_records: usize,
     /// Requests wait this long until their events are stored.
     pub store_timeout_seconds: u64,
 }
@@ -147,7 +155,11 @@ impl Default for HttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             token: Secret::default(),
             token_file: None,
+            tokens: BTreeMap::new(),
+            hosts: Vec::new(),
+            tls: TlsConfig::default(),
             max_body_bytes: 16 << 20,
+            max_body_records: 100_000,
             store_timeout_seconds: 30,
         }
     }

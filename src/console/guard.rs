@@ -1,86 +1,40 @@
 //! Decides which requests are answered, and adds the headers that confine what a page can do.
-//!
-//! A web page in a browser of this machine can send requests to loopback addresses. Its requests
-//! carry a foreign `Host` (DNS rebinding), a foreign `Origin`, or `Sec-Fetch-Site` of another site.
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::refusal::Refusal;
+use crate::http::Names;
 
 /// No script, style or connection but the console's own; nobody may frame a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The names under which a browser of this machine reaches the console.
-#[derive(Clone)]
-pub struct Names(Vec<String>);
-
-impl Names {
-    pub fn new(port: u16) -> Self {
-        let hosts = ["127.0.0.1", "localhost", "[::1]"];
-        let named = hosts.iter().map(|host| format!("{host}:{port}"));
-        // Browsers leave out the default port.
-        let bare = hosts.iter().filter(|_| port == 80).map(ToString::to_string);
-        Self(named.chain(bare).collect())
+/// Returns the reason for which a request is not answered.
+fn refuse(names: &Names, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Refusal> {
+    if method != Method::GET && method != Method::HEAD {
+        let sentence = "The console only reads: it answers GET and HEAD.";
+        return Some(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence));
     }
-
-    fn has(&self, host: &str) -> bool {
-        self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
+    if !names.are_named(uri, headers) {
+        let sentence = format!("Open the console as {}/.", names.first());
+        return Some(Refusal::new(StatusCode::MISDIRECTED_REQUEST, sentence));
     }
-
-    /// Returns the reason for which a request is not answered.
-    fn refuse(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Refusal> {
-        if method != Method::GET && method != Method::HEAD {
-            let sentence = "The console only reads: it answers GET and HEAD.";
-            return Some(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence));
-        }
-        let is_named = one(headers, &HOST).is_some_and(|host| self.has(host))
-            && uri.authority().is_none_or(|authority| self.has(authority.as_str()));
-        if !is_named {
-            let sentence = format!("Open the console as http://{}/.", self.0[0]);
-            return Some(Refusal::new(StatusCode::MISDIRECTED_REQUEST, sentence));
-        }
-        let is_foreign = headers.contains_key(ORIGIN) && !self.is_own_origin(headers);
-        if is_foreign || is_from_another_site(headers) {
-            let sentence = "Another site asked for this. Open the console by its own address.";
-            return Some(Refusal::new(StatusCode::FORBIDDEN, sentence));
-        }
-        None
+    if names.is_foreign(headers) {
+        let sentence = "Another site asked for this. Open the console by its own address.";
+        return Some(Refusal::new(StatusCode::FORBIDDEN, sentence));
     }
-
-    fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        one(headers, &ORIGIN)
-            .and_then(|origin| origin.strip_prefix("http://"))
-            .is_some_and(|host| self.has(host))
-    }
-}
-
-/// The value of a header that occurs once.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
-}
-
-/// Fetch metadata, as browsers set it. A link from elsewhere, such as one in a mail, may open a
-/// page: the other site cannot read it, and nothing that can be opened has an effect.
-fn is_from_another_site(headers: &HeaderMap) -> bool {
-    let said = |name: &'static str| headers.get(name).map(HeaderValue::as_bytes);
-    let is_own = matches!(said("sec-fetch-site"), None | Some(b"same-origin" | b"none"));
-    let is_link =
-        said("sec-fetch-mode") == Some(b"navigate") && said("sec-fetch-dest") == Some(b"document");
-    !is_own && !is_link
+    None
 }
 
 /// Refuses a request, or passes it on and confines the answer.
 pub async fn guard(State(names): State<Names>, request: Request, next: Next) -> Response {
-    let refusal = names.refuse(request.method(), request.uri(), request.headers());
+    let refusal = refuse(&names, request.method(), request.uri(), request.headers());
     let mut response = match refusal {
         Some(refusal) => refusal.answering(&request).into_response(),
         None => next.run(request).await,
@@ -110,12 +64,12 @@ mod tests {
     use super::*;
 
     fn status(method: Method, headers: &[(&'static str, &'static str)]) -> Option<u16> {
-        let names = Names::new(9465);
+        let names = Names::of_loopback(9465, false);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        let refusal = names.refuse(&method, &Uri::from_static("/"), &map);
+        let refusal = refuse(&names, &method, &Uri::from_static("/"), &map);
         refusal.map(|refusal| refusal.status().as_u16())
     }
 
@@ -130,11 +84,6 @@ mod tests {
         assert_eq!(status(Method::GET, &[]), Some(421));
         let twice = [("host", "localhost:9465"), ("host", "evil.example")];
         assert_eq!(status(Method::GET, &twice), Some(421));
-    }
-
-    #[test]
-    fn the_default_port_may_be_left_out() {
-        assert!(Names::new(80).has("localhost"));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use self::known::LastKnown;
 use self::stream::Feed;
 use crate::config::{Config, ConsoleConfig, Findings};
 use crate::http::listener::{self, ListenError};
+use crate::http::tls;
 use crate::store::Store;
 use crate::telemetry::Health;
 
@@ -76,6 +77,7 @@ const LOOPBACK_ONLY: &str = "must be a loopback address (127.0.0.1 or [::1]): th
 /// Reports a setting with which the console would be open to others.
 pub fn check(config: &ConsoleConfig, findings: &mut Findings) {
     findings.require(config.listen.ip().is_loopback(), "console.listen", LOOPBACK_ONLY);
+    tls::check("console.tls", &config.tls, findings);
 }
 
 /// Binds the address of `console.listen`.

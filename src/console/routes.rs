@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::answer::{Failure, answer};
-use super::guard::{self, Names};
+use super::guard;
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::{Console, incident, incidents, key, overview, stream};
+use crate::http::Names;
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     hex::encode(&hash[..6])
 });
 
-pub fn router(console: Arc<Console>, port: u16) -> Router {
+pub fn router(console: Arc<Console>, names: Names) -> Router {
     let not_found = async |request: Request| {
         Refusal::new(StatusCode::NOT_FOUND, "There is no such page.").answering(&request)
     };
@@ -51,7 +52,7 @@ pub fn router(console: Arc<Console>, port: u16) -> Router {
         .fallback(not_found)
         .with_state(console)
         .layer(middleware::from_fn(within_time))
-        .layer(middleware::from_fn_with_state(Names::new(port), guard::guard))
+        .layer(middleware::from_fn_with_state(names, guard::guard))
 }
 
 async fn within_time(request: Request, next: Next) -> Response {

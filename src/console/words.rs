@@ -40,6 +40,7 @@ pub const fn sign(detector: DetectorId) -> &'static str {
         D::MonitorBlind => "Keywatch lags or receives nothing",
         D::PromiseBroken => "more false alerts than promised",
         D::BreakerOpen => "actions on too many keys",
+        D::MonitorDegraded => "saved state was lost",
     }
 }
 

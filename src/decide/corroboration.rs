@@ -59,8 +59,7 @@ pub fn sole_ceiling(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Opt
         Kind::Place => Action::Throttle,
         Kind::Proof => return None,
     };
-    let reason =
-        if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
+    let reason = if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
     Some(Ceiling { most, reason })
 }
 

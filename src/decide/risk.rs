@@ -35,7 +35,8 @@ const fn theft_given(detector: DetectorId) -> f64 {
         DetectorId::BehaviourOutlier | DetectorId::NewAgent | DetectorId::NewFingerprint => 0.35,
         DetectorId::BulkExport | DetectorId::Enumeration => 0.4,
         DetectorId::ErrorBurst => 0.1,
-        DetectorId::MonitorBlind | DetectorId::PromiseBroken | DetectorId::BreakerOpen => 0.0,
+        DetectorId::MonitorBlind | DetectorId::MonitorDegraded => 0.0,
+        DetectorId::PromiseBroken | DetectorId::BreakerOpen => 0.0,
     }
 }
 

@@ -13,6 +13,10 @@ use crate::record::RawBatch;
 /// make hundreds of thousands.
 pub(super) const MAX_REJECTIONS: usize = 10;
 
+/// Rejections that tell of parts of records in one batch. Behind them, a record makes one rejection
+/// for all of its parts.
+pub(super) const MAX_DETAILED_REJECTIONS: usize = 20_000;
+
 /// The decoded events and rejections of one raw batch.
 #[derive(Debug)]
 pub struct DecodedBatch {
@@ -84,6 +88,7 @@ impl DecodedBatch {
         is_lossy: bool,
     ) {
         let first = self.rejections.len();
+        let most = if first < MAX_DETAILED_REJECTIONS { MAX_REJECTIONS } else { 0 };
         each_request(context.format, text, is_lossy, &mut |index, text, request| {
             let position = RecordPosition { offset, index };
             let refused = match request {
@@ -103,8 +108,8 @@ impl DecodedBatch {
             let made = self.rejections.len() - first;
             let (payload, format) = (text.as_bytes(), context.format);
             match self.rejections.last_mut() {
-                Some(rest) if made > MAX_REJECTIONS => rest.count_one_more(),
-                _ if made == MAX_REJECTIONS => {
+                Some(rest) if made > most => rest.count_one_more(),
+                _ if made == most => {
                     self.rejections.push(Rejection::of_the_rest(position, refusal.reason))
                 }
                 _ => self.reject(offset, index, payload, trust, format, refusal),

@@ -151,8 +151,10 @@ async fn show(
     let config = configure(screen, &parts);
     let operations = listener.local_addr().unwrap_or(address);
     screen.say(&format!(
-        "  ClickHouse at {} (user default, no password), metrics at http://{operations}/metrics",
-        config.clickhouse.url
+        "  ClickHouse at {} (user {}, password in {}), metrics at http://{operations}/metrics",
+        config.clickhouse.url,
+        config.clickhouse.user,
+        parts.clickhouse.password_file().display()
     ));
 
     let live_since = LiveSince::default();
@@ -165,11 +167,10 @@ async fn show(
     };
     let (health, metrics) = (Health::default(), telemetry::metrics::install()?);
     let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    let endpoints = telemetry::ops::serve(listener, metrics, health.clone(), stopped);
+    let endpoints = telemetry::ops::serve(listener, None, metrics, health.clone(), stop.clone());
     tokio::spawn(endpoints);
     let console = Console::new(&config, health.clone());
-    tokio::spawn(console::serve(pages, console, stop.clone()));
+    tokio::spawn(console::serve(pages, None, console, stop.clone()));
     let _stop = stop.drop_guard();
     screen.learning();
     app::run_from(source, &config, &health, shutdown, outbox).await?;

@@ -144,9 +144,10 @@ pub const fn family(detector: DetectorId) -> Family {
             Family::Behaviour
         }
         DetectorId::NewAgent | DetectorId::NewFingerprint => Family::Client,
-        DetectorId::MonitorBlind | DetectorId::PromiseBroken | DetectorId::BreakerOpen => {
-            Family::Monitor
-        }
+        DetectorId::MonitorBlind
+        | DetectorId::MonitorDegraded
+        | DetectorId::PromiseBroken
+        | DetectorId::BreakerOpen => Family::Monitor,
     }
 }
 

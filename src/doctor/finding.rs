@@ -291,13 +291,16 @@ fn future(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
 fn old(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
     let days = settings.config.clickhouse.raw_retention_days;
     let oldest = settings.now.plus_seconds(-f64::from(days) * DAY_SECONDS);
+    if days == 0 {
+        return None;
+    }
     let number = tally.times.iter().filter(|time| **time < oldest).count();
     (number > 0).then(|| {
         let title = format!("{} {} older than {days} days", count(number), events_are(number));
-        let detail = "`keywatch run` judges them, and ClickHouse deletes their rows at once; a \
+        let detail = "ClickHouse deletes such rows, so `keywatch run` refuses to import the file; a \
                       backtest does not mind";
-        let remedy = "clickhouse.raw_retention_days".to_owned();
-        finding(Level::Note, title, detail, remedy)
+        let remedy = "clickhouse.raw_retention_days, 0 for ever".to_owned();
+        finding(Level::Warn, title, detail, remedy)
     })
 }
 

@@ -236,7 +236,7 @@ fn sampled_old_and_future_logs_are_told() {
             request(it, "").replace(&own, &format!("{}.5", time + it as i64))
         })
     };
-    assert_eq!(notes(&at(1_700_000_000)), ["40 events are older than 30 days"]);
+    assert_eq!(titles(&at(1_700_000_000)), ["40 events are older than 30 days"]);
     assert_eq!(titles(&at(1_900_000_000)), ["40 events are in the future"]);
 }
 

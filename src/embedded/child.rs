@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, io};
 
+use super::credentials::{Credentials, USER};
 use super::server::{check_port, prepare_directory};
 use super::{EmbeddedError, library};
 use crate::config::ClickHouseConfig;
@@ -20,6 +21,7 @@ pub struct Embedded {
     /// it open.
     child: Child,
     port: u16,
+    credentials: Credentials,
 }
 
 /// A start takes about a second, and much longer on a loaded machine with a cold disk.
@@ -52,9 +54,12 @@ impl Embedded {
             Some(port) => check_port(port).map(|()| port)?,
             None => free_port().map_err(EmbeddedError::Spawn)?,
         };
+        // The child reads the same password.
+        let credentials = Credentials::prepare(&path)
+            .map_err(|reason| EmbeddedError::Directory { path: path.clone(), reason })?;
         let log = path.join("server.log");
         let child = spawn(program, &path, port, &log).map_err(EmbeddedError::Spawn)?;
-        let mut embedded = Self { child, port };
+        let mut embedded = Self { child, port, credentials };
         embedded.wait_until_ready(&path, &log).await?;
         Ok(embedded)
     }
@@ -63,8 +68,15 @@ impl Embedded {
     pub fn config(&self) -> ClickHouseConfig {
         ClickHouseConfig {
             url: format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port),
+            user: USER.into(),
+            password: self.credentials.password.clone(),
             ..ClickHouseConfig::default()
         }
+    }
+
+    /// The file with the password of the client.
+    pub fn password_file(&self) -> &Path {
+        &self.credentials.password_file
     }
 
     /// The process id of the child.

@@ -5,6 +5,7 @@
 //! (A parent-death signal would follow the thread that started the child, not the process.)
 
 mod child;
+mod credentials;
 mod library;
 mod server;
 
@@ -12,6 +13,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::child::Embedded;
+pub use self::credentials::{Credentials, USER};
 pub use self::server::{ServeOptions, serve};
 
 /// Why embedded ClickHouse is not available.

@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::credentials::Credentials;
 use super::{EmbeddedError, library};
 
 /// The options of `keywatch clickhouse`.
@@ -41,7 +42,9 @@ pub async fn serve(options: &ServeOptions, on_start: impl FnOnce()) -> Result<()
     check_port(options.port)?;
 
     let (lifeline, hold) = io::pipe().map_err(EmbeddedError::Spawn)?;
-    let arguments = arguments(&path, options.port, &lifeline);
+    let credentials = Credentials::prepare(&path)
+        .map_err(|reason| EmbeddedError::Directory { path: path.clone(), reason })?;
+    let arguments = arguments(&path, &credentials, options.port, &lifeline);
     let mut ended = run_in_thread(library, arguments)?;
     on_start();
     tokio::select! {
@@ -80,7 +83,12 @@ fn run_in_thread(
 
 /// Arguments of `clickhouse local`. The last query reads the lifeline. It returns when the other
 /// end of the pipe is closed, and ClickHouse then closes its tables.
-fn arguments(path: &Path, port: u16, lifeline: &PipeReader) -> Vec<CString> {
+fn arguments(
+    path: &Path,
+    credentials: &Credentials,
+    port: u16,
+    lifeline: &PipeReader,
+) -> Vec<CString> {
     let pipe = format!("/proc/self/fd/{}", lifeline.as_raw_fd());
     let query = format!(
         "SYSTEM START LISTEN HTTP; \
@@ -88,6 +96,8 @@ fn arguments(path: &Path, port: u16, lifeline: &PipeReader) -> Vec<CString> {
     );
     let arguments = [
         "clickhouse".into(),
+        // Without it, the engine would read a config.xml of the working directory.
+        format!("--config-file={}", credentials.config_file.display()),
         format!("--path={}", path.display()),
         format!("--http_port={port}"),
         format!("--listen_host={}", Ipv4Addr::LOCALHOST),

@@ -1,13 +1,14 @@
 //! Checks `[source]`.
 
-use crate::config::{Findings, SourceConfig, SourceKind};
+use crate::config::{Findings, HttpConfig, SourceConfig, SourceKind};
+use crate::http::{Tokens, tls};
 
 /// Reports settings with which no source can work.
 pub fn check(config: &SourceConfig, findings: &mut Findings) {
     findings.require_positive("source.batch_records", config.batch_records as f64);
     findings.require_positive("source.batch_bytes", config.batch_bytes as f64);
     findings.require_positive("source.batch_milliseconds", config.batch_milliseconds as f64);
-    findings.require_positive("source.http.max_body_bytes", config.http.max_body_bytes as f64);
+    check_http(&config.http, findings);
     let kafka = &config.kafka;
     findings.require(
         kafka.sasl_username.is_none() || !kafka.sasl_password.is_empty(),
@@ -33,4 +34,13 @@ pub fn check(config: &SourceConfig, findings: &mut Findings) {
         ),
         SourceKind::Stdin | SourceKind::Http => {}
     }
+}
+
+fn check_http(config: &HttpConfig, findings: &mut Findings) {
+    findings.require_positive("source.http.max_body_bytes", config.max_body_bytes as f64);
+    findings.require_positive("source.http.max_body_records", config.max_body_records as f64);
+    if let Err(error) = Tokens::new(&config.token, &config.tokens) {
+        findings.require(false, "source.http.tokens", error.to_string());
+    }
+    tls::check("source.http.tls", &config.tls, findings);
 }

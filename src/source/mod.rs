@@ -22,11 +22,13 @@ use tokio::sync::mpsc;
 use crate::config::SourceConfig;
 use crate::event::PartitionId;
 use crate::http::listener::ListenError;
-use crate::record::{BatchLimits, RawBatch};
+use crate::http::tls::TlsError;
+use crate::http::tokens::NotAHash;
+use crate::record::{BatchLimits, RawBatch, RefusedPart};
 
 pub use self::check::check;
 pub use self::file::{FileProgress, FileReader, FileSource};
-pub use self::http::HttpSource;
+pub use self::http::{Earlier, FindEarlier, HttpSource, Progress};
 pub use self::kafka::KafkaSource;
 pub use self::stdin::StdinSource;
 
@@ -69,6 +71,10 @@ pub trait Source: Send {
     fn group(&self) -> Option<&dyn GroupMember> {
         None
     }
+
+    /// Notes a part of a record that was not taken. It is called for those of a batch before the
+    /// batch is committed.
+    fn note_refused(&mut self, _part: &RefusedPart<'_>) {}
 
     /// Commits everything of `partition` up to and including `last_offset`, which is stored.
     fn commit(
@@ -135,6 +141,10 @@ pub enum SourceError {
     CloseTimeout { what: &'static str, seconds: f64 },
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("source.http.tokens: {0}")]
+    Tokens(#[from] NotAHash),
     #[error("source.http.listen: the listening address is unknown: {0}")]
     Address(std::io::Error),
 }

@@ -1,6 +1,6 @@
 //! Stores checkpoint rounds: the chunks first, then the row that makes the round valid.
 
-use std::io;
+use std::io::{self, Read};
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use crate::engine::checkpoint::{Chunk, ChunkKind, FORMAT};
 use crate::event::{EventTime, PartitionId, ShardId};
 
 const ZSTD_LEVEL: i32 = 1;
+
+/// No chunk is larger: the largest holds the remembered requests of a shard.
+const MAX_CHUNK_BYTES: usize = 1 << 30;
 
 /// Generations of other writers are dropped when no round was added to them for this long.
 const ABANDONED_AFTER: &str = "INTERVAL 1 HOUR";
@@ -67,10 +70,27 @@ impl PackedChunk {
         self.data.len()
     }
 
+    pub fn kind(&self) -> ChunkKind {
+        self.kind
+    }
+
+    pub fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    /// Decompresses as much as there is. The stored size may be damaged, so no memory is reserved
+    /// for it.
+    ///
     /// # Errors
     /// Fails for bytes that [`Self::new`] did not produce.
     pub fn unpack(&self) -> io::Result<Chunk> {
-        let bytes = zstd::bulk::decompress(&self.data, self.size)?;
+        let mut bytes = Vec::new();
+        let limit = self.size.min(MAX_CHUNK_BYTES) as u64 + 1;
+        zstd::Decoder::with_buffer(&*self.data)?.take(limit).read_to_end(&mut bytes)?;
+        if bytes.len() != self.size {
+            let reason = format!("it has {} bytes or more, not {}", bytes.len(), self.size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         Ok(Chunk { kind: self.kind, entries: self.entries, bytes })
     }
 }
@@ -317,5 +337,43 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn packed() -> PackedChunk {
+        let bytes = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
+        PackedChunk::new(&Chunk { kind: ChunkKind::Profiles, entries: 7, bytes }).unwrap()
+    }
+
+    #[test]
+    fn a_damaged_size_is_an_error_and_takes_no_memory() {
+        assert_eq!(packed().unpack().unwrap().bytes.len(), 40_000);
+        for size in [0, 39_999, 40_001, usize::MAX / 2, usize::MAX] {
+            assert!(PackedChunk { size, ..packed() }.unpack().is_err(), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let whole = packed();
+        for place in (0..whole.data.len()).step_by(whole.data.len() / 50) {
+            let mut damaged = whole.clone();
+            damaged.data[place] ^= 4;
+            let bytes = damaged.unpack().ok().map(|chunk| chunk.bytes);
+            assert!(bytes.is_none_or(|bytes| bytes == whole.unpack().unwrap().bytes), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_inflates_beyond_its_size_is_cut_off() {
+        let bytes = vec![0; 100 << 20];
+        let bomb = PackedChunk::new(&Chunk { kind: ChunkKind::Rest, entries: 1, bytes }).unwrap();
+        assert!(PackedChunk { size: 1_000, ..bomb }.unpack().is_err());
     }
 }

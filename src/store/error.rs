@@ -25,7 +25,9 @@ pub enum StoreError {
         "this database has migration {name}, which this keywatch does not know. Use the newer version that applied it"
     )]
     UnknownMigration { name: String },
-    #[error("`raw_retention_days = {days}` in [clickhouse]: give 1 to {max} days")]
+    #[error(
+        "`raw_retention_days = {days}` in [clickhouse]: give up to {max} days, or 0 to keep raw events for ever"
+    )]
     Retention { days: u32, max: u32 },
     #[error("alert {id} cannot be written or read as JSON: {reason}")]
     AlertJson { id: String, reason: serde_json::Error },

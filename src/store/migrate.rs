@@ -35,7 +35,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0013_responses.sql",
     "0014_suppressions.sql",
     "0015_key_registry.sql",
-    "0016_analyst_views.sql",
+    "0016_http_requests.sql",
+    "0017_analyst_views.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\
@@ -111,12 +112,12 @@ impl Store {
         Ok(())
     }
 
-    /// Sets how many days raw events are kept, unless the table has that value already: a change of
+    /// Sets how many days raw events are kept (0: for ever), unless the table has that value already: a change of
     /// the TTL makes ClickHouse check every part.
     async fn apply_retention(&self) -> Result<(), StoreError> {
         let doing = "setting the retention of access_events";
         let days = self.raw_retention_days;
-        if !(1..=MAX_RETENTION_DAYS).contains(&days) {
+        if days > MAX_RETENTION_DAYS {
             return Err(StoreError::Retention { days, max: MAX_RETENTION_DAYS });
         }
         let engine: String = self
@@ -126,11 +127,15 @@ impl Store {
             .fetch_one()
             .await
             .map_err(|error| self.error(doing, &error))?;
-        if engine.contains(&format!("toIntervalDay({days})")) {
-            return Ok(());
-        }
-        let sql =
-            format!("ALTER TABLE access_events MODIFY TTL toDateTime(time) + INTERVAL {days} DAY");
+        let is_limited = engine.contains(" TTL ");
+        let sql = match days {
+            0 if is_limited => "ALTER TABLE access_events REMOVE TTL".to_owned(),
+            0 => return Ok(()),
+            _ if engine.contains(&format!("toIntervalDay({days})")) => return Ok(()),
+            _ => format!(
+                "ALTER TABLE access_events MODIFY TTL toDateTime(time) + INTERVAL {days} DAY"
+            ),
+        };
         self.execute(&sql, doing).await
     }
 

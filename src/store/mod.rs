@@ -5,6 +5,7 @@ mod acts;
 mod check;
 mod checkpoint;
 mod claim;
+mod connection;
 mod delivery;
 mod error;
 mod first_use;
@@ -17,10 +18,12 @@ mod migrate;
 mod monitor;
 mod promise;
 mod query;
+mod requests;
 mod revocation;
 mod rows;
 mod stuffing;
 mod suppressions;
+mod verify;
 mod write;
 
 use std::sync::Arc;
@@ -39,11 +42,13 @@ pub use self::history::Slice;
 pub use self::keys::Author;
 pub use self::ledger::{BatchInDoubt, Progress};
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
+pub use self::requests::{EarlierRequest, RefusedRow, RequestProgress};
 pub use self::revocation::{Proposal, RequestLedger, UntoldRequest};
 pub use self::rows::{AlertRow, EventRow, RejectionRow};
 pub use self::stuffing::{AttemptRow, Suspect};
 pub use self::write::{StoredBatch, Written};
 use crate::config::ClickHouseConfig;
+use crate::event::{DAY_SECONDS, EventTime};
 
 /// Longest pause between two attempts. A server that is back is used within about this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -64,14 +69,8 @@ pub struct Store {
 impl Store {
     /// Creates the store without opening a connection.
     pub fn new(config: &ClickHouseConfig) -> Self {
-        let client = Client::default()
-            .with_product_info("keywatch", env!("CARGO_PKG_VERSION"))
-            .with_url(&config.url)
-            .with_user(&config.user)
-            .with_password(config.password.reveal())
-            .with_database(&config.database);
         Self {
-            client,
+            client: connection::client(config),
             url: config.url.clone(),
             database: config.database.clone(),
             raw_retention_days: config.raw_retention_days,
@@ -141,6 +140,14 @@ impl Store {
             .await;
         self.set_trouble(None);
         outcome
+    }
+
+    /// The time from which raw events are kept at `now`.
+    pub fn kept_from(&self, now: EventTime) -> EventTime {
+        match self.raw_retention_days {
+            0 => EventTime::from_micros(i64::MIN),
+            days => now.plus_seconds(-f64::from(days) * DAY_SECONDS),
+        }
     }
 
     fn error(&self, doing: &str, error: &clickhouse::error::Error) -> StoreError {

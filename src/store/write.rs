@@ -7,12 +7,14 @@ use clickhouse::insert::Insert;
 use clickhouse::{Row, RowWrite};
 
 use super::ledger::{BatchState, token};
+use super::requests::RequestRow;
 use super::{AlertRow, AttemptRow, Claim, EventRow, RejectionRow, Store, StoreError};
 use crate::alert::Alert;
 use crate::decode::Rejection;
 use crate::engine::Disposition;
 use crate::event::{EnrichedEvent, PartitionId};
 use crate::profile::stuffing::SourceAttempt;
+use crate::record::PushedRequest;
 
 /// The results of one contiguous range of offsets.
 ///
@@ -29,6 +31,8 @@ pub struct StoredBatch<'a> {
     pub token: Option<&'a str>,
     /// The current end of the log, if it is known.
     pub log_end: Option<i64>,
+    /// The pushed requests that brought the records.
+    pub requests: &'a [PushedRequest],
     pub events: &'a [EnrichedEvent],
     /// One disposition per event, in the order of the events.
     pub dispositions: &'a [Disposition],
@@ -48,6 +52,7 @@ impl<'a> StoredBatch<'a> {
             last_offset: -1,
             token: None,
             log_end: None,
+            requests: &[],
             events: &[],
             dispositions: &[],
             rejections: &[],
@@ -95,21 +100,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; after a retryable one the batch is in doubt and must be written again.
     pub async fn write_batch(&self, batch: &StoredBatch<'_>) -> Result<Written, StoreError> {
+        self.write(batch, batch.token.is_some()).await
+    }
+
+    async fn write(
+        &self,
+        batch: &StoredBatch<'_>,
+        is_repeated: bool,
+    ) -> Result<Written, StoreError> {
         let begin = Instant::now();
         let token = batch.token.map_or_else(|| token(batch), str::to_owned);
         let rejections: Vec<_> =
             batch.rejections.iter().map(|r| RejectionRow::new(batch.partition, r)).collect();
         let attempts: Vec<_> = batch.attempts.iter().map(AttemptRow::from).collect();
         let alerts = self.alert_rows(batch.alerts)?;
+        let requests: Vec<_> =
+            batch.requests.iter().map(|request| RequestRow::new(batch, request)).collect();
 
         self.write_ledger(batch, BatchState::Intent, &token).await?;
         let outcome = async {
+            // Before the events: a request without a row has stored nothing.
+            self.insert_owned::<RequestRow<'_>>(batch, "http_requests", &token, requests).await?;
             self.insert_owned::<EventRow<'_>>(batch, "access_events", &token, event_rows(batch))
                 .await?;
             self.insert_owned::<RejectionRow<'_>>(batch, "rejected_events", &token, rejections)
                 .await?;
             self.insert_owned::<AttemptRow<'_>>(batch, "source_attempts", &token, attempts).await?;
-            self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await
+            self.insert_owned::<AlertRow<'_>>(batch, "alerts", &token, alerts).await?;
+            if is_repeated { self.complete(batch, &token).await } else { Ok(()) }
         };
         match outcome.await {
             Err(Stopped::Superseded(by)) => {
@@ -133,7 +151,8 @@ impl Store {
         &self,
         batch: &StoredBatch<'_>,
     ) -> Result<Written, StoreError> {
-        self.until_available(|| self.write_batch(batch)).await
+        let mut is_repeated = batch.token.is_some();
+        self.until_available(|| self.write(batch, std::mem::replace(&mut is_repeated, true))).await
     }
 
     /// Writes alerts about stored events and waits while ClickHouse is unavailable.
@@ -171,7 +190,10 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    fn alert_rows<'a>(&'a self, alerts: &'a [Alert]) -> Result<Vec<AlertRow<'a>>, StoreError> {
+    pub(super) fn alert_rows<'a>(
+        &'a self,
+        alerts: &'a [Alert],
+    ) -> Result<Vec<AlertRow<'a>>, StoreError> {
         let row =
             |alert| AlertRow::new(alert, &self.owner).map_err(|reason| json_error(alert, reason));
         alerts.iter().map(row).collect()
@@ -182,7 +204,7 @@ impl Store {
     /// The order of the steps is the fence: the request is open when the owner is looked up, and
     /// its end is sent after that. If a process pauses in between for longer than the server waits
     /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
-    async fn insert_owned<'a, R: RowWrite>(
+    pub(super) async fn insert_owned<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,
         table: &str,
@@ -252,7 +274,7 @@ impl Store {
 }
 
 /// The reason why the rows of a batch were not inserted.
-enum Stopped {
+pub(super) enum Stopped {
     Superseded(String),
     Failed(StoreError),
 }
@@ -264,7 +286,7 @@ impl From<StoreError> for Stopped {
 }
 
 /// An event is stored whatever is known of it: one without a disposition counts as judged.
-fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'a>> {
+pub(super) fn event_rows<'a>(batch: &'a StoredBatch<'a>) -> impl Iterator<Item = EventRow<'a>> {
     batch.events.iter().enumerate().map(|(index, event)| EventRow {
         quarantined: match batch.dispositions.get(index) {
             Some(Disposition::Quarantined(reason)) => reason.as_str(),

@@ -11,6 +11,9 @@ use serde::Serialize;
 /// the pipeline beats at every retry.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
+/// A process that does not run for this long was paused.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// A part that the pipeline depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +28,8 @@ pub struct Health(Arc<Mutex<State>>);
 
 struct State {
     last_beat: Instant,
+    /// When the process was last seen running.
+    last_look: Instant,
     /// The reason why each part is not ready; `None` for parts that are.
     waiting: BTreeMap<Part, Option<String>>,
 }
@@ -54,7 +59,7 @@ impl Health {
     fn starting_at(now: Instant) -> Self {
         let not_yet = || Some("not connected yet".to_owned());
         let waiting = BTreeMap::from([(Part::Source, not_yet()), (Part::ClickHouse, not_yet())]);
-        Self(Arc::new(Mutex::new(State { last_beat: now, waiting })))
+        Self(Arc::new(Mutex::new(State { last_beat: now, last_look: now, waiting })))
     }
 
     /// Records that the pipeline makes progress. The pipeline calls it at every turn, and at every
@@ -91,7 +96,23 @@ impl Health {
         self.lock().last_beat = now;
     }
 
+    /// Notes that the process runs; called once a second by another task than the pipeline.
+    pub fn look(&self) {
+        self.look_at(Instant::now());
+    }
+
+    /// A process that was stopped or had no machine has missed looks as well as beats. It needs no
+    /// restart but the time until its next beat.
+    fn look_at(&self, now: Instant) {
+        let mut state = self.lock();
+        if now.saturating_duration_since(state.last_look) > LONGEST_PAUSE {
+            state.last_beat = now;
+        }
+        state.last_look = now;
+    }
+
     fn liveness_at(&self, now: Instant) -> Liveness {
+        self.look_at(now);
         let silence = now.saturating_duration_since(self.lock().last_beat);
         Liveness { alive: silence <= LONGEST_SILENCE, seconds_since_beat: silence.as_secs_f64() }
     }
@@ -110,6 +131,11 @@ mod tests {
     fn is_alive_until_the_beat_stops() {
         let start = Instant::now();
         let health = Health::starting_at(start);
+        let run_until = |end: Instant| {
+            let steps = (1..).map(|step| start + step * Duration::from_secs(1));
+            steps.take_while(|now| *now < end).for_each(|now| health.look_at(now));
+        };
+        run_until(start + LONGEST_SILENCE);
         assert!(health.liveness_at(start + LONGEST_SILENCE).alive);
         let late = start + LONGEST_SILENCE + Duration::from_secs(1);
         assert_eq!(
@@ -118,6 +144,13 @@ mod tests {
         );
         health.beat_at(late);
         assert!(health.liveness_at(late).alive);
+    }
+
+    #[test]
+    fn a_process_that_was_paused_is_alive() {
+        let start = Instant::now();
+        let health = Health::starting_at(start);
+        assert!(health.liveness_at(start + 3 * LONGEST_SILENCE).alive);
     }
 
     #[test]

@@ -76,6 +76,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_expired_events_total",
+        Unit::Count,
+        &[],
+        "Events older than `raw_retention_days`: ClickHouse deletes their rows soon",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_http_displaced_connections_total",
+        Unit::Count,
+        &[],
+        "Connections without a request that gave way to new ones, because an endpoint had no place left",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_quarantined_total",
         Unit::Count,
         &["reason"],

@@ -1,6 +1,5 @@
 //! Serves the endpoints for operators: `/metrics`, `/healthz`, `/readyz`.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,12 +10,21 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::Health;
 use crate::http::listener::{self, ListenError};
+use crate::http::server::Endpoint;
 
 /// The recorder keeps every sample of a histogram until upkeep drains it, even if nobody scrapes.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Shorter than the pause by which a stopped process is recognised.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// Monitoring needs a handful.
+const MOST_CONNECTIONS: usize = 64;
+/// At the end, requests in progress may take this long.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Ops {
@@ -32,21 +40,25 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listener::bind("service.listen", address).await
 }
 
-/// Answers until `shutdown` resolves, then lets running requests end.
-///
-/// # Errors
-/// When accepting connections fails for good.
+/// Answers until `shutdown` is cancelled, then lets running requests end.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     metrics: PrometheusHandle,
     health: Health,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let app = router(Ops { metrics: metrics.clone(), health });
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    shutdown: CancellationToken,
+) {
+    let endpoint = Endpoint {
+        listener,
+        tls,
+        router: router(Ops { metrics: metrics.clone(), health: health.clone() }),
+        most_connections: MOST_CONNECTIONS,
+        grace: GRACE,
+    };
     tokio::select! {
-        outcome = server => outcome,
-        () = upkeep(&metrics) => Ok(()),
+        () = endpoint.serve(shutdown) => {}
+        () = upkeep(&metrics) => {}
+        () = looks(&health) => {}
     }
 }
 
@@ -55,6 +67,14 @@ async fn upkeep(metrics: &PrometheusHandle) {
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+    }
+}
+
+async fn looks(health: &Health) {
+    let mut ticks = tokio::time::interval(LOOK_PERIOD);
+    loop {
+        ticks.tick().await;
+        health.look();
     }
 }
 
@@ -98,7 +118,6 @@ mod tests {
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
 
     use super::*;
     use crate::telemetry::Part;
@@ -108,21 +127,19 @@ mod tests {
     async fn answer(request_line: &str, health: Health) -> (String, String) {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let stop = CancellationToken::new();
         let recorder = recorder();
         ::metrics::with_local_recorder(&recorder, || {
             ::metrics::counter!("keywatch_test_events_total").increment(7);
         });
-        let server = tokio::spawn(serve(listener, recorder.handle(), health, async {
-            stopped.await.unwrap();
-        }));
+        let server = tokio::spawn(serve(listener, None, recorder.handle(), health, stop.clone()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("{request_line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        stop.send(()).unwrap();
-        server.await.unwrap().unwrap();
+        stop.cancel();
+        server.await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), body.to_owned())
     }
@@ -144,6 +161,28 @@ mod tests {
         let (head, body) = answer("GET /healthz", Health::default()).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         assert_eq!(parsed(&body)["alive"], true);
+    }
+
+    #[tokio::test]
+    async fn clients_that_send_half_a_head_do_not_keep_others_out() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (recorder, stop) = (recorder(), CancellationToken::new());
+        let (handle, health) = (recorder.handle(), Health::default());
+        tokio::spawn(serve(listener, None, handle, health, stop.clone()));
+        let mut unfinished = Vec::new();
+        for _ in 0..2 * MOST_CONNECTIONS {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+            unfinished.push(client);
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        stop.cancel();
     }
 
     #[tokio::test]

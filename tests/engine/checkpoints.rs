@@ -105,6 +105,33 @@ proptest! {
         prop_assert_eq!(json(&alerts), json(&whole));
     }
 
+    /// The checksums of the store notice damage. If one is fooled, the bytes are an error or
+    /// another state, and neither a panic nor an allocation of any size.
+    #[test]
+    fn damaged_chunks_are_errors_or_state_and_never_a_panic(
+        acts in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u16>()), 0..20),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        end in prop::option::of(any::<prop::sample::Index>()),
+        entries in prop::option::of(any::<u32>()),
+    ) {
+        let shard = ShardId::Shared;
+        let mut engine = revoking();
+        process(&mut engine, shard, &eventful(&acts).events());
+        let mut restoration = Restoration::default();
+        for mut chunk in save(&mut engine, shard, Extent::All) {
+            for (place, byte) in &damage {
+                let place = place.index(chunk.bytes.len());
+                chunk.bytes[place] = *byte;
+            }
+            if let Some(end) = end {
+                chunk.bytes.truncate(end.index(chunk.bytes.len()));
+            }
+            chunk.entries = entries.unwrap_or(chunk.entries);
+            let _ = restoration.add(&chunk);
+        }
+        let _ = revoking().install(shard, restoration);
+    }
+
     #[test]
     fn a_round_holds_the_state_at_its_cut_though_scoring_goes_on(
         cut in 500usize..3_000,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::clickhouse::acts::store_alerts;
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, lines};
 
 struct Output {
     code: Option<i32>,
@@ -37,8 +37,7 @@ fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"))
         .arg("alerts")
         .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

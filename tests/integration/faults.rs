@@ -10,7 +10,7 @@ use keywatch::config::ClickHouseConfig;
 use keywatch::store::Store;
 use serde_json::Value;
 
-use crate::support::clickhouse::{lines, start, unmigrated};
+use crate::support::clickhouse::{credentials, lines, start, unmigrated};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{Broker, Place, broker};
 use crate::support::mailbox::Mailbox;
@@ -34,11 +34,12 @@ async fn clickhouse_that_is_down_at_the_start_is_waited_for() {
     traffic.write(&log);
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
-    let config = ClickHouseConfig { url, ..Default::default() };
+    let data = folder.path().join("clickhouse");
+    let config = ClickHouseConfig { url, ..credentials(&data) };
     let service = Service::start(&Settings::new(&config).files(&[&log]));
     service.wait_until_it_waits_for("clickhouse").await;
 
-    let server = start(&folder.path().join("clickhouse"), Some(port)).await;
+    let server = start(&data, Some(port)).await;
     let (status, log) = service.wait();
     assert!(status.success(), "{status}\n{log}");
     assert_exact(&Store::new(&server.config()), &traffic).await;

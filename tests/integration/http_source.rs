@@ -1,13 +1,17 @@
 //! Tests the HTTP source with a real client.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keywatch::config::{HttpConfig, Secret};
 use keywatch::record::{BatchLimits, RawBatch};
-use keywatch::source::{HttpSource, Source};
+use keywatch::source::{FindEarlier, HttpSource, Source};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -17,16 +21,30 @@ fn config() -> HttpConfig {
     HttpConfig { listen: ([127, 0, 0, 1], 0).into(), ..HttpConfig::default() }
 }
 
+/// No process before this one has stored a request.
+fn nothing_before() -> FindEarlier {
+    Arc::new(|_| Box::pin(async { Ok(None) }))
+}
+
 async fn open(config: &HttpConfig) -> HttpSource {
     let interval = Duration::from_millis(5);
-    HttpSource::bind(config, BatchLimits { records: 1000, bytes: 1000, interval }).await.unwrap()
+    let limits = BatchLimits { records: 1000, bytes: 1000, interval };
+    HttpSource::bind(config, limits, nothing_before()).await.unwrap()
 }
 
 fn post(source: &HttpSource, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    post_as("application/json", source, body)
+}
+
+fn post_as(
+    content_type: &str,
+    source: &HttpSource,
+    body: impl Into<reqwest::Body>,
+) -> RequestBuilder {
     // Another test may have installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("http://{}/v1/events", source.local_address());
-    Client::new().post(url).body(body)
+    Client::new().post(url).header("content-type", content_type).body(body)
 }
 
 fn send(request: RequestBuilder) -> JoinHandle<(StatusCode, Value)> {
@@ -62,7 +80,7 @@ async fn commit(source: &mut HttpSource, batch: &RawBatch) {
 async fn answers_when_the_events_are_stored_and_not_before() {
     let mut source = open(&config()).await;
     let body = r#"[{"a":1},{"a":2}]"#;
-    let request = send(post(&source, body).header("content-type", "application/json"));
+    let request = send(post(&source, body));
     let batch = next(&mut source).await;
     assert_eq!(payloads(&batch), [r#"{"a":1}"#, r#"{"a":2}"#]);
     let (first_offset, last_offset) = batch.offsets().unwrap();
@@ -74,7 +92,7 @@ async fn answers_when_the_events_are_stored_and_not_before() {
     commit(&mut source, &batch).await;
     let (status, body) = request.await.unwrap();
     assert_eq!(status, 200);
-    let expected = json!({"accepted": 2, "first_offset": first_offset, "last_offset": last_offset});
+    let expected = json!({"accepted": 2, "rejected": 0, "first_offset": first_offset, "last_offset": last_offset});
     assert_eq!(body, expected);
 }
 
@@ -119,14 +137,18 @@ async fn takes_compressed_bodies() {
 
 #[tokio::test]
 async fn refuses_what_it_cannot_take_and_says_why() {
-    let config = HttpConfig { max_body_bytes: 100, ..config() };
+    let config = HttpConfig { max_body_bytes: 100, max_body_records: 3, ..config() };
     let source = open(&config).await;
     let large = "x".repeat(101);
     let cases = [
         (post(&source, ""), 400, "not contain an event"),
         (post(&source, "{\"a\":"), 400, "line 1 column 5"),
         (post(&source, large), 413, "100 bytes"),
-        (post(&source, "a=1").header("content-type", "text/csv"), 415, "text/csv"),
+        (post_as("text/csv", &source, "a=1"), 415, "text/csv"),
+        (post(&source, "{}\n{}\n{}\n{}"), 413, "3 records"),
+        (post(&source, "{}").header("origin", "http://evil.example"), 403, "another site"),
+        (post(&source, "{}").header("sec-fetch-site", "cross-site"), 403, "another site"),
+        (post(&source, "{}").header("host", "rebound.example"), 421, "hosts"),
         (post(&source, "{}").header("content-encoding", "br"), 415, "br"),
     ];
     for (request, status, words) in cases {
@@ -146,6 +168,48 @@ async fn asks_for_the_token_when_one_is_set() {
     assert_eq!(answer(post(&source, "{}")).await.0, 401);
     assert_eq!(answer(post(&source, "{}").bearer_auth("wrong")).await.0, 401);
     let request = send(post(&source, "{}").bearer_auth("right"));
+    let batch = next(&mut source).await;
+    commit(&mut source, &batch).await;
+    assert_eq!(request.await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn takes_each_of_the_named_tokens() {
+    let hash = |token: &str| format!("sha256:{}", hex::encode(Sha256::digest(token)));
+    let tokens = [("kong".to_owned(), hash("one")), ("envoy".to_owned(), hash("two"))];
+    let config = HttpConfig { tokens: tokens.into(), ..config() };
+    let mut source = open(&config).await;
+    assert_eq!(answer(post(&source, "{}").bearer_auth(hash("one"))).await.0, 401);
+    for token in ["one", "two"] {
+        let request = send(post(&source, "{}").bearer_auth(token));
+        let batch = next(&mut source).await;
+        commit(&mut source, &batch).await;
+        assert_eq!(request.await.unwrap().0, 200);
+    }
+}
+
+/// Clients that open connections and send half a head, or a head and a part of the body.
+#[tokio::test]
+async fn clients_that_do_not_finish_do_not_keep_others_out() {
+    let mut source = open(&config()).await;
+    let mut unfinished = Vec::new();
+    let head = "POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\n";
+    for _ in 0..400 {
+        let mut client = TcpStream::connect(source.local_address()).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        unfinished.push(client);
+    }
+    let slow = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         content-length: 16000000\r\n\r\n[",
+        source.local_address()
+    );
+    for _ in 0..8 {
+        let mut client = TcpStream::connect(source.local_address()).await.unwrap();
+        client.write_all(slow.as_bytes()).await.unwrap();
+        unfinished.push(client);
+    }
+    let request = send(post(&source, "{}"));
     let batch = next(&mut source).await;
     commit(&mut source, &batch).await;
     assert_eq!(request.await.unwrap().0, 200);
@@ -211,6 +275,6 @@ async fn an_address_in_use_is_named() {
     let source = open(&config()).await;
     let taken = HttpConfig { listen: source.local_address(), ..config() };
     let limits = BatchLimits { records: 1, bytes: 1, interval: DEADLINE };
-    let error = HttpSource::bind(&taken, limits).await.err().unwrap().to_string();
+    let error = HttpSource::bind(&taken, limits, nothing_before()).await.err().unwrap().to_string();
     assert!(error.contains(&taken.listen.to_string()), "{error}");
 }

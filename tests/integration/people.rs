@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::clickhouse::acts::{act, store_alerts};
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, keywatch_binary, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::receiver::Receiver;
 use crate::support::service::Service;
@@ -69,7 +69,11 @@ impl Log {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let address = service.logged_address("accepting events at POST /v1/events");
         let body = std::mem::take(&mut self.events);
-        let answer = Client::new().post(format!("http://{address}/v1/events")).body(body).send();
+        let answer = Client::new()
+            .post(format!("http://{address}/v1/events"))
+            .header("content-type", "application/x-ndjson")
+            .body(body)
+            .send();
         assert_eq!(answer.await.unwrap().status(), 200);
     }
 }
@@ -78,8 +82,7 @@ fn run(database: &TestDatabase, arguments: &[&str]) -> std::process::Output {
     std::process::Command::new(keywatch_binary())
         .arg("alerts")
         .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .output()
         .unwrap()
 }

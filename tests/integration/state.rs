@@ -7,7 +7,7 @@ use keywatch::store::Store;
 use serde_json::Value;
 
 use crate::support::alerts::{alerts, assert_same_alerts, eventually_done, eventually_judged};
-use crate::support::clickhouse::{TestDatabase, lines, unmigrated};
+use crate::support::clickhouse::{TestDatabase, client, lines, unmigrated};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
 use crate::support::proxy::Proxy;
@@ -255,9 +255,7 @@ async fn state_of_another_version_is_left_alone_with_a_warning() {
     wait_for_rows(&database.store, "access_events", total).await;
     assert!(service.terminate().0.success());
 
-    let client = clickhouse::Client::default()
-        .with_url(&database.config.url)
-        .with_database(&database.config.database);
+    let client = client(&database.config);
     let update = "ALTER TABLE state_rounds UPDATE format = 65000 WHERE 1 \
         SETTINGS mutations_sync = 1";
     client.query(update).execute().await.unwrap();
@@ -273,4 +271,30 @@ async fn state_of_another_version_is_left_alone_with_a_warning() {
     assert_eq!(lines(&database.store, generations).await, before, "kept for the newer version");
     let own = "SELECT count() > 0 FROM state_rounds WHERE format < 65000";
     assert_eq!(lines(&database.store, own).await, ["1"]);
+}
+
+/// Sizes of chunks are damaged: one that was believed would reserve more memory than there is.
+#[tokio::test]
+async fn damaged_chunks_cost_their_profiles_and_are_told() {
+    let database = unmigrated().await;
+    let traffic = Traffic::generated(20, 1.0, 1.0, 25);
+    let total = traffic.events.len();
+    let topic = topic_of(&[&traffic]).await;
+    let settings = service_settings(&database, &topic, "damaged", 1);
+    let service = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total).await;
+    assert!(service.terminate().0.success());
+
+    let damage = "ALTER TABLE state_chunks UPDATE size = 1000000000000000 \
+        WHERE kind = 'profiles' SETTINGS mutations_sync = 1";
+    client(&database.config).query(damage).execute().await.unwrap();
+    let more = Traffic::aftermath();
+    produce(broker(), &topic, &more);
+    let service = Service::start(&settings);
+    wait_for_rows(&database.store, "access_events", total + more.events.len()).await;
+    service.wait_for_log("state restored");
+    let told = "SELECT count() > 0 FROM alerts WHERE has(detectors, 'monitor.degraded')";
+    eventually("the loss is an alert", LIMIT, async || lines(&database.store, told).await == ["1"])
+        .await;
+    assert!(service.terminate().0.success());
 }

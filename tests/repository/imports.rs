@@ -79,10 +79,10 @@ const RULES: &[Rule] = &[
             "event",
             "http",
             "instance",
+            "record",
             // Requests and acts of people are rows too.
             "respond",
             "registry",
-            // Acts of people are rows too.
             "workflow",
         ],
     ),

@@ -5,13 +5,11 @@
 mod tests;
 mod warnings;
 
-use crate::config::{Config, Finding, Findings};
-use crate::{decide, decode, deliver, detect, source, store, telemetry};
+use crate::config::{Config, Finding, Findings, SourceKind};
+use crate::{decide, decode, deliver, detect, http, source, store, telemetry};
 
 pub use self::warnings::warnings;
-
-/// The largest number of batches that are scored and not yet stored.
-const HELD_BATCHES: usize = 10;
+use super::HELD_BATCHES;
 
 /// Returns every setting with which the service cannot work.
 pub fn check(config: &Config) -> Vec<Finding> {
@@ -44,6 +42,20 @@ fn check_own(config: &Config, findings: &mut Findings) {
     findings.require_positive("state.snapshot_events", state.snapshot_events as f64);
     findings.require_positive("monitor.max_lag_seconds", monitor.max_lag_seconds);
     findings.require_positive("monitor.max_silence_seconds", monitor.max_silence_seconds);
+    http::tls::check("service.tls", &config.service.tls, findings);
+    check_tokens(config, findings);
+}
+
+/// Events that anybody on the machine may send must not have keys revoked.
+fn check_tokens(config: &Config, findings: &mut Findings) {
+    let http = &config.source.http;
+    let is_open = http.token.is_empty() && http.tokens.is_empty();
+    findings.require(
+        config.source.kind != SourceKind::Http || config.policy.dry_run || !is_open,
+        "source.http.token",
+        "is needed as soon as `policy.dry_run` is false: otherwise anybody who reaches the \
+         endpoint can have keys revoked",
+    );
 }
 
 /// A topic that the service writes must not be one that it reads: it would read its own output.

@@ -58,6 +58,42 @@ fn warnings_name_what_deserves_a_second_look() {
 }
 
 #[test]
+fn plaintext_to_anything_but_this_machine_is_warned_of() {
+    let said = |text: &str| warnings(&load(text).unwrap()).join("\n");
+    let plain = said(
+        "[source]\nkind = \"http\"\n[source.http]\nlisten = \"0.0.0.0:1\"\ntoken = \"t\"\n\
+         [service]\nlisten = \"0.0.0.0:2\"\n[clickhouse]\nurl = \"http://db:8123\"\n",
+    );
+    for setting in ["source.http.tls", "service.tls", "clickhouse.url is http"] {
+        assert!(plain.contains(setting), "{setting}: {plain}");
+    }
+    let kafka = said("[source.kafka]\nbrokers = \"localhost:9092,kafka.example.com:9092\"\n");
+    assert!(kafka.contains("security_protocol does not encrypt"), "{kafka}");
+    let own = said("[source.kafka]\nbrokers = \"localhost:9092, [::1]:9092\"\n");
+    assert!(!own.contains("unencrypted"), "{own}");
+}
+
+#[test]
+fn events_of_anybody_must_not_have_keys_revoked() {
+    let source = "[source]\nkind = \"http\"\n[policy]\ndry_run = false\n";
+    let error = refusal(&format!("{source}{WEBHOOK}"));
+    assert!(error.contains("`source.http.token`: is needed"), "{error}");
+    load(&format!("{source}{WEBHOOK}[source.http]\ntoken = \"t\"\n")).unwrap();
+    let hash = "sha256:".to_owned() + &"0".repeat(64);
+    load(&format!("{source}{WEBHOOK}[source.http.tokens]\nkong = \"{hash}\"\n")).unwrap();
+    let error = refusal("[source.http.tokens]\nkong = \"secret\"\n");
+    assert!(error.contains("kong") && !error.contains("\"secret\""), "{error}");
+}
+
+#[test]
+fn a_certificate_needs_its_key() {
+    let error = refusal("[service.tls]\ncertificate_file = \"a.pem\"\n");
+    assert!(error.contains("needs both"), "{error}");
+    let both = "[service.tls]\ncertificate_file = \"a.pem\"\nkey_file = \"b.pem\"\n";
+    assert!(refusal(both).contains("a.pem"));
+}
+
+#[test]
 fn the_example_and_the_defaults_are_accepted() {
     load(include_str!("../../../keywatch.example.toml")).unwrap();
     assert_eq!(check(&Config::default()), []);

@@ -1,6 +1,8 @@
 //! Warns about settings that work but are probably not intended.
 
-use crate::config::{Config, SmtpTls, SourceKind};
+use std::net::SocketAddr;
+
+use crate::config::{Config, KafkaConfig, SecurityProtocol, SmtpTls, SourceKind, TlsConfig};
 use crate::http::url::{is_local, is_remote_http};
 
 /// Returns one sentence for each doubtful setting. No sentence contains a secret.
@@ -39,6 +41,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warn(
         config.source.kind == SourceKind::Http
             && config.source.http.token.is_empty()
+            && config.source.http.tokens.is_empty()
             && !config.source.http.listen.ip().is_loopback(),
         "source.http.listen is open to the network without source.http.token",
     );
@@ -49,8 +52,41 @@ pub fn warnings(config: &Config) -> Vec<String> {
         "email.tls is \"none\": mails and the password travel unencrypted",
     );
     warn(
+        is_remote_http(&config.clickhouse.url),
+        "clickhouse.url is http: events and the password travel unencrypted",
+    );
+    warn(
+        config.source.kind == SourceKind::Http
+            && is_open_plaintext(config.source.http.listen, &config.source.http.tls),
+        "source.http.listen is open to the network without source.http.tls: events and tokens \
+         travel unencrypted",
+    );
+    warn(
+        is_open_plaintext(config.service.listen, &config.service.tls),
+        "service.listen is open to the network without service.tls: metrics travel unencrypted",
+    );
+    warn(
+        config.source.kind == SourceKind::Kafka && is_plaintext_elsewhere(&config.source.kafka),
+        "source.kafka.security_protocol does not encrypt, and a broker is not on this machine: \
+         events travel unencrypted",
+    );
+    warn(
         config.webhook.as_ref().is_some_and(|webhook| is_remote_http(&webhook.url)),
         "webhook.url is http: alerts travel unencrypted",
     );
     warnings
+}
+
+fn is_open_plaintext(listen: SocketAddr, tls: &TlsConfig) -> bool {
+    !listen.ip().is_loopback() && !tls.is_on()
+}
+
+fn is_plaintext_elsewhere(kafka: &KafkaConfig) -> bool {
+    use SecurityProtocol::{Plaintext, SaslPlaintext};
+    let is_here = |broker: &str| {
+        let host = broker.trim().rsplit_once(':').map_or(broker, |(host, _)| host);
+        is_local(host.trim_matches(['[', ']']))
+    };
+    matches!(kafka.security_protocol, Plaintext | SaslPlaintext)
+        && !kafka.brokers.split(',').all(is_here)
 }

@@ -54,6 +54,14 @@ pub struct Checkpoints {
     finished: mpsc::Receiver<Finished>,
 }
 
+/// The part of a shard's saved state that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Everything,
+    /// So many profiles. A profile may be saved more than once.
+    Profiles(u64),
+}
+
 /// The checkpoint progress of one shard.
 struct Saved {
     /// When the last round began.
@@ -87,8 +95,8 @@ impl Checkpoints {
     }
 
     /// Restores the saved state of `shard`, if there is any, into the engine, which must have no
-    /// state for it. `epoch` is that of the claim on its partition. Returns true when saved state
-    /// exists and is not usable.
+    /// state for it. `epoch` is that of the claim on its partition. Returns what of the saved state
+    /// is lost.
     ///
     /// # Errors
     /// Errors that a retry cannot fix.
@@ -97,9 +105,13 @@ impl Checkpoints {
         shard: ShardId,
         epoch: u64,
         engine: &mut Engine,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Loss>, StoreError> {
         let restored = restore::restore(&self.store, &self.scope, shard, engine).await?;
-        let is_unusable = matches!(restored, Restored::Unusable);
+        let loss = match &restored {
+            Restored::Unusable => Some(Loss::Everything),
+            Restored::Round(_, lost @ 1..) => Some(Loss::Profiles(*lost)),
+            Restored::Round(..) | Restored::Nothing => None,
+        };
         let now = Instant::now();
         let mut saved = Saved::new(now);
         if matches!(shard, ShardId::Partition(_)) {
@@ -107,7 +119,7 @@ impl Checkpoints {
         }
         match restored {
             // Restored state is saved state.
-            Restored::Round(round) => {
+            Restored::Round(round, _) => {
                 saved.newest_generation = round.id.generation;
                 for (partition, offset) in round.positions {
                     self.note_stored(&partition, offset);
@@ -119,7 +131,7 @@ impl Checkpoints {
             }
         }
         self.shards.insert(shard, saved);
-        Ok(is_unusable)
+        Ok(loss)
     }
 
     /// Drops a shard that this process no longer owns.

@@ -7,7 +7,7 @@ use tokio::task;
 use tracing::{info, warn};
 
 use crate::engine::Restoration;
-use crate::engine::checkpoint::{CheckpointError, FORMAT};
+use crate::engine::checkpoint::{CheckpointError, ChunkKind, FORMAT};
 use crate::event::ShardId;
 use crate::store::{PackedChunk, Round, RoundId, Store, StoreError};
 
@@ -35,7 +35,8 @@ const MAX_ATTEMPTS: usize = 20;
 
 /// The result of restoring one shard.
 pub enum Restored {
-    Round(Round),
+    /// A round, without so many profiles whose chunks are damaged.
+    Round(Round, u64),
     /// The shard has no finished round.
     Nothing,
     Unusable,
@@ -55,25 +56,29 @@ pub async fn restore(
     let begin = Instant::now();
     let rounds = store.until_available(|| store.rounds(scope, shard)).await?;
     let mut unreadable = None;
-    for round in rounds.iter().take(MAX_ATTEMPTS) {
-        let RoundId { generation, round: number, .. } = round.id;
-        if unreadable == Some(generation) {
-            continue;
-        }
-        match read(store, round, &rounds).await.and_then(|state| Ok(engine.install(shard, state)?))
-        {
-            Ok(()) => {
-                let seconds = begin.elapsed().as_secs_f64();
-                histogram!("keywatch_state_restore_seconds").record(seconds);
-                info!(?shard, generation, round = number, seconds, "state restored");
-                return Ok(Restored::Round(round.clone()));
+    // A whole round is better than a newer one with a damaged chunk: what came after it is scored
+    // again.
+    for tolerance in [Tolerance::Nothing, Tolerance::LostProfiles] {
+        for round in rounds.iter().take(MAX_ATTEMPTS) {
+            let RoundId { generation, round: number, .. } = round.id;
+            if unreadable == Some(generation) {
+                continue;
             }
-            Err(Unusable::Store(error)) => return Err(error),
-            Err(reason) => {
-                if matches!(reason, Unusable::Format(_)) {
-                    unreadable = Some(generation);
+            let state = read(store, round, &rounds, tolerance).await;
+            match state.and_then(|(state, lost)| Ok((engine.install(shard, state)?, lost))) {
+                Ok(((), lost)) => {
+                    let seconds = begin.elapsed().as_secs_f64();
+                    histogram!("keywatch_state_restore_seconds").record(seconds);
+                    info!(?shard, generation, round = number, lost, seconds, "state restored");
+                    return Ok(Restored::Round(round.clone(), lost));
                 }
-                warn!(?shard, generation, round = number, %reason, "saved state is not used");
+                Err(Unusable::Store(error)) => return Err(error),
+                Err(reason) => {
+                    if matches!(reason, Unusable::Format(_)) {
+                        unreadable = Some(generation);
+                    }
+                    warn!(?shard, generation, round = number, %reason, "saved state is not used");
+                }
             }
         }
     }
@@ -84,7 +89,21 @@ pub async fn restore(
     Ok(Restored::Unusable)
 }
 
-async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restoration, Unusable> {
+/// The damage with which a round is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tolerance {
+    Nothing,
+    /// Chunks of profiles may be damaged: these keys start empty.
+    LostProfiles,
+}
+
+/// Returns the state and the number of its profiles that are lost.
+async fn read(
+    store: &Store,
+    round: &Round,
+    rounds: &[Round],
+    tolerance: Tolerance,
+) -> Result<(Restoration, u64), Unusable> {
     if round.format != FORMAT {
         return Err(Unusable::Format(round.format));
     }
@@ -100,8 +119,10 @@ async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restorat
     });
     // The first chunk of an earlier round holds the shard's non-profile state. It is not read,
     // because the newest round has its own.
-    let expected = round.chunks + earlier.map(|round| round.chunks.saturating_sub(1)).sum::<u32>();
-    let (found, restoration) = store.until_available(|| read_chunks(store, &round.id)).await?;
+    let chunks = earlier.map(|round| round.chunks.saturating_sub(1));
+    let expected = chunks.fold(round.chunks, u32::saturating_add);
+    let (found, restoration) =
+        store.until_available(|| read_chunks(store, &round.id, tolerance)).await?;
     if found != expected {
         return Err(Unusable::Incomplete { found, expected });
     }
@@ -112,15 +133,19 @@ async fn read(store: &Store, round: &Round, rounds: &[Round]) -> Result<Restorat
 async fn read_chunks(
     store: &Store,
     id: &RoundId,
-) -> Result<(u32, Result<Restoration, Unusable>), StoreError> {
-    let mut restoration = Ok(Restoration::default());
+    tolerance: Tolerance,
+) -> Result<(u32, Result<(Restoration, u64), Unusable>), StoreError> {
+    let mut restoration = Ok((Restoration::default(), 0));
     let found = store
         .read_chunks(id, |chunk| {
             task::block_in_place(|| {
-                if let Ok(state) = &mut restoration
-                    && let Err(error) = add(state, &chunk)
-                {
-                    restoration = Err(error);
+                let Ok((state, lost)) = &mut restoration else { return };
+                let may_be_lost =
+                    tolerance == Tolerance::LostProfiles && chunk.kind() == ChunkKind::Profiles;
+                match add(state, &chunk) {
+                    Err(_) if may_be_lost => *lost += u64::from(chunk.entries()),
+                    Err(error) => restoration = Err(error),
+                    Ok(()) => {}
                 }
             });
         })

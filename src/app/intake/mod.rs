@@ -169,10 +169,11 @@ impl Owned {
         }
         let cuts = self.mark.cut(batch);
         let (claim, ownership) = (self.claim.clone(), self.ownership);
-        cuts.into_iter().map(move |Cut { batch, first_offset, last_offset, token }| {
-            let claim = claim.clone();
+        cuts.into_iter().map(move |Cut { mut batch, first_offset, last_offset, token }| {
+            let (claim, requests) = (claim.clone(), std::mem::take(&mut batch.requests));
+            let log_end = None;
             let name =
-                BatchName { claim, ownership, first_offset, last_offset, token, log_end: None };
+                BatchName { claim, ownership, first_offset, last_offset, token, log_end, requests };
             Named { batch, name }
         })
     }

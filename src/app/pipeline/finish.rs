@@ -39,6 +39,8 @@ impl<S: Source> Pipeline<S> {
         background: Background,
         within: Duration,
     ) -> Result<Summary, AppError> {
+        // Storing the last batches may take longer than a pipeline may be silent.
+        let _beats = self.store.beat_until_dropped();
         let deadline = Instant::now() + within;
         let rest = || deadline.saturating_duration_since(Instant::now());
         background.watchdog.abort();

@@ -18,7 +18,8 @@ use tracing::warn;
 pub use self::finish::Background;
 use self::leaks::Untold;
 use self::resume::Ownerships;
-use super::batch::{Named, Settled};
+use super::HELD_BATCHES;
+use super::batch::{Named, Settled, size};
 use super::checkpoints::Checkpoints;
 use super::error::AppError;
 use super::intake::Intake;
@@ -26,10 +27,11 @@ use super::patient::PatientStore;
 use super::suspects::{Found, Suspects};
 use super::watchdog::Observer;
 use super::writer::WriterHandle;
-use crate::config::Config;
+use crate::config::{Config, SourceKind};
+use crate::decode::Rejection;
 use crate::deliver::Outbox;
 use crate::engine::{ScoredBatch, Scorer};
-use crate::record::RawBatch;
+use crate::record::{RawBatch, RefusedPart};
 use crate::registry::KeyNews;
 use crate::source::Source;
 
@@ -51,6 +53,16 @@ pub struct Pipeline<S> {
     news: Receiver<KeyNews>,
     untold: Untold,
     has_transactions: bool,
+    policy_version: String,
+    /// Whether the source is a log that ends, such as a file.
+    is_import: bool,
+    retention_days: u32,
+    has_warned_of_expired: bool,
+    /// Events and rejections that are scored and not settled, and how many there may be before the
+    /// next batch is read. A few bytes of an array make an event, so the number of batches bounds
+    /// nothing.
+    unsettled: usize,
+    most_unsettled: usize,
 }
 
 /// The next action of the task. Every wait of the pipeline ends in one of these, so that no wait
@@ -118,6 +130,12 @@ impl<S: Source> Pipeline<S> {
             news,
             untold,
             has_transactions: config.source.kafka.repartition_topic.is_some(),
+            policy_version: config.policy.version.clone(),
+            is_import: matches!(config.source.kind, SourceKind::File | SourceKind::Stdin),
+            retention_days: config.clickhouse.raw_retention_days,
+            has_warned_of_expired: false,
+            unsettled: 0,
+            most_unsettled: config.source.batch_records.saturating_mul(HELD_BATCHES),
         }
     }
 
@@ -160,6 +178,7 @@ impl<S: Source> Pipeline<S> {
                 Turn::Score(place, batch) => {
                     let scored = shutdown.run_until_cancelled(self.score(batch)).await;
                     if let Some(scored) = scored.transpose()?.flatten() {
+                        self.unsettled += size(&scored.batch);
                         place.send(scored);
                     }
                     self.checkpoints.turn(self.scorer.engine_mut());
@@ -182,7 +201,8 @@ impl<S: Source> Pipeline<S> {
             settled = self.writer.settled.recv() => settled.map_or(Turn::End, Turn::Settled),
             found = self.suspects.next() => Turn::Found(found),
             Some(news) = self.news.recv() => Turn::Keys(news),
-            next = next_batch(&mut self.intake, &self.writer.batches) => match next? {
+            next = next_batch(&mut self.intake, &self.writer.batches),
+                if self.unsettled < self.most_unsettled => match next? {
                 Some((place, batch)) => Turn::Score(place, batch),
                 None => Turn::End,
             },
@@ -210,11 +230,18 @@ impl<S: Source> Pipeline<S> {
 
     async fn settle(&mut self, settled: Settled) -> Result<(), AppError> {
         match settled {
-            Settled::Stored { partition, last_offset, .. } => {
+            Settled::Stored { partition, last_offset, rejections, size, .. } => {
+                self.unsettled = self.unsettled.saturating_sub(size);
                 self.checkpoints.note_stored(&partition, last_offset);
+                for Rejection { position, reason, detail, .. } in &rejections {
+                    let (offset, index) = (position.offset, position.index);
+                    let refused = RefusedPart { offset, index, reason: reason.as_str(), detail };
+                    self.intake.source.note_refused(&refused);
+                }
                 Ok(self.intake.source.commit(&partition, last_offset).await?)
             }
-            Settled::TakenOver { partition, ownership } => {
+            Settled::TakenOver { partition, ownership, size } => {
+                self.unsettled = self.unsettled.saturating_sub(size);
                 self.checkpoints.note_lost(&partition);
                 self.intake.give_up(&partition, ownership)
             }

@@ -13,8 +13,10 @@ use tracing::{info, warn};
 
 use super::Pipeline;
 use crate::app::announce::publish_missing;
+use crate::app::checkpoints::Loss;
+use crate::app::degraded;
 use crate::app::error::AppError;
-use crate::event::{PartitionId, ShardId};
+use crate::event::{EventTime, PartitionId, ShardId};
 use crate::record::RawBatch;
 use crate::source::Source;
 use crate::store::Claim;
@@ -60,9 +62,21 @@ impl<S: Source> Pipeline<S> {
         self.count_partitions(batch);
         if !self.scorer.engine().has_shard(*shard) {
             let restored = self.checkpoints.restore(*shard, epoch, self.scorer.engine_mut());
-            self.ownerships.begins_anew = self.store.beat_during(restored).await?;
+            let loss = self.store.beat_during(restored).await?;
+            self.ownerships.begins_anew = loss == Some(Loss::Everything);
+            if let Some(loss) = loss {
+                self.tell_of_loss(loss, batch).await?;
+            }
         }
         self.ownerships.current.insert(partition.clone(), *ownership);
+        Ok(())
+    }
+
+    /// Lost state is an alert: attacks on keys that are new are harder to see.
+    async fn tell_of_loss(&self, loss: Loss, batch: &RawBatch) -> Result<(), AppError> {
+        let alert = degraded::alert(loss, batch, &self.policy_version, EventTime::now());
+        let publishing = publish_missing(self.store.store(), &self.outbox, vec![alert]);
+        self.store.beat_during(publishing).await?;
         Ok(())
     }
 

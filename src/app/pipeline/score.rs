@@ -2,11 +2,13 @@
 
 use metrics::counter;
 use tokio::task;
+use tracing::warn;
 
 use super::Pipeline;
 use crate::app::batch::Named;
 use crate::app::error::AppError;
-use crate::engine::{EarlierUses, ScoredBatch};
+use crate::app::error::Expired;
+use crate::engine::{DecodedBatch, EarlierUses, ScoredBatch};
 use crate::event::EventTime;
 use crate::record::RawBatch;
 use crate::source::Source;
@@ -43,12 +45,39 @@ impl<S: Source> Pipeline<S> {
         Ok(Some(Named { batch, name }))
     }
 
+    /// Events beyond the retention are stored, and ClickHouse deletes their rows at the next merge:
+    /// an import would look complete and show nothing. A log that is followed may have a few.
+    fn check_retention(
+        &mut self,
+        decoded: &DecodedBatch,
+        batch: &RawBatch,
+    ) -> Result<(), AppError> {
+        let kept_from = self.store.store().kept_from(EventTime::now());
+        let times = decoded.events().iter().map(|event| event.event.time);
+        let expired: Vec<EventTime> = times.filter(|time| *time < kept_from).collect();
+        let Some(oldest) = expired.iter().min() else { return Ok(()) };
+        counter!("keywatch_expired_events_total").increment(expired.len() as u64);
+        let expired = Expired {
+            topic: batch.partition.topic.to_string(),
+            oldest: *oldest,
+            days: self.retention_days,
+        };
+        if self.is_import {
+            return Err(expired.into());
+        }
+        if !std::mem::replace(&mut self.has_warned_of_expired, true) {
+            warn!(%expired, "events that are older than the retention arrive");
+        }
+        Ok(())
+    }
+
     /// Decodes and judges a batch. In between, it asks the store about nonces and signatures that
     /// the engine has forgotten.
     pub(super) async fn process(&mut self, batch: &RawBatch) -> Result<ScoredBatch, AppError> {
         let now = Some(EventTime::now());
         // Each half blocks the thread for milliseconds, so the runtime must move its other tasks.
         let decoded = task::block_in_place(|| self.scorer.decode(batch, now));
+        self.check_retention(&decoded, batch)?;
         let lookups = self.scorer.replay_lookups(&decoded);
         let mut earlier_uses = EarlierUses::default();
         if !lookups.is_empty() {

@@ -33,7 +33,7 @@ pub struct Observation {
 
 impl Observation {
     pub fn note(&mut self, settled: &Settled) {
-        if let Settled::Stored { partition, last_offset, newest: Some(newest) } = settled {
+        if let Settled::Stored { partition, last_offset, newest: Some(newest), .. } = settled {
             let seen = Seen { last_offset: *last_offset, newest: *newest };
             self.seen.insert(partition.clone(), seen);
         }

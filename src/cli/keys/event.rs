@@ -4,8 +4,8 @@ use anyhow::anyhow;
 
 use super::{author, keys_of_file, usage};
 use crate::cli::CommandError;
-use crate::cli::moment::moment;
 use crate::cli::alerts::{person, print};
+use crate::cli::moment::moment;
 use crate::config::Config;
 use crate::event::{EventTime, KeyId};
 use crate::registry::{KeyChange, KeyEvent, KeyEventKind, RegisteredKey, Step};

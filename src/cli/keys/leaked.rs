@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{author, usage};
 use crate::cli::CommandError;
-use crate::cli::moment::moment;
 use crate::cli::alerts::{person, print};
+use crate::cli::moment::moment;
 use crate::config::Config;
 use crate::event::{EventTime, KeyId};
 use crate::leaks::{Finding, Intake, Named};

@@ -1,10 +1,13 @@
 //! Splits the body of a push into records: one JSON object, an array of objects, or JSON lines.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use flate2::read::MultiGzDecoder;
+use serde::Deserializer;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http::Problem;
@@ -21,7 +24,7 @@ pub(super) enum Format {
 
 impl Format {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(content_type) = text_header(headers, CONTENT_TYPE) else { return Ok(Self::Json) };
+        let content_type = text_header(headers, CONTENT_TYPE).unwrap_or_default();
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Lines),
@@ -29,6 +32,7 @@ impl Format {
             _ if text_header(headers, CONTENT_ENCODING).as_deref() == Some("gzip") => {
                 Ok(Self::Lines)
             }
+            // A page of another site can send any type but these without asking first.
             other => Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!(
@@ -59,26 +63,43 @@ impl Encoding {
         }
     }
 
-    /// Decompresses the body.
+    /// Decompresses the body. `reserve` is asked for room before each part is kept.
     ///
     /// # Errors
-    /// 413 when the decompressed body exceeds `max_bytes`, 400 when the stream is damaged.
-    pub(super) fn decode(self, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, Problem> {
-        let mut decoded = Vec::new();
-        let limit = max_bytes as u64 + 1;
-        let read = match self {
-            Self::Identity => body.take(limit).read_to_end(&mut decoded),
-            Self::Gzip => MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded),
-            Self::Zstd => zstd::Decoder::with_buffer(body)
-                .and_then(|decoder| decoder.take(limit).read_to_end(&mut decoded)),
-        };
-        read.map_err(|reason: io::Error| {
+    /// 413 when the decompressed body exceeds `max_bytes`, 400 when the stream is damaged, and the
+    /// problem of `reserve`.
+    pub(super) fn decode(
+        self,
+        body: Vec<u8>,
+        max_bytes: usize,
+        mut reserve: impl FnMut(usize) -> Result<(), Problem>,
+    ) -> Result<Vec<u8>, Problem> {
+        let damaged = |reason: io::Error| {
             let detail = format!("the {self:?} stream of the body is damaged: {reason}");
             Problem::new(StatusCode::BAD_REQUEST, detail)
-        })?;
-        if decoded.len() > max_bytes { Err(too_large(max_bytes)) } else { Ok(decoded) }
+        };
+        let mut stream: Box<dyn Read + '_> = match self {
+            Self::Identity => return Ok(body),
+            Self::Gzip => Box::new(MultiGzDecoder::new(&*body)),
+            Self::Zstd => Box::new(zstd::Decoder::with_buffer(&*body).map_err(damaged)?),
+        };
+        let (mut decoded, mut part) = (Vec::new(), vec![0; PART_BYTES]);
+        loop {
+            let read = stream.read(&mut part).map_err(damaged)?;
+            if read == 0 {
+                return Ok(decoded);
+            }
+            if decoded.len() + read > max_bytes {
+                return Err(too_large(max_bytes));
+            }
+            reserve(read)?;
+            decoded.extend_from_slice(&part[..read]);
+        }
     }
 }
+
+/// Bytes that are decompressed at once.
+const PART_BYTES: usize = 64 << 10;
 
 fn text_header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = headers.get(name)?;
@@ -88,13 +109,14 @@ fn text_header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 /// Returns the records of a body, in order.
 ///
 /// # Errors
-/// 400 when there is no record, or when the JSON is broken or holds values other than objects.
-pub(super) fn split(body: &[u8], format: Format) -> Result<Vec<Vec<u8>>, Problem> {
+/// 400 when there is no record, or when the JSON is broken or holds values other than objects. 413
+/// for more than `most` records: a few bytes make a record, which takes many.
+pub(super) fn split(body: &[u8], format: Format, most: usize) -> Result<Vec<Vec<u8>>, Problem> {
     let records = match format {
-        Format::Lines => lines(body),
+        Format::Lines => lines(body, most)?,
         Format::Json => match first_value(body)? {
-            (Some(value), rest) if rest.trim_ascii().is_empty() => elements(value)?,
-            (Some(_), _) => lines(body),
+            (Some(value), rest) if rest.trim_ascii().is_empty() => elements(value, most)?,
+            (Some(_), _) => lines(body, most)?,
             (None, _) => Vec::new(),
         },
     };
@@ -104,15 +126,25 @@ pub(super) fn split(body: &[u8], format: Format) -> Result<Vec<Vec<u8>>, Problem
     Ok(records)
 }
 
-fn lines(body: &[u8]) -> Vec<Vec<u8>> {
+fn too_many(most: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body has more than {most} records: send fewer events at a time"),
+    )
+}
+
+fn lines(body: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Problem> {
     let mut reader = LineReader::new(body);
     let mut line = Vec::new();
     let mut lines = Vec::new();
     // Reading from memory does not fail.
     while let Ok(Some(_)) = reader.next_line(&mut line) {
+        if lines.len() == most {
+            return Err(too_many(most));
+        }
         lines.push(line.clone());
     }
-    lines
+    Ok(lines)
 }
 
 /// Returns the first JSON value of the body and the bytes after it. More values are accepted only
@@ -132,14 +164,43 @@ fn first_value(body: &[u8]) -> Result<(Option<&RawValue>, &[u8]), Problem> {
 }
 
 /// Returns an object as one record, and an array as one record for each of its objects.
-fn elements(value: &RawValue) -> Result<Vec<Vec<u8>>, Problem> {
+fn elements(value: &RawValue, most: usize) -> Result<Vec<Vec<u8>>, Problem> {
     if !value.get().starts_with('[') {
         return Ok(vec![object(value, "the body")?]);
     }
-    let elements: Vec<&RawValue> =
-        serde_json::from_str(value.get()).map_err(|error| bad_json(&error))?;
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    let elements = reader
+        .deserialize_seq(UpTo(most))
+        .map_err(|error| bad_json(&error))?
+        .ok_or_else(|| too_many(most))?;
     let numbered = elements.into_iter().enumerate();
     numbered.map(|(index, element)| object(element, &format!("element {index}"))).collect()
+}
+
+/// Reads an array of at most so many elements. `None`: it has more.
+struct UpTo(usize);
+
+impl<'de> Visitor<'de> for UpTo {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < self.0 {
+            match array.next_element()? {
+                Some(element) => elements.push(element),
+                None => return Ok(Some(elements)),
+            }
+        }
+        let mut is_longer = false;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            is_longer = true;
+        }
+        Ok((!is_longer).then_some(elements))
+    }
 }
 
 fn object(value: &RawValue, place: &str) -> Result<Vec<u8>, Problem> {
@@ -164,12 +225,12 @@ mod tests {
     use super::*;
 
     fn records(body: &str, format: Format) -> Vec<String> {
-        let records = split(body.as_bytes(), format).unwrap();
+        let records = split(body.as_bytes(), format, 10).unwrap();
         records.into_iter().map(|record| String::from_utf8(record).unwrap()).collect()
     }
 
     fn refusal(body: &str) -> String {
-        let problem = split(body.as_bytes(), Format::Json).unwrap_err();
+        let problem = split(body.as_bytes(), Format::Json, 10).unwrap_err();
         assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
         problem.detail().to_owned()
     }
@@ -208,8 +269,10 @@ mod tests {
         let json = headers(CONTENT_TYPE, "Application/JSON; charset=utf-8");
         assert_eq!(Format::of(&json).unwrap(), Format::Json);
         let form = headers(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let problem = Format::of(&form).unwrap_err();
-        assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        for refused in [form, headers(CONTENT_TYPE, "text/plain"), HeaderMap::new()] {
+            let problem = Format::of(&refused).unwrap_err();
+            assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
         let mut logpush = headers(CONTENT_TYPE, "text/plain");
         logpush.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert_eq!(Format::of(&logpush).unwrap(), Format::Lines);
@@ -220,18 +283,43 @@ mod tests {
     #[test]
     fn decompression_stops_at_the_limit_and_names_damage() {
         let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
-        assert_eq!(Encoding::Zstd.decode(&bomb, 1 << 20).unwrap().len(), 1 << 20);
-        let problem = Encoding::Zstd.decode(&bomb, (1 << 20) - 1).unwrap_err();
+        let decode = |limit| Encoding::Zstd.decode(bomb.clone(), limit, |_| Ok(()));
+        assert_eq!(decode(1 << 20).unwrap().len(), 1 << 20);
+        let problem = decode((1 << 20) - 1).unwrap_err();
         assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        let problem = Encoding::Gzip.decode(b"plain", 100).unwrap_err();
+        let problem = Encoding::Gzip.decode(b"plain".to_vec(), 100, |_| Ok(())).unwrap_err();
         assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn decompression_stops_when_there_is_no_room() {
+        let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
+        let mut room = 200_000;
+        let reserve = |bytes| {
+            room = usize::checked_sub(room, bytes).ok_or_else(|| too_large(0))?;
+            Ok(())
+        };
+        assert!(Encoding::Zstd.decode(bomb, 1 << 30, reserve).is_err());
+    }
+
+    #[test]
+    fn more_records_than_allowed_are_refused_before_they_take_memory() {
+        for (body, format) in [
+            (format!("[{}{{}}]", "{},".repeat(10)), Format::Json),
+            ("{}\n".repeat(11), Format::Json),
+            ("{}\n".repeat(11), Format::Lines),
+        ] {
+            let problem = split(body.as_bytes(), format, 10).unwrap_err();
+            assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert!(split(body.as_bytes(), format, 11).is_ok());
+        }
     }
 
     proptest! {
         #[test]
         fn never_panics_and_never_yields_nothing(body in "[\\[\\]{}\",: \n0-9a-z\u{e9}]{0,40}") {
             for format in [Format::Json, Format::Lines] {
-                if let Ok(records) = split(body.as_bytes(), format) {
+                if let Ok(records) = split(body.as_bytes(), format, 10) {
                     prop_assert!(!records.is_empty());
                 }
             }

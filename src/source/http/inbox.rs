@@ -5,22 +5,30 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::repeats::Identity;
+use super::verdict::Refusals;
+use crate::record::RefusedPart;
+
 /// A smaller body counts as this size, so that the number of small bodies is bounded too.
 const MIN_BODY_BYTES: usize = 1 << 10;
+/// A record takes this much besides its bytes.
+const RECORD_BYTES: usize = 64;
 
 /// The events of one request.
 pub(super) struct Submission {
     pub(super) records: Vec<Vec<u8>>,
+    pub(super) identity: Option<Identity>,
     pub(super) reply: oneshot::Sender<Outcome>,
-    pub(super) space: OwnedSemaphorePermit,
+    pub(super) space: Space,
 }
 
 /// The outcome of a submission. If the sender is dropped without one, the outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Stored {
         first_offset: i64,
         last_offset: i64,
+        refusals: Refusals,
     },
     /// The submission never became part of a batch, so it is certainly not stored.
     NotTaken,
@@ -41,9 +49,10 @@ impl Inbox {
     }
 
     /// Reserves space for a body of this size; `None` when there is none at present.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Space> {
         let permits = u32::try_from(bytes.max(MIN_BODY_BYTES)).ok()?;
-        Arc::clone(&self.space).try_acquire_many_owned(permits).ok()
+        let permit = Arc::clone(&self.space).try_acquire_many_owned(permits).ok()?;
+        Some(Space { used: bytes, permit, all: Arc::clone(&self.space) })
     }
 
     /// Submits the records, keeps as much of `space` as they take, and returns the receiver of the
@@ -51,15 +60,40 @@ impl Inbox {
     pub(super) fn submit(
         &self,
         records: Vec<Vec<u8>>,
-        mut space: OwnedSemaphorePermit,
+        identity: Option<Identity>,
+        mut space: Space,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let bytes = records.iter().map(Vec::len).sum::<usize>().max(MIN_BODY_BYTES);
-        drop(space.split(space.num_permits().saturating_sub(bytes)));
-        if let Err(refused) = self.submissions.send(Submission { records, reply, space }) {
+        space.shrink_to(records.iter().map(|record| record.len() + RECORD_BYTES).sum());
+        if let Err(refused) = self.submissions.send(Submission { records, identity, reply, space })
+        {
             tell(refused.0.reply, Outcome::NotTaken);
         }
         outcome
+    }
+}
+
+/// The space that a request takes. It is free again when this is dropped.
+pub(super) struct Space {
+    used: usize,
+    permit: OwnedSemaphorePermit,
+    all: Arc<Semaphore>,
+}
+
+impl Space {
+    /// Takes more. Returns false when there is none at present.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        self.used += bytes;
+        let missing = self.used.saturating_sub(self.permit.num_permits());
+        let more = u32::try_from(missing).ok();
+        let more = more.and_then(|more| Arc::clone(&self.all).try_acquire_many_owned(more).ok());
+        more.map(|more| self.permit.merge(more)).is_some()
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        self.used = bytes;
+        let beyond = self.permit.num_permits().saturating_sub(bytes.max(MIN_BODY_BYTES));
+        drop(self.permit.split(beyond));
     }
 }
 
@@ -71,8 +105,9 @@ pub(super) fn tell(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
 struct Waiting {
     first_offset: i64,
     last_offset: i64,
+    refusals: Refusals,
     reply: oneshot::Sender<Outcome>,
-    _space: OwnedSemaphorePermit,
+    _space: Space,
 }
 
 /// Requests whose events have offsets and are not stored yet, ordered by offset.
@@ -87,16 +122,28 @@ impl WaitingList {
         first_offset: i64,
         last_offset: i64,
         reply: oneshot::Sender<Outcome>,
-        space: OwnedSemaphorePermit,
+        space: Space,
     ) {
-        self.waiting.push_back(Waiting { first_offset, last_offset, reply, _space: space });
+        let refusals = Refusals::default();
+        let waiting = Waiting { first_offset, last_offset, refusals, reply, _space: space };
+        self.waiting.push_back(waiting);
+    }
+
+    /// Notes a part that was not taken for the request that it belongs to.
+    pub(super) fn note_refused(&mut self, part: &RefusedPart<'_>) {
+        let place = self.waiting.partition_point(|waiting| waiting.last_offset < part.offset);
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        if let Ok(event) = usize::try_from(part.offset - waiting.first_offset) {
+            waiting.refusals.add(event, part.index, part.reason, part.detail);
+        }
     }
 
     /// Answers all requests whose events are stored by now.
     pub(super) fn stored_up_to(&mut self, offset: i64) {
         let stored = self.waiting.partition_point(|waiting| waiting.last_offset <= offset);
-        for Waiting { first_offset, last_offset, reply, .. } in self.waiting.drain(..stored) {
-            tell(reply, Outcome::Stored { first_offset, last_offset });
+        for waiting in self.waiting.drain(..stored) {
+            let Waiting { first_offset, last_offset, refusals, reply, .. } = waiting;
+            tell(reply, Outcome::Stored { first_offset, last_offset, refusals });
         }
     }
 
@@ -129,7 +176,8 @@ mod tests {
         let mut list = WaitingList::default();
         let [mut first, mut second] = [1, 2].map(|offset| wait(&inbox, &mut list, offset));
         list.stored_up_to(1);
-        let stored = Outcome::Stored { first_offset: 1, last_offset: 1 };
+        let refusals = Refusals::default();
+        let stored = Outcome::Stored { first_offset: 1, last_offset: 1, refusals };
         assert_eq!(first.try_recv(), Ok(stored));
         assert_eq!(second.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
@@ -158,16 +206,27 @@ mod tests {
     fn space_beyond_what_the_records_take_is_free_at_once() {
         let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
         let space = inbox.reserve(10 * MIN_BODY_BYTES).unwrap();
-        let _outcome = inbox.submit(vec![vec![b' '; 2 * MIN_BODY_BYTES]], space);
+        let record = vec![b' '; 2 * MIN_BODY_BYTES - RECORD_BYTES];
+        let _outcome = inbox.submit(vec![record], None, space);
         assert!(inbox.reserve(9 * MIN_BODY_BYTES).is_none());
         assert!(inbox.reserve(8 * MIN_BODY_BYTES).is_some());
+    }
+
+    #[test]
+    fn a_request_takes_space_as_it_grows_and_the_last_of_it_is_for_others() {
+        let (inbox, _submissions) = Inbox::new(10 * MIN_BODY_BYTES);
+        let mut slow: Vec<_> = (0..4).map(|_| inbox.reserve(0).unwrap()).collect();
+        assert!(inbox.reserve(6 * MIN_BODY_BYTES).is_some());
+        assert!(slow[0].grow(MIN_BODY_BYTES), "the minimum is enough");
+        assert!(slow[0].grow(6 * MIN_BODY_BYTES));
+        assert!(!slow[1].grow(2 * MIN_BODY_BYTES));
     }
 
     #[test]
     fn nothing_is_taken_after_the_end() {
         let (inbox, submissions) = Inbox::new(1 << 20);
         drop(submissions);
-        let mut outcome = inbox.submit(vec![], inbox.reserve(0).unwrap());
+        let mut outcome = inbox.submit(vec![], None, inbox.reserve(0).unwrap());
         assert_eq!(outcome.try_recv(), Ok(Outcome::NotTaken));
     }
 }

@@ -2,25 +2,33 @@
 
 mod body;
 mod inbox;
+mod repeats;
 mod server;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::inbox::{Inbox, Outcome, Submission, WaitingList, tell};
+pub use self::repeats::{Earlier, FindEarlier, Progress};
+use self::repeats::{Identity, Repeats};
 use self::server::Server;
 use super::{Source, SourceError, count_batch};
 use crate::config::HttpConfig;
 use crate::event::{EventTime, PartitionId};
-use crate::http::listener;
+use crate::http::server::Endpoint;
+use crate::http::{Access, Names, Tokens, listener, tls};
 use crate::instance::InstanceId;
-use crate::record::{BatchLimits, RawBatch};
+use crate::record::{BatchLimits, PushedRequest, RawBatch, RefusedPart};
+
+const MOST_CONNECTIONS: usize = 256;
 
 /// A source with one partition of the topic `http`. Offsets start at the wall clock's microseconds,
 /// so that no offset is used twice, regardless of restarts. Each process has its own topic ID,
@@ -36,27 +44,35 @@ pub struct HttpSource {
     next_offset: i64,
     handed_out_up_to: Option<i64>,
     waiting: WaitingList,
-    /// Dropped to stop the server.
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
 }
 
 impl HttpSource {
-    /// Listens for `POST /v1/events`.
+    /// Listens for `POST /v1/events`. `find` looks up requests of processes before this one.
     ///
     /// # Errors
     /// Fails when it cannot listen on the address.
-    pub async fn bind(config: &HttpConfig, limits: BatchLimits) -> Result<Self, SourceError> {
+    pub async fn bind(
+        config: &HttpConfig,
+        limits: BatchLimits,
+        find: FindEarlier,
+    ) -> Result<Self, SourceError> {
         let listener = listener::bind("source.http.listen", config.listen).await?;
         let address = listener.local_addr().map_err(SourceError::Address)?;
         warn_when_open(config);
         let (inbox, submissions) = Inbox::new(2 * limits.bytes.max(config.max_body_bytes));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let router = Server::new(config, inbox).into_router();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async {
-            // The sender is never used: the server waits for its drop, which arrives as an error.
-            let _ = stopped.await;
-        });
+        let tls = tls::acceptor("source.http.tls", &config.tls)?;
+        let names = Names::of(address, &config.hosts, tls.is_some());
+        let access = Access::new(names, Tokens::new(&config.token, &config.tokens)?);
+        let endpoint = Endpoint {
+            listener,
+            tls,
+            router: Server::new(config, access, inbox, Repeats::new(find)).into_router(),
+            most_connections: MOST_CONNECTIONS,
+            grace: Duration::MAX,
+        };
+        let stop = CancellationToken::new();
         info!(%address, "accepting events at POST /v1/events");
         Ok(Self {
             address,
@@ -68,8 +84,8 @@ impl HttpSource {
             next_offset: EventTime::now().as_micros(),
             handed_out_up_to: None,
             waiting: WaitingList::default(),
+            server: tokio::spawn(endpoint.serve(stop.clone())),
             stop,
-            server: tokio::spawn(serve.into_future()),
         })
     }
 
@@ -79,13 +95,18 @@ impl HttpSource {
     }
 
     fn take(&mut self, submission: Submission) {
-        let Submission { records, reply, space } = submission;
+        let Submission { records, identity, reply, space } = submission;
         let first_offset = self.next_offset;
         for record in &records {
             self.batch.push(self.next_offset, record);
             self.next_offset += 1;
         }
-        self.waiting.push(first_offset, self.next_offset - 1, reply, space);
+        let last_offset = self.next_offset - 1;
+        if let Some(Identity { key, body }) = identity {
+            let request = PushedRequest { key, body, first_offset, last_offset };
+            self.batch.requests.push(request);
+        }
+        self.waiting.push(first_offset, last_offset, reply, space);
         self.due.get_or_insert_with(|| Instant::now() + self.limits.interval);
     }
 
@@ -117,7 +138,8 @@ fn new_batch() -> RawBatch {
 }
 
 fn warn_when_open(config: &HttpConfig) {
-    if config.token.is_empty() && !config.listen.ip().is_loopback() {
+    let is_open = config.token.is_empty() && config.tokens.is_empty();
+    if is_open && !config.listen.ip().is_loopback() {
         warn!(
             address = %config.listen,
             "source.http accepts events from anyone who can reach it: set source.http.token"
@@ -133,6 +155,10 @@ impl Source for HttpSource {
         Ok(self.hand_out())
     }
 
+    fn note_refused(&mut self, part: &RefusedPart<'_>) {
+        self.waiting.note_refused(part);
+    }
+
     async fn commit(&mut self, _: &PartitionId, last_offset: i64) -> Result<(), SourceError> {
         self.waiting.stored_up_to(last_offset);
         Ok(())
@@ -144,7 +170,7 @@ impl Source for HttpSource {
             tell(submission.reply, Outcome::NotTaken);
         }
         self.waiting.close(self.handed_out_up_to);
-        drop(self.stop);
+        self.stop.cancel();
         let ended = timeout(within, self.server).await;
         ended.map(drop).map_err(|_| SourceError::CloseTimeout {
             what: "the HTTP server",

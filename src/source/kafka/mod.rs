@@ -47,7 +47,7 @@ type Output = mpsc::Sender<Result<OwnedBatch, SourceError>>;
 /// Batches that wait between the reading thread and the pipeline.
 const QUEUED_BATCHES: usize = 2;
 
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("auto.offset.reset", "earliest"),
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("auto.commit.interval.ms", "1000"),
@@ -58,6 +58,10 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("reconnect.backoff.max.ms", "2000"),
     // librdkafka checks a full queue again after this time; its default is a second.
     ("fetch.queue.backoff.ms", "20"),
+    // The partitions of a killed process go to another one, or to itself after a restart, after this
+    // time; the default is 45 s. A process that was only paused for so long stores nothing twice.
+    ("session.timeout.ms", "6000"),
+    ("heartbeat.interval.ms", "2000"),
 ];
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use keywatch::event::EventTime;
 use keywatch::store::{Store, StoredBatch};
 
 use super::samples::{alert, partition, unclaimed};
-use crate::support::clickhouse::{database, lines};
+use crate::support::clickhouse::{database, environment, lines};
 
 fn delivery(id: &str, revision: u32, channel: &str, outcome: DeliveryOutcome) -> DeliveryRow {
     DeliveryRow {
@@ -100,8 +100,7 @@ async fn the_command_line_lists_open_alerts_and_shows_every_revision() {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"))
             .arg("alerts")
             .args(arguments)
-            .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-            .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+            .envs(environment(&database.config))
             .output()
             .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

@@ -10,7 +10,7 @@ use keywatch::store::{
 };
 
 use super::samples::{alert, batch, event, origin, partition, rejection, varied_events};
-use crate::support::clickhouse::{database, lines};
+use crate::support::clickhouse::{client, database, lines};
 
 /// All tables that a batch may change, as text, to compare before and after.
 async fn contents(store: &Store) -> Vec<Vec<String>> {
@@ -105,10 +105,7 @@ async fn stored_events_read_back_equal() {
     let partition = partition(4);
     database.store.write_batch(&batch(&partition, &events)).await.unwrap();
 
-    let client = clickhouse::Client::default()
-        .with_url(&database.config.url)
-        .with_database(&database.config.database);
-    let mut cursor = client
+    let mut cursor = client(&database.config)
         .query("SELECT ?fields FROM access_events ORDER BY record_offset")
         .fetch::<EventRow<'_>>()
         .unwrap();
@@ -169,6 +166,46 @@ async fn a_batch_written_twice_is_stored_once() {
     database.store.write_batch(&batch).await.unwrap();
     database.store.write_batch(&batch).await.unwrap();
     assert_eq!(contents(&database.store).await, once);
+}
+
+/// A server that is killed between its log of tokens and the rows takes the retry for a repetition.
+/// The test deletes the rows to create this state.
+#[tokio::test]
+async fn a_repeated_batch_adds_rows_that_the_server_knows_and_does_not_have() {
+    let database = database().await;
+    let store = &database.store;
+    let now = EventTime::now();
+    let events = varied_events(1_000, 0, now.plus_seconds(-2.0 * 86_400.0), 170.0);
+    let rejections = [rejection(1_000, RejectReason::InvalidJson)];
+    let alerts = [alert("alert-1", 1, "key-1", now)];
+    let partition = partition(0);
+    let first = StoredBatch {
+        last_offset: 1_000,
+        rejections: &rejections,
+        alerts: &alerts,
+        ..batch(&partition, &events)
+    };
+    store.write_batch(&first).await.unwrap();
+    let counts = "SELECT (SELECT count() FROM access_events), \
+        (SELECT count() FROM rejected_events), (SELECT count() FROM alerts)";
+    let day = "toDate(now64() - INTERVAL 1 DAY, 'UTC')";
+    for condition in [
+        format!("access_events DELETE WHERE toDate(time) = {day}"),
+        "rejected_events DELETE WHERE 1".into(),
+        "alerts DELETE WHERE 1".into(),
+    ] {
+        let sql = format!("ALTER TABLE {condition} SETTINGS mutations_sync = 1");
+        execute(&database.config, &sql).await;
+    }
+    assert_ne!(lines(store, counts).await, ["1000 1 1"]);
+    store.write_batch(&first).await.unwrap();
+    assert_ne!(lines(store, counts).await, ["1000 1 1"], "the server would not forget its tokens");
+
+    let again = StoredBatch { token: Some("access/0/0-1000"), ..first };
+    for _attempt in 0..2 {
+        store.write_batch(&again).await.unwrap();
+        assert_eq!(lines(store, counts).await, ["1000 1 1"]);
+    }
 }
 
 #[tokio::test]
@@ -383,7 +420,5 @@ async fn a_batch_in_doubt_without_records_is_settled_by_what_is_stored() {
 }
 
 async fn execute(config: &keywatch::config::ClickHouseConfig, sql: &str) {
-    let client =
-        clickhouse::Client::default().with_url(&config.url).with_database(&config.database);
-    client.query(sql).execute().await.unwrap();
+    client(config).query(sql).execute().await.unwrap();
 }

@@ -3,7 +3,7 @@
 use keywatch::config::ClickHouseConfig;
 use keywatch::store::{Store, StoreError};
 
-use crate::support::clickhouse::{lines, unmigrated};
+use crate::support::clickhouse::{client, lines, unmigrated};
 
 #[tokio::test]
 async fn the_first_migration_applies_every_file_and_the_second_none() {
@@ -42,24 +42,21 @@ async fn the_retention_of_the_configuration_is_applied() {
     let database = unmigrated().await;
     let engine = "SELECT engine_full FROM system.tables \
                   WHERE database = currentDatabase() AND name = 'access_events'";
-    for days in [30, 7, 7] {
+    for days in [30, 7, 7, 0, 0, 9] {
         let config = ClickHouseConfig { raw_retention_days: days, ..database.config.clone() };
         Store::new(&config).migrate().await.unwrap();
         let engine = lines(&database.store, engine).await.remove(0);
-        assert!(engine.contains(&format!("toIntervalDay({days})")), "{engine}");
+        match days {
+            0 => assert!(!engine.contains(" TTL "), "kept for ever: {engine}"),
+            _ => assert!(engine.contains(&format!("toIntervalDay({days})")), "{engine}"),
+        }
     }
 }
 
 #[tokio::test]
 async fn a_retention_that_would_wrap_around_is_refused() {
     let database = unmigrated().await;
-    for days in [0, 36_500] {
-        let config = ClickHouseConfig { raw_retention_days: days, ..database.config.clone() };
-        let error = Store::new(&config).migrate().await.unwrap_err();
-        assert!(matches!(error, StoreError::Retention { .. }), "{error}");
-    }
-}
-
-fn client(config: &ClickHouseConfig) -> clickhouse::Client {
-    clickhouse::Client::default().with_url(&config.url).with_database(&config.database)
+    let config = ClickHouseConfig { raw_retention_days: 36_500, ..database.config.clone() };
+    let error = Store::new(&config).migrate().await.unwrap_err();
+    assert!(matches!(error, StoreError::Retention { .. }), "{error}");
 }

@@ -5,7 +5,7 @@ use keywatch::event::ShardId;
 use keywatch::store::{PackedChunk, Round, RoundId, Store};
 
 use super::samples::partition;
-use crate::support::clickhouse::{database, lines};
+use crate::support::clickhouse::{client, database, lines};
 
 fn id(generation: u64, round: u32, writer: &str) -> RoundId {
     let (scope, shard) = ("kafka/test".to_owned(), ShardId::Partition(3));
@@ -82,10 +82,7 @@ async fn older_generations_go_when_they_are_not_in_use() {
 
     let old = "ALTER TABLE state_chunks UPDATE written_at = written_at - INTERVAL 2 HOUR \
         WHERE generation = 11 SETTINGS mutations_sync = 1";
-    let client = clickhouse::Client::default()
-        .with_url(&database.config.url)
-        .with_database(&database.config.database);
-    client.query(old).execute().await.unwrap();
+    client(&database.config).query(old).execute().await.unwrap();
     store.drop_older_generations(&newer).await.unwrap();
     assert_eq!(lines(store, generations).await, ["9", "12"]);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use keywatch::config::ClickHouseConfig;
-use keywatch::embedded::Embedded;
+use keywatch::embedded::{Credentials, Embedded, USER};
 use keywatch::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -62,6 +62,31 @@ async fn shared() -> Arc<Shared> {
 /// A server for one test, which may kill and restart it.
 pub async fn start(path: &Path, port: Option<u16>) -> Embedded {
     Embedded::start_with(keywatch_binary(), path, port).await.unwrap()
+}
+
+/// The log-in of a server that has its data in `path`, also before its start.
+pub fn credentials(path: &Path) -> ClickHouseConfig {
+    let password = Credentials::prepare(path).unwrap().password;
+    ClickHouseConfig { user: USER.into(), password, ..Default::default() }
+}
+
+/// The variables with which a command finds the database.
+pub fn environment(config: &ClickHouseConfig) -> [(&'static str, &str); 4] {
+    [
+        ("KEYWATCH__CLICKHOUSE__URL", &config.url),
+        ("KEYWATCH__CLICKHOUSE__DATABASE", &config.database),
+        ("KEYWATCH__CLICKHOUSE__USER", &config.user),
+        ("KEYWATCH__CLICKHOUSE__PASSWORD", config.password.reveal()),
+    ]
+}
+
+/// A client for what the store has no function for.
+pub fn client(config: &ClickHouseConfig) -> clickhouse::Client {
+    clickhouse::Client::default()
+        .with_url(&config.url)
+        .with_user(&config.user)
+        .with_password(config.password.reveal())
+        .with_database(&config.database)
 }
 
 /// All values of a result, one line for each row, values separated by spaces.

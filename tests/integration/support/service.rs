@@ -53,7 +53,21 @@ impl Service {
     /// Starts the service and returns when its endpoints respond, whatever else it waits for.
     pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = command(directory.path(), settings);
+        let command = command(directory.path(), settings);
+        Self::start_with(directory, command)
+    }
+
+    /// Starts the service with so much address space, in KiB. An allocation beyond it aborts.
+    pub fn start_within(settings: &Settings, address_space_kib: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = command(directory.path(), settings);
+        let mut limited = Command::new("sh");
+        limited.arg("-c").arg(format!("ulimit -v {address_space_kib}; exec \"$@\""));
+        limited.arg("sh").arg(service.get_program()).args(service.get_args());
+        Self::start_with(directory, limited)
+    }
+
+    fn start_with(directory: TempDir, mut command: Command) -> Self {
         let config =
             Config::load(Some(&config_file(directory.path())), std::iter::empty(), |_| Vec::new());
         config.unwrap_or_else(|error| panic!("{error}"));

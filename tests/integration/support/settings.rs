@@ -32,6 +32,8 @@ impl Settings {
             .set("decode.pepper", PEPPER)
             .set("clickhouse.url", clickhouse.url.as_str())
             .set("clickhouse.database", clickhouse.database.as_str())
+            .set("clickhouse.user", clickhouse.user.as_str())
+            .set("clickhouse.password", clickhouse.password.reveal())
     }
 
     /// Sets `key`, given as `section.key`. An existing value is replaced.

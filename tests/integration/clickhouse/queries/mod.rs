@@ -6,7 +6,7 @@ use keywatch::event::{EnrichedEvent, EventTime};
 use keywatch::store::{ANALYST_QUERIES, Store, analyst_query};
 
 use super::samples::{batch, event, partition};
-use crate::support::clickhouse::{TestDatabase, database};
+use crate::support::clickhouse::{TestDatabase, client, database};
 
 mod alerts;
 mod keys;
@@ -64,13 +64,7 @@ async fn stored(batches: &[Vec<EnrichedEvent>]) -> TestDatabase {
 
 /// Runs a statement that writes.
 async fn execute(database: &TestDatabase, statement: &str) {
-    clickhouse::Client::default()
-        .with_url(&database.config.url)
-        .with_database(&database.config.database)
-        .query(statement)
-        .execute()
-        .await
-        .unwrap();
+    client(&database.config).query(statement).execute().await.unwrap();
 }
 
 /// Fails for each query file that has no test.
