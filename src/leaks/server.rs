@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::report::{Finding, Intake, IntakeError};
@@ -26,10 +27,13 @@ use super::signature::{KeysError, PublicKeys};
 use crate::config::{Config, LeaksConfig};
 use crate::event::EventTime;
 use crate::http::listener::{self, ListenError};
+use crate::http::server::Endpoint;
 use crate::http::{Problem, body};
 use crate::store::{Author, StoreError};
 use crate::watched::Watched;
 
+/// Each holds at most one body.
+const MOST_CONNECTIONS: usize = 32;
 const MAX_BODY_BYTES: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// GitHub sends a few tokens at a time.
@@ -75,9 +79,10 @@ pub async fn serve(listener: TcpListener, leaks: Leaks) {
         "this server offers POST /v1/leaks",
         "this path accepts POST alone",
     );
-    if let Err(error) = axum::serve(listener, router.with_state(Arc::new(leaks))).await {
-        warn!(%error, "reports of leaked keys are no longer taken");
-    }
+    let router = router.with_state(Arc::new(leaks));
+    let (most_connections, grace) = (MOST_CONNECTIONS, Duration::ZERO);
+    let endpoint = Endpoint { listener, tls: None, router, most_connections, grace };
+    endpoint.serve(CancellationToken::new()).await;
 }
 
 /// One match of a token that GitHub found.
@@ -131,7 +136,7 @@ async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Vec<Label>>, Problem> {
-    let bytes = body::read(body, MAX_BODY_BYTES, BODY_TIMEOUT).await?;
+    let bytes = body::read(body, MAX_BODY_BYTES, BODY_TIMEOUT, |_| Ok(())).await?;
     leaks.authorize(&headers, &bytes)?;
     let matches = matches(&bytes)?;
     let mut intake = leaks.intake.lock().await;

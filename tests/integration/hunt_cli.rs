@@ -6,14 +6,13 @@ use keywatch::event::EventTime;
 use serde_json::Value;
 
 use crate::clickhouse::samples::{batch, event, partition};
-use crate::support::clickhouse::{TestDatabase, database};
+use crate::support::clickhouse::{TestDatabase, database, environment};
 
 fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keywatch"))
         .arg("hunt")
         .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .output()
         .unwrap()
 }

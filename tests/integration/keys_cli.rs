@@ -9,7 +9,7 @@ use keywatch::registry::{KeyChange, KeyEvent, KeyEventKind, RegisteredKey};
 use keywatch::store::Author;
 use serde_json::Value;
 
-use crate::support::clickhouse::{TestDatabase, database, keywatch_binary, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::settings::PEPPER;
 
 pub struct Output {
@@ -43,8 +43,7 @@ pub fn run(database: &TestDatabase, folder: &Path, arguments: &[&str]) -> Output
         .arg("keys")
         .args(arguments)
         .current_dir(folder)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .env("KEYWATCH__DECODE__PEPPER", PEPPER)
         .stdin(Stdio::null())
         .output()

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::clickhouse::acts::store_alerts;
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, keywatch_binary, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::Receiver;
@@ -62,11 +62,7 @@ fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
 
 fn command(database: &TestDatabase, arguments: &[&str]) -> Command {
     let mut command = Command::new(keywatch_binary());
-    command
-        .arg("alerts")
-        .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database);
+    command.arg("alerts").args(arguments).envs(environment(&database.config));
     command
 }
 

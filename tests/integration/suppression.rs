@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::clickhouse::acts::store_alerts;
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, keywatch_binary, lines};
+use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::receiver::Receiver;
 use crate::support::service::Service;
@@ -19,8 +19,7 @@ fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
     Command::new(keywatch_binary())
         .arg("alerts")
         .args(arguments)
-        .env("KEYWATCH__CLICKHOUSE__URL", &database.config.url)
-        .env("KEYWATCH__CLICKHOUSE__DATABASE", &database.config.database)
+        .envs(environment(&database.config))
         .output()
         .unwrap()
 }

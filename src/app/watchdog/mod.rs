@@ -36,8 +36,6 @@ const ASKS_WITHIN_SILENCE: f64 = 5.0;
 /// ClickHouse may be the failing part.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
-pub use self::notice::{Finding, Notice, incident_id};
-
 /// The pipeline's end of the channels between it and the watchdog.
 pub struct Observer {
     latest: Observation,
