@@ -71,8 +71,12 @@ mod tests {
 
     #[test]
     fn two_secrets_give_two_signatures_of_the_same_message() {
-        let (old, new) = (format!("whsec_{}", STANDARD.encode([1; 24])), format!("whsec_{}", STANDARD.encode([2; 24])));
-        let sign = |secrets: &str| Signer::new(&Secret::new(secrets)).unwrap().sign("msg", 1, b"{}");
+        let (old, new) = (
+            format!("whsec_{}", STANDARD.encode([1; 24])),
+            format!("whsec_{}", STANDARD.encode([2; 24])),
+        );
+        let sign =
+            |secrets: &str| Signer::new(&Secret::new(secrets)).unwrap().sign("msg", 1, b"{}");
         assert_eq!(sign(&format!("{new} {old}")), format!("{} {}", sign(&new), sign(&old)));
     }
 

@@ -62,9 +62,10 @@ impl Scope {
             && self.cidr.is_none_or(|cidr| {
                 address_of(alert, item).is_some_and(|address| cidr.contains(&address))
             })
-            && self.route.as_ref().is_none_or(|route| {
-                item.fields.get("route").and_then(Value::as_str) == Some(route)
-            })
+            && self
+                .route
+                .as_ref()
+                .is_none_or(|route| item.fields.get("route").and_then(Value::as_str) == Some(route))
     }
 }
 
@@ -117,9 +118,8 @@ pub fn hidden_by<'a>(
         let suppression = covering(item)?;
         strongest.get_or_insert(suppression);
     }
-    let is_without_evidence = |detector: &DetectorId| {
-        alert.evidence.iter().all(|item| item.detector != *detector)
-    };
+    let is_without_evidence =
+        |detector: &DetectorId| alert.evidence.iter().all(|item| item.detector != *detector);
     let unknown = alert.detectors.iter().any(is_without_evidence);
     strongest.filter(|_| !unknown)
 }

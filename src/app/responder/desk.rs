@@ -87,7 +87,10 @@ impl Desk {
         let (withdrawn, rest): (Vec<_>, Vec<_>) = proposals.into_iter().partition(is_withdrawn);
         gauge!("keywatch_revocations_withdrawn").set(withdrawn.len() as f64);
         if withdrawn.len() > self.withdrawn {
-            info!(withdrawn = withdrawn.len(), "proposals of dismissed, rejected or suppressed incidents");
+            info!(
+                withdrawn = withdrawn.len(),
+                "proposals of dismissed, rejected or suppressed incidents"
+            );
         }
         self.withdrawn = withdrawn.len();
         Ok(rest)

@@ -128,7 +128,9 @@ pub async fn suppress(args: &SuppressArgs, store: &Store) -> Result<(), CommandE
         return Ok(());
     }
     let (id, from, until) = (&suppression.id, suppression.from, suppression.until);
-    print(&format!("{id}: suppressed from {from} until {until}; `keywatch alerts suppressions end {id}` ends it\n"))
+    print(&format!(
+        "{id}: suppressed from {from} until {until}; `keywatch alerts suppressions end {id}` ends it\n"
+    ))
 }
 
 impl SuppressArgs {
@@ -188,7 +190,8 @@ impl Preview {
     async fn of(suppression: &Suppression, store: &Store) -> Result<Self, CommandError> {
         let mut preview = Self::default();
         // As if it had always been there, and hid critical alerts too.
-        let tried = Suppression { from: EventTime::default(), hides_critical: true, ..suppression.clone() };
+        let tried =
+            Suppression { from: EventTime::default(), hides_critical: true, ..suppression.clone() };
         let tried = [tried];
         let visit = |alert: &Alert| preview.add(&tried, suppression.hides_critical, alert);
         store
@@ -229,7 +232,9 @@ impl Preview {
         );
         if !self.critical_shown.is_empty() {
             let shown = counted(self.critical_shown.len(), "incident");
-            text += &format!("{shown} became critical, and would have been shown then: --critical hides them too.\n");
+            text += &format!(
+                "{shown} became critical, and would have been shown then: --critical hides them too.\n"
+            );
         }
         for title in &self.titles {
             text += &format!("  {}\n", visible_within(title, 120));
@@ -322,7 +327,9 @@ async fn end(id: &str, note: &str, by: Option<&str>, store: &Store) -> Result<()
     let known = store.suppressions().await.map_err(anyhow::Error::from)?;
     let id_shown = visible(id);
     let Some(suppression) = known.iter().find(|it| it.id == id) else {
-        let sentence = format!("no suppression has the id {id_shown}; `keywatch alerts suppressions list` names all");
+        let sentence = format!(
+            "no suppression has the id {id_shown}; `keywatch alerts suppressions list` names all"
+        );
         return Err(anyhow!(sentence).into());
     };
     if let Some((at, other)) = &suppression.ended {

@@ -162,8 +162,7 @@ async fn a_slow_channel_holds_up_nobody_and_loses_nothing() {
     let mut outbox = Outbox::default();
     let settings = OutboxSettings { queue: 100, ..OutboxSettings::default() };
     outbox.add(Scripted::new(&fast), &log, settings);
-    let stuck =
-        Scripted { name: "slow", permits: Arc::clone(&permits), ..Scripted::new(&slow) };
+    let stuck = Scripted { name: "slow", permits: Arc::clone(&permits), ..Scripted::new(&slow) };
     outbox.add(stuck, &log, OutboxSettings { queue: 2, ..settings });
 
     for n in 0..20 {
@@ -490,7 +489,8 @@ async fn two_revisions_of_one_incident_are_never_under_way_at_once() {
     assert_eq!(first, ["a", "b"], "revisions 2 and 3 wait for the first one");
     permits.add_permits(100);
     until("all calls", || receiver.calls().len() == 4).await;
-    let delivered = || outcomes(&log).iter().filter(|it| it.2 == DeliveryOutcome::Delivered).count();
+    let delivered =
+        || outcomes(&log).iter().filter(|it| it.2 == DeliveryOutcome::Delivered).count();
     until("all records", || delivered() == 4).await;
 }
 
