@@ -26,8 +26,8 @@ SELECT
     people.assignee AS assignee,
     multiIf(
         waits = '' OR state = 'closed', '',
-        ruling.kind = 'reject', 'rejected',
-        ruling.kind = 'approve' AND waits = 'approval_pending', 'approved',
+        ruling.decision = 'reject', 'rejected',
+        ruling.decision = 'approve' AND waits = 'approval_pending', 'approved',
         waits) AS waits_for,
     count() OVER () AS matching
 FROM
@@ -64,7 +64,7 @@ FROM
 LEFT JOIN incident_states AS people ON people.incident = evidence.id
 LEFT JOIN
 (
-    SELECT incident, argMax(toString(kind), time) AS kind FROM incident_acts
+    SELECT incident, argMax(toString(kind), time) AS decision FROM incident_acts
     WHERE kind IN ('approve', 'reject') GROUP BY incident
 ) AS ruling ON ruling.incident = evidence.id
 WHERE has(splitByChar(',', {states:String}), state)
