@@ -99,9 +99,16 @@ pub async fn run_from<S: Source>(
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
     let within = Duration::from_secs(config.service.shutdown_seconds);
-    let finished = pipeline.finish(background, within).await?;
+    let hurry = if outcome.is_ok() { shutdown.clone() } else { cancelled() };
+    let finished = pipeline.finish(background, &hurry, within).await?;
     outcome?;
     Ok(finished)
+}
+
+fn cancelled() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
 }
 
 /// Waits for ClickHouse, brings its tables up to date, says that this process is there, and reads
