@@ -32,7 +32,9 @@ async fn find(store: &Store, key: &str) -> Result<Option<Earlier>, StoreError> {
     let Some(request) = store.earlier_request(key).await? else { return Ok(None) };
     let EarlierRequest { body, first_offset, last_offset, progress } = request;
     let refused = store.refused_events(first_offset, last_offset).await?;
-    let refused = refused.into_iter().map(|row| (row.offset, row.index, row.reason, row.detail));
+    let refused = refused
+        .into_iter()
+        .map(|row| (row.record_offset, row.record_index, row.reason, row.detail));
     let progress = match progress {
         RequestProgress::Stored => Progress::Stored,
         RequestProgress::UnderWay => Progress::UnderWay,

@@ -135,9 +135,16 @@ async fn run_with<S: Source>(
     let reload = Duration::from_secs(config.enrich.reload_seconds.max(1));
     let outcome = pipeline.turn_until(shutdown, reload).await;
     let within = Duration::from_secs(config.service.shutdown_seconds);
-    let finished = pipeline.finish(background, within).await?;
+    let hurry = if outcome.is_ok() { shutdown.clone() } else { cancelled() };
+    let finished = pipeline.finish(background, &hurry, within).await?;
     outcome?;
     Ok(finished)
+}
+
+fn cancelled() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
 }
 
 type Prepared = (Clerk, Registrar, KeyNews, mpsc::Receiver<KeyNews>);

@@ -55,8 +55,8 @@ pub enum RequestProgress {
 /// A refusal of an event of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct RefusedRow {
-    pub offset: i64,
-    pub index: u32,
+    pub record_offset: i64,
+    pub record_index: u32,
     pub reason: String,
     pub detail: String,
 }

@@ -14,7 +14,7 @@ use crate::support::settings::Settings;
 use crate::support::stored::count;
 
 /// Address space of the service, in KiB. Its libraries and stacks take a third of it.
-const ADDRESS_SPACE_KIB: u64 = 2_500_000;
+const ADDRESS_SPACE_KIB: u64 = 1_500_000;
 
 fn settings(clickhouse: &ClickHouseConfig) -> Settings {
     // At the level `debug`, the log would be longer than the input.
@@ -42,14 +42,14 @@ async fn records_that_hold_many_events_or_rejections_are_stored_within_a_memory_
     for _ in 0..120 {
         writeln!(file, "{refused}").unwrap();
     }
-    for _ in 0..20 {
+    for _ in 0..4 {
         writeln!(file, "{taken}").unwrap();
     }
     drop(file);
     let settings = settings(&database.config).files(&[&log]).set("source.batch_records", 50_000);
     let (status, log) = Service::start_within(&settings, ADDRESS_SPACE_KIB).wait();
     assert!(status.success(), "{status}\n{log}");
-    assert_eq!(count(&database.store, "access_events").await, 20 * events);
+    assert_eq!(count(&database.store, "access_events").await, 4 * events);
     let rejections = "SELECT count() <= 120 * 11, uniqExact(record_offset) FROM rejected_events";
     assert_eq!(lines(&database.store, rejections).await, ["1 120"]);
     assert!(log.contains(&format!("rejections: {}", 120 * parts)), "all parts are counted: {log}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Pipeline;
@@ -37,16 +38,23 @@ impl<S: Source> Pipeline<S> {
     pub async fn finish(
         mut self,
         background: Background,
+        shutdown: &CancellationToken,
         within: Duration,
     ) -> Result<Summary, AppError> {
         // Storing the last batches may take longer than a pipeline may be silent.
         let _beats = self.store.beat_until_dropped();
+        // A source that ended by itself is stored to its end, however long that takes.
+        let drained_at_the_end = shutdown.run_until_cancelled(self.drain()).await;
         let deadline = Instant::now() + within;
         let rest = || deadline.saturating_duration_since(Instant::now());
         background.watchdog.abort();
         // The task holds the outbox. The abort was intended, so its error is ignored.
         let _ = background.watchdog.await;
-        let drained = self.drain(within / 2).await;
+        let drained = match drained_at_the_end {
+            Some(drained) => Some(drained),
+            None => timeout(within / 2, self.drain()).await.ok(),
+        };
+        self.writer.task.abort();
         background.clerk.abort();
         background.registrar.abort();
         background.responder.finish(rest() / 4).await;
@@ -74,18 +82,13 @@ impl<S: Source> Pipeline<S> {
         Ok(summary)
     }
 
-    /// Waits until the writer has stored all its batches; `None` when that takes too long.
-    async fn drain(&mut self, within: Duration) -> Option<Result<Summary, AppError>> {
+    /// Waits until the writer has stored all its batches. Cancel safe.
+    async fn drain(&mut self) -> Result<Summary, AppError> {
         // Closes the queue: the writer ends when it has stored its batches.
         self.writer.batches = mpsc::channel(1).0;
-        let drain = async {
-            while let Some(settled) = self.writer.settled.recv().await {
-                self.settle(settled).await?;
-            }
-            (&mut self.writer.task).await?
-        };
-        let drained = timeout(within, drain).await.ok();
-        self.writer.task.abort();
-        drained
+        while let Some(settled) = self.writer.settled.recv().await {
+            self.settle(settled).await?;
+        }
+        (&mut self.writer.task).await?
     }
 }

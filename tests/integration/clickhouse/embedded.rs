@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::samples::{batch, partition, varied_events};
 use crate::support::clickhouse::{keywatch_binary, lines, start};
+use crate::support::service::request;
 
 fn signal(process_id: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(process_id).unwrap()).unwrap();
@@ -105,4 +106,57 @@ async fn the_server_ends_when_its_parent_is_killed() {
     signal(parent.id(), Signal::KILL);
     parent.wait().unwrap();
     assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+/// A web page of another site can send a request to loopback, but neither the header nor the host.
+#[tokio::test]
+async fn only_the_user_with_the_password_is_answered_and_reaches_no_files_or_networks() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(directory.path(), None).await;
+    let config = server.config();
+    let address = config.url.trim_start_matches("http://").to_owned();
+    let post = |headers: &[(&str, &str)], query: &str, sql: &str| {
+        let headers: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = sql.len();
+        let head = format!(
+            "POST /?{query} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        request(&address, &(head + sql))
+    };
+    let host = ("host", &*address);
+    let (user, key) = ("x-clickhouse-user", "x-clickhouse-key");
+    let password = config.password.reveal();
+    let own = [host, (user, "keywatch"), (key, password)];
+    assert_eq!(post(&own, "", "SELECT 1").0, 200);
+    let foreign = [("host", "rebound.example"), own[1], own[2]];
+    for refused in [&foreign[..], &own[..1], &[host, (user, "default")], &own[..2]] {
+        assert_ne!(post(refused, "", "SELECT 1").0, 200, "{refused:?}");
+    }
+    for query in ["user=default", "user=default&password="] {
+        assert_ne!(post(&own, query, "SELECT 1").0, 200, "{query}");
+        assert_ne!(post(&own[..1], query, "SELECT 1").0, 200, "{query}");
+        let basic = [host, ("authorization", "Basic ZGVmYXVsdDo=")];
+        assert_ne!(post(&basic, query, "SELECT 1").0, 200, "{query}");
+    }
+    for sql in [
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT * FROM remote('127.0.0.1:1', system.one)",
+        "SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'LineAsString')",
+        "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
+        "SELECT * FROM executable('sh', 'TSV', 'a String')",
+        "INSERT INTO FUNCTION file('x.tsv', 'TSV', 'a Int32') VALUES (1)",
+        "CREATE TABLE f (a Int32) ENGINE = File(TSV)",
+        "CREATE TABLE u (a Int32) ENGINE = URL('http://127.0.0.1:1/')",
+        "CREATE USER other",
+        "BACKUP TABLE system.one TO File('/tmp/backup')",
+    ] {
+        let (status, answer) = post(&own, "", sql);
+        assert_ne!(status, 200, "{sql}: {answer}");
+        assert!(
+            answer.contains("ACCESS_DENIED") || answer.contains("Executable"),
+            "{sql}: {answer}"
+        );
+    }
 }
