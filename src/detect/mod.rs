@@ -3,6 +3,7 @@
 //! Detectors read profiles and never change them. Each gives a p-value: the probability that the
 //! key's own behaviour is at least this unusual.
 
+pub mod breadth;
 pub mod calibration;
 mod check;
 pub mod client;

@@ -85,6 +85,8 @@ pub struct ClientProfile {
     pub agents: Repertoire<MAX_CLIENTS>,
     /// `None` before the first fingerprint. Most logs have none.
     fingerprints: Option<Box<Repertoire<MAX_CLIENTS>>>,
+    /// When a new program last appeared on a machine where the key was established.
+    pub deployed_at: EventTime,
 }
 
 /// The client program of a request, and the key's use of it.
@@ -106,6 +108,11 @@ impl Client {
     pub fn is_known(&self) -> bool {
         self.usage.is_some_and(|usage| usage.is_known)
     }
+
+    /// Whether an alert reported this client in an earlier hour.
+    pub fn was_told(&self) -> bool {
+        self.usage.is_some_and(|usage| usage.is_marked && usage.observations >= 1.0)
+    }
 }
 
 impl ClientProfile {
@@ -122,6 +129,11 @@ impl ClientProfile {
             Trait::Agent => &mut self.agents,
             Trait::Fingerprint => self.fingerprints.get_or_insert_default(),
         }
+    }
+
+    /// Records that an alert reported this client. It must have been learned before.
+    pub fn tell(&mut self, which: Trait, client: &Client) {
+        self.of_mut(which).mark(client.id);
     }
 
     /// Counts a request if its client is not known.

@@ -98,7 +98,24 @@ fn ceiling(places: &PlaceProfile, from: &Site, to: &Origin) -> Option<Ceiling> {
     }
 }
 
+/// An ocean lies between the two places.
+const OCEAN_KILOMETRES: f64 = 3_000.0;
+/// Mild evidence is at least this rare.
+pub const MILD: f64 = 1e-2;
+
 impl Travel<'_> {
+    /// The threshold and the ceiling of the finding, where `threshold` is that of places. An ocean
+    /// crossed at many times the speed of an aircraft is told whatever else is known, as a mild
+    /// sign: who tries a key at home and then deploys it crosses oceans too.
+    pub fn bounds(&self, threshold: f64) -> (f64, Option<Ceiling>) {
+        let Journey { kilometres, kilometres_per_hour, .. } = self.journey;
+        let is_plain = kilometres >= OCEAN_KILOMETRES && kilometres_per_hour > 5.0 * MAX_SPEED_KMH;
+        if self.p_value < threshold || !is_plain {
+            return (threshold, self.ceiling);
+        }
+        (MILD, Some(Ceiling { most: Action::Observe, reason: Restraint::YoungKey }))
+    }
+
     pub fn into_signal(self, enriched: &EnrichedEvent) -> Signal {
         let (event, origin) = (&enriched.event, &enriched.origin);
         let Journey { from: site, kilometres, kilometres_per_hour } = self.journey;

@@ -173,7 +173,9 @@ impl Inspection<'_> {
         let is_impossible = found.travel.is_some_and(|found| {
             let signal = || found.into_signal(enriched);
             let (detector, p_value) = (DetectorId::ImpossibleTravel, found.p_value);
-            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+            let (most, ceiling) = found.bounds(threshold);
+            self.keep_under(ceiling, detector, p_value, most, signals, signal)
+                && p_value < threshold
         });
         found.is_told || is_new_location || is_new_network || is_impossible
     }

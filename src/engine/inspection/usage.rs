@@ -9,7 +9,7 @@ use crate::event::DAY_SECONDS;
 use crate::profile::client::Trait;
 use crate::profile::signs::Sign;
 
-use super::super::request::NOVELTY;
+use super::super::request::{NOVELTY, OWN_MACHINE};
 use super::{Findings, Inspection};
 
 /// A younger key may have a weekly job that has not run yet.
@@ -31,10 +31,24 @@ impl Inspection<'_> {
             let signals = &mut findings.signals;
             let new = found.turning.max(self.profile.places.variety());
             findings.signs.note(sign, new, found.p_value / found.turning * new);
+            // A program is reported once. If nobody objects, it becomes one of the key's own.
+            if client.was_told() {
+                return false;
+            }
             let signal = || found.into_signal(clients, fleet, &self.enriched.event);
             let (detector, threshold) = (found.detector(), self.thresholds.client);
-            self.keep_under(NOVELTY, detector, found.p_value, threshold, signals, signal)
+            self.keep_under(self.program(), detector, found.p_value, threshold, signals, signal)
         })
+    }
+
+    /// The ceiling for a new program. On a machine where the key is established it is most likely
+    /// its owner's next job.
+    pub(super) fn program(&self) -> Option<Ceiling> {
+        if self.profile.places.is_established_prefix(self.enriched.event.client_ip) {
+            OWN_MACHINE
+        } else {
+            NOVELTY
+        }
     }
 
     pub(super) fn inspect_volume(&self, signals: &mut Vec<Signal>) -> bool {
