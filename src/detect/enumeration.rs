@@ -10,7 +10,7 @@ use crate::event::DAY_SECONDS;
 use crate::profile::volume::WalkProfile;
 
 /// A younger key has not yet shown its daily jobs.
-const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
+pub const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
 /// Least number of hours in which the key requested ids.
 const MIN_HOURS: u16 = 12;
 /// Fewer steps are not a walk.

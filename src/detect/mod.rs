@@ -20,6 +20,7 @@ pub mod replay;
 pub mod rotation;
 pub mod route;
 pub mod rules;
+pub mod sight;
 pub mod stuffing;
 
 use serde_json::{Map, Value};

@@ -173,7 +173,7 @@ impl RequestView {
         let manages_keys = self.action.is_some();
         if profile.routes.learn(self.route.id, event.time, manages_keys, suspicion.route) {
             if event.time.seconds_since(profile.first_seen) < HOUR_SECONDS {
-                peers.breadth.count(profile.routes.len());
+                peers.breadth.count(profile.routes.remembered());
             }
             let AccessEvent { method, path, time, key_id, .. } = event;
             peers.templates.take_up(hash_of(key_id), method, path, *time);
@@ -238,7 +238,7 @@ impl Inspection<'_> {
     fn find_walk(&self) -> Walk {
         let Profile { routes, .. } = self.profile;
         if self.known_seconds() < HOUR_SECONDS {
-            find_walk(&self.peers.breadth, routes.len(), routes.len())
+            find_walk(&self.peers.breadth, routes.remembered(), routes.remembered())
         } else {
             find_walk(&self.peers.breadth, routes.taken_up(), 0)
         }

@@ -114,7 +114,7 @@ impl<const MAX: usize> Repertoire<MAX> {
     }
 
     /// Number of remembered items.
-    pub fn len(&self) -> u16 {
+    pub fn remembered(&self) -> u16 {
         u16::try_from(self.uses.len()).unwrap_or(u16::MAX)
     }
 

@@ -4,7 +4,7 @@ use super::tail::{log_normal_tail, negative_binomial_tail, pooled};
 use super::{Forecast, HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
 
 /// Least history of a key whose rate is judged.
-const MIN_HISTORY_HOURS: f64 = 0.5;
+pub const MIN_HISTORY_HOURS: f64 = 0.5;
 /// A key with less history than this may have a nightly job that it has not run yet. Its spikes
 /// are mild evidence. Its hours are not judged, because their expectation does not include the
 /// level of the hours before.
