@@ -236,8 +236,8 @@ impl Inspection<'_> {
     }
 
     fn find_walk(&self) -> Walk {
-        let Profile { routes, .. } = self.profile;
-        if self.known_seconds() < HOUR_SECONDS {
+        let Profile { routes, first_seen, .. } = self.profile;
+        if self.enriched.event.time.seconds_since(*first_seen) < HOUR_SECONDS {
             find_walk(&self.peers.breadth, routes.remembered(), routes.remembered())
         } else {
             find_walk(&self.peers.breadth, routes.taken_up(), 0)

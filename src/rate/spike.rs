@@ -124,7 +124,7 @@ pub struct Rise {
 pub fn find_rise(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<Rise> {
     let ramp = rate.ramp();
     let p_value = f64::from(-ramp.evidence).exp();
-    let ratio = f64::from(ramp.observed) / (elsewhere * f64::from(ramp.expected));
+    let ratio = ramp.height() / elsewhere;
     if p_value >= threshold * UNMODELLED || ratio < MIN_RISE {
         return None;
     }
