@@ -6,7 +6,7 @@ use crate::detect::calibration::{self, Calibration};
 use crate::detect::outlier::drift::Drift;
 use crate::detect::outlier::{self, Against, Model};
 use crate::detect::{Family, Signal, Thresholds};
-use crate::event::{AccessEvent, DAY_SECONDS, EventTime, HOUR_SECONDS};
+use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::behaviour::{
     Baseline, BehaviourProfile, Ended, Statistics, WINDOW_SECONDS,
@@ -111,7 +111,6 @@ impl Bench<'_> {
 
 /// A new program on the key's own machine explains the hours of its first day.
 fn ceiling(clients: &ClientProfile, statistics: &Statistics) -> Option<Ceiling> {
-    let start = EventTime::from_seconds(i64::from(statistics.index) * WINDOW_SECONDS);
-    let since = start.seconds_since(clients.deployed_at);
-    if (-HOUR_SECONDS..DAY_SECONDS).contains(&since) { OWN_MACHINE } else { None }
+    let end = EventTime::from_seconds((i64::from(statistics.index) + 1) * WINDOW_SECONDS);
+    if clients.is_deployed(end) { OWN_MACHINE } else { None }
 }

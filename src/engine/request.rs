@@ -129,7 +129,7 @@ impl RequestView {
     }
 
     /// Whether the key knows the route, or the route has only got another name.
-    fn is_usual(&self) -> bool {
+    pub fn is_usual(&self) -> bool {
         self.route.is_settling || self.usage.is_some_and(|usage| usage.is_known)
     }
 

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::repertoire::{Repertoire, Usage};
-use crate::event::{AccessEvent, EventTime};
+use crate::event::{AccessEvent, DAY_SECONDS, EventTime};
 
 /// Most families, and most fingerprints, remembered for one key. A crowd uses more of them, and
 /// often new ones.
@@ -129,6 +129,11 @@ impl ClientProfile {
             Trait::Agent => &mut self.agents,
             Trait::Fingerprint => self.fingerprints.get_or_insert_default(),
         }
+    }
+
+    /// Whether a new program appeared on one of the key's own machines within the day before `time`.
+    pub fn is_deployed(&self, time: EventTime) -> bool {
+        (0.0..DAY_SECONDS).contains(&time.seconds_since(self.deployed_at))
     }
 
     /// Records that an alert reported this client. It must have been learned before.

@@ -2,7 +2,9 @@
 
 use keywatch::alert::{Action, Alert, AlertType, DetectorId, Severity};
 
-use super::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene};
+use super::scene::{
+    AMSTERDAM, HOSTER, LONDON, NEW_YORK, OTHER_HOSTER, Place, SYDNEY, Scene,
+};
 use super::{DAY, HOUR, assert_quiet};
 
 const OWN: &str = "acme-sync/2.1";
@@ -155,4 +157,45 @@ fn an_ocean_crossed_in_minutes_is_a_sign_at_any_age_and_a_mild_one_of_a_young_ke
     assert!(first.detectors.contains(&DetectorId::ImpossibleTravel), "{first:#?}");
     assert!(alerts.iter().all(|alert| alert.action <= Action::Notify));
     assert!(deployed(Place { asn: HOSTER, ip: "203.0.113.66", ..AMSTERDAM }).is_empty());
+}
+
+/// A key of a server for a week, which then appears at another cloud with this program.
+fn moved_with(agent: &str) -> Option<Severity> {
+    let mut scene = fleet();
+    let at = |place: Place| Place { asn: HOSTER, ..place };
+    for n in 0..1_000 {
+        scene.request("key", at(LONDON), 600.0 * f64::from(n)).path("/v1/orders").agent(OWN);
+    }
+    let other = Place { asn: OTHER_HOSTER, ip: "203.0.113.90", ..NEW_YORK };
+    for n in 0..60 {
+        let time = 600_000.0 + 60.0 * f64::from(n);
+        scene.request("key", other, time).path("/v1/orders").agent(agent);
+    }
+    scene.run().iter().map(|alert| alert.severity).max()
+}
+
+#[test]
+fn a_server_that_moves_with_its_program_is_told_mildly_and_a_stranger_there_is_not() {
+    assert_eq!(moved_with(OWN), Some(Severity::Low));
+    assert!(moved_with("curl/8.5.0") >= Some(Severity::Medium));
+}
+
+#[test]
+fn a_burst_as_high_as_the_last_one_is_mild_and_a_higher_one_is_not() {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 10.0 * DAY, 300.0);
+    let bursts = [(4.0, 2.0), (6.2, 2.0), (8.4, 0.2)];
+    for (day, every) in bursts {
+        scene.steady("key", LONDON, day * DAY, 2.0 * HOUR, every);
+    }
+    let alerts = scene.run();
+    let worst = |day: f64| {
+        let within = |alert: &&Alert| {
+            (0.0..DAY).contains(&alert.detected_event_time.seconds_since(scene.at(day * DAY)))
+        };
+        alerts.iter().filter(within).map(|alert| alert.severity).max()
+    };
+    assert!(worst(4.0) >= Some(Severity::Medium), "{alerts:#?}");
+    assert!(worst(6.2) <= Some(Severity::Low), "{alerts:#?}");
+    assert!(worst(8.4) >= Some(Severity::Medium), "{alerts:#?}");
 }

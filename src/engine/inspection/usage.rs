@@ -7,6 +7,7 @@ use crate::detect::enumeration::find_enumeration;
 use crate::detect::export::find_bulk_export;
 use crate::event::DAY_SECONDS;
 use crate::profile::client::Trait;
+use crate::profile::outcome::Failure;
 use crate::profile::signs::Sign;
 
 use super::super::request::{NOVELTY, OWN_MACHINE};
@@ -61,7 +62,10 @@ impl Inspection<'_> {
 
     pub(super) fn inspect_walk(&self, signals: &mut Vec<Signal>) -> bool {
         let walks = &self.profile.walks;
-        let Some(found) = find_enumeration(walks, self.known_seconds()) else { return false };
+        let (requests, failed) = self.profile.named.current(Failure::Error);
+        let failing = f64::from(failed) / f64::from(requests.max(1));
+        let found = find_enumeration(walks, self.known_seconds(), failing);
+        let Some(found) = found else { return false };
         let signal = || found.into_signal(walks, &self.route_name());
         let (detector, threshold) = (DetectorId::Enumeration, self.thresholds.behaviour);
         self.keep_under(self.taking(), detector, found.p_value, threshold, signals, signal)
