@@ -13,9 +13,13 @@ use crate::detect::Signal;
 use crate::event::{EventTime, KeyId, PartitionId};
 use crate::profile::behaviour::WINDOW_SECONDS;
 
-/// Evidence by windows of behaviour may come again this many windows later. The incident stays open
-/// for that long; otherwise each window would open an incident of its own.
+/// Evidence by windows of behaviour may come again this many windows later, and a new program runs
+/// again in the next hours. The incident stays open for that long; otherwise each window and each
+/// run would open an incident of its own.
 const QUIET_WINDOWS: f64 = 3.0;
+/// Detectors whose evidence comes again by the hour.
+const HOURLY: [DetectorId; 3] =
+    [DetectorId::BehaviourOutlier, DetectorId::NewAgent, DetectorId::NewFingerprint];
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Incident {
@@ -263,8 +267,8 @@ pub fn quiet_seconds<'a>(
     detectors: impl IntoIterator<Item = &'a DetectorId>,
     policy_seconds: f64,
 ) -> f64 {
-    let is_of_windows = detectors.into_iter().any(|id| *id == DetectorId::BehaviourOutlier);
-    let least = if is_of_windows { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
+    let is_hourly = detectors.into_iter().any(|id| HOURLY.contains(id));
+    let least = if is_hourly { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
     policy_seconds.max(least)
 }
 

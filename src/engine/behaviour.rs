@@ -8,9 +8,7 @@ use crate::detect::outlier::{self, Against, Model};
 use crate::detect::{Family, Signal, Thresholds};
 use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
-use crate::profile::behaviour::{
-    Baseline, BehaviourProfile, Ended, Statistics, WINDOW_SECONDS,
-};
+use crate::profile::behaviour::{Baseline, BehaviourProfile, Ended, Statistics, WINDOW_SECONDS};
 use crate::profile::client::ClientProfile;
 use crate::profile::scores::WorstScores;
 

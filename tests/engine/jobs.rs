@@ -1,10 +1,10 @@
 //! Jobs that begin some day, and thieves who look like one.
 
+use std::collections::BTreeSet;
+
 use keywatch::alert::{Action, Alert, AlertType, DetectorId, Severity};
 
-use super::scene::{
-    AMSTERDAM, HOSTER, LONDON, NEW_YORK, OTHER_HOSTER, Place, SYDNEY, Scene,
-};
+use super::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, OTHER_HOSTER, Place, SYDNEY, Scene};
 use super::{DAY, HOUR, assert_quiet};
 
 const OWN: &str = "acme-sync/2.1";
@@ -28,7 +28,7 @@ fn hourly(scene: &mut Scene, place: impl Fn(u32) -> Place, first: f64, hours: u3
     for hour in 0..hours {
         for n in 0..90 {
             let time = first + f64::from(hour) * HOUR + 2.0 * f64::from(n);
-            scene.request("key", place(hour), time).path("/v1/reports").agent(JOB).method(method);
+            scene.request("key", place(hour), time).path("/v1/orders").agent(JOB).method(method);
         }
     }
 }
@@ -43,9 +43,9 @@ fn a_job_that_begins_to_run_each_hour_is_told_on_its_first_day_and_mildly() {
     hourly(&mut scene, |_| LONDON, 3.0 * DAY + 600.0, 70, "GET");
     let alerts = scene.run();
     let times: Vec<_> = opened(&alerts).iter().map(|alert| alert.first_event_time).collect();
-    assert!(!times.is_empty() && times.len() <= 3, "{alerts:#?}");
+    assert!(!times.is_empty() && times.len() <= 2, "{alerts:#?}");
     assert!(times.iter().all(|time| *time < scene.at(4.0 * DAY)), "{times:?}");
-    assert!(alerts.iter().all(|alert| alert.action <= Action::Notify), "{alerts:#?}");
+    assert!(alerts.iter().all(|alert| alert.severity == Severity::Low), "{alerts:#?}");
 }
 
 #[test]
@@ -56,8 +56,10 @@ fn a_thief_who_comes_each_hour_is_found_at_the_first_visit_and_the_program_is_to
     let alerts = scene.run();
     let first = alerts.iter().find(|alert| alert.severity >= Severity::Medium).unwrap();
     assert!(first.detected_event_time.seconds_since(scene.at(3.0 * DAY)) < 0.25 * HOUR);
-    let program = |alert: &&&Alert| alert.detectors.contains(&DetectorId::NewAgent);
-    assert_eq!(opened(&alerts).iter().filter(program).count(), 1, "{alerts:#?}");
+    let program = |alert: &&Alert| alert.detectors.contains(&DetectorId::NewAgent);
+    let incidents: BTreeSet<&str> =
+        alerts.iter().filter(program).map(|alert| alert.id.as_str()).collect();
+    assert_eq!(incidents.len(), 1, "{alerts:#?}");
 }
 
 #[test]
@@ -115,7 +117,11 @@ fn name(number: u32) -> String {
 
 fn try_out(scene: &mut Scene, operations: u32) {
     for n in 0..operations {
-        let path = format!("/v1/{}/{}", name(n / 6), ["list", "get", "new", "tags", "acl", "log"][n as usize % 6]);
+        let path = format!(
+            "/v1/{}/{}",
+            name(n / 6),
+            ["list", "get", "new", "tags", "acl", "log"][n as usize % 6]
+        );
         scene.request("young", LONDON, 2.0 * DAY + 10.0 * f64::from(n)).path(&path).agent(OWN);
     }
 }
@@ -168,7 +174,7 @@ fn moved_with(agent: &str) -> Option<Severity> {
     }
     let other = Place { asn: OTHER_HOSTER, ip: "203.0.113.90", ..NEW_YORK };
     for n in 0..60 {
-        let time = 600_000.0 + 60.0 * f64::from(n);
+        let time = 600_000.0 + 600.0 * f64::from(n);
         scene.request("key", other, time).path("/v1/orders").agent(agent);
     }
     scene.run().iter().map(|alert| alert.severity).max()

@@ -18,7 +18,9 @@ pub use self::model::{Model, ModelError};
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::event::EventTime;
-use crate::profile::behaviour::{Baseline, BehaviourProfile, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
+use crate::profile::behaviour::{
+    Baseline, BehaviourProfile, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS,
+};
 
 /// Every window lowers the sum by the usual surprise of the key's windows times this ...
 const ALLOWANCE: f64 = 1.5;
@@ -219,7 +221,9 @@ impl Judgement {
                 return None;
             }
             match self.against {
-                Against::Itself | Against::Habit => own_contribution(baseline?, statistics, which, share),
+                Against::Itself | Against::Habit => {
+                    own_contribution(baseline?, statistics, which, share)
+                }
                 Against::Peers => {
                     Some(peer_contribution(model, self.features[which], which, share))
                 }
