@@ -1,4 +1,4 @@
-//! Finds a key that walks through many routes within an hour, far more than keys begin with:
+//! Finds a key that walks through many routes in its first hour, far more than keys begin with:
 //! `scope.unexpected_endpoint`.
 //!
 //! This needs no past of the key. Whoever finds a key tries what it may do, operation after
@@ -19,10 +19,10 @@ pub struct Walk {
     routes: u16,
 }
 
-/// Judges the number of `routes` that are new to a key within an hour, against those of the first
-/// hours of other keys. `own` is the number that the key itself has added to them.
-pub fn find_walk(breadth: &Breadth, routes: u16, own: u16) -> Walk {
-    let deviations = breadth.deviations(routes, own);
+/// Judges the number of `routes` in a key's first hour against those of other keys. `breadth`
+/// contains them too.
+pub fn find_walk(breadth: &Breadth, routes: u16) -> Walk {
+    let deviations = breadth.deviations(routes, routes);
     Walk { p_value: erfc(deviations / std::f64::consts::SQRT_2) / 2.0, routes }
 }
 
@@ -34,15 +34,15 @@ impl Walk {
             p_value: self.p_value,
             observed: Some(f64::from(self.routes)),
             expected: Some(usual),
-            headline: format!("used {} routes that are new to it within an hour", self.routes),
+            headline: format!("used {} routes in its first hour", self.routes),
             sentence: format!(
-                "Used {} routes within this hour that the key had not used before, most recently \
-                 {route}; keys usually use about {usual:.0} in their first hour. The answer was {}.",
+                "Used {} routes in its first hour, most recently {route}; keys usually use about \
+                 {usual:.0} in theirs. The answer was {}.",
                 self.routes, event.status
             ),
             fields: json!({
                 "route": route,
-                "new_routes": self.routes,
+                "routes": self.routes,
                 "usual_routes_of_a_first_hour": usual.round(),
                 "status": event.status,
                 "probability": self.p_value,

@@ -27,6 +27,9 @@ use super::inspection::{Findings, Inspection};
 /// A shorter silence is not judged, so that blackouts are not subtracted from it.
 const MIN_SILENCE_SECONDS: f64 = 600.0;
 
+/// A key that is used from more sites in its first hour is one of a crowd.
+const FEW_SITES: usize = 3;
+
 /// The ceiling for novelties: deploys and people bring new routes and programs as thieves do.
 pub(super) const NOVELTY: Option<Ceiling> =
     Some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause });
@@ -225,23 +228,23 @@ impl Inspection<'_> {
             let signal = || found.into_signal(routes, self.peers, event);
             self.keep_under(NOVELTY, detector, found.p_value, threshold, signals, signal)
         });
-        let walk = self.find_walk();
-        let signal = || {
+        let is_walk = self.find_walk().is_some_and(|walk| {
             let event = &self.enriched.event;
-            let name = self.peers.templates.name(&event.method, &event.path);
-            walk.into_signal(&self.peers.breadth, &name, event)
-        };
-        self.keep_under(NOVELTY, detector, walk.p_value, threshold, signals, signal)
-            || is_unexpected
+            let name = || self.peers.templates.name(&event.method, &event.path);
+            let signal = || walk.into_signal(&self.peers.breadth, &name(), event);
+            self.keep_under(NOVELTY, detector, walk.p_value, threshold, signals, signal)
+        });
+        is_unexpected || is_walk
     }
 
-    fn find_walk(&self) -> Walk {
-        let Profile { routes, first_seen, .. } = self.profile;
-        if self.enriched.event.time.seconds_since(*first_seen) < HOUR_SECONDS {
-            find_walk(&self.peers.breadth, routes.remembered(), routes.remembered())
-        } else {
-            find_walk(&self.peers.breadth, routes.taken_up(), 0)
-        }
+    /// Judges the first hour of a key by its number of routes, unless a crowd uses the key: its
+    /// members walk through names that look like routes.
+    fn find_walk(&self) -> Option<Walk> {
+        let Profile { routes, places, first_seen, .. } = self.profile;
+        let age = self.enriched.event.time.seconds_since(*first_seen);
+        let is_of_few = places.sites().len() <= FEW_SITES;
+        (age < HOUR_SECONDS && is_of_few)
+            .then(|| find_walk(&self.peers.breadth, routes.remembered()))
     }
 
     fn find_route(&self) -> Option<UnexpectedRoute> {

@@ -118,11 +118,6 @@ impl<const MAX: usize> Repertoire<MAX> {
         u16::try_from(self.uses.len()).unwrap_or(u16::MAX)
     }
 
-    /// Items added in the current hour, at most 255.
-    pub fn taken_up(&self) -> u16 {
-        u16::from(self.taken_up)
-    }
-
     /// Decayed number of observations of all items.
     pub fn observations(&self) -> f64 {
         f64::from(self.observations) / f64::from(OBSERVATION)
