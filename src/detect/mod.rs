@@ -3,6 +3,7 @@
 //! Detectors read profiles and never change them. Each gives a p-value: the probability that the
 //! key's own behaviour is at least this unusual.
 
+pub mod breadth;
 pub mod calibration;
 pub mod canary;
 mod check;
@@ -21,6 +22,7 @@ pub mod replay;
 pub mod rotation;
 pub mod route;
 pub mod rules;
+pub mod sight;
 pub mod stuffing;
 
 use serde_json::{Map, Value};
