@@ -15,6 +15,7 @@ mod migrate;
 mod monitor;
 mod promise;
 mod query;
+mod response;
 mod revocation;
 mod rows;
 mod stuffing;
