@@ -15,6 +15,7 @@ use crate::workflow::{Suppression, hidden_by};
 const PREVIEW_DAYS: u32 = 90;
 /// Incidents that the preview names.
 const MOST_NAMED: usize = 10;
+
 /// Counts what a suppression would have hidden.
 #[derive(Default)]
 pub(super) struct Preview {
