@@ -48,7 +48,9 @@ pub(super) struct Lane<C, L> {
     deliveries: FuturesUnordered<BoxFuture<'static, Landed>>,
     /// Outcomes that are not recorded yet, and the record that is being written.
     rows: Vec<DeliveryRow>,
-    recording: Option<BoxFuture<'static, Option<String>>>,
+    recording: Option<BoxFuture<'static, Result<(), Unrecorded>>>,
+    /// Outcomes that the store did not take.
+    unrecorded: Vec<DeliveryRow>,
     sweeping: Option<BoxFuture<'static, Result<Vec<Alert>, String>>>,
     swept: Instant,
     /// No attempt starts before this: the receiver asked for a pause, or the channel is blocked.
@@ -63,6 +65,12 @@ pub(super) struct Lane<C, L> {
 struct Landed {
     alerts: Vec<Waiting>,
     result: Result<String, DeliveryError>,
+}
+
+/// Rows that the store did not take, with the reason.
+struct Unrecorded {
+    rows: Vec<DeliveryRow>,
+    error: String,
 }
 
 impl<C: Channel, L: DeliveryLog> Lane<C, L> {
@@ -87,6 +95,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             deliveries: FuturesUnordered::new(),
             rows: Vec::new(),
             recording: None,
+            unrecorded: Vec::new(),
             sweeping: None,
             swept: now,
             paused_until: now,
@@ -112,7 +121,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 _ = sweep.tick() => self.start_sweep(),
                 () = self.behind.hurry.notified() => self.start_sweep(),
                 Some(landed) = self.deliveries.next() => self.land(landed),
-                failure = outcome(&mut self.recording) => self.end_recording(failure),
+                result = outcome(&mut self.recording) => self.end_recording(result),
                 found = outcome(&mut self.sweeping) => self.end_sweep(found),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
@@ -297,8 +306,8 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
         while self.recording.is_some() || !self.rows.is_empty() {
             self.start_recording();
-            let failure = outcome(&mut self.recording).await;
-            self.end_recording(failure);
+            let result = outcome(&mut self.recording).await;
+            self.end_recording(result);
         }
     }
 

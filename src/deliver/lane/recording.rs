@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Lane, MOST_PENDING};
+use super::{Lane, MOST_PENDING, MOST_SETTLED, Unrecorded};
 use crate::alert::Alert;
 use crate::deliver::Channel;
 use crate::deliver::inbox::Worth;
@@ -49,6 +49,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     pub(super) fn end_sweep(&mut self, found: Result<Vec<Alert>, String>) {
         match found {
             Ok(alerts) => {
+                self.rows.append(&mut self.unrecorded);
                 if alerts.len() >= MOST_PENDING {
                     self.behind.set();
                 }
@@ -63,11 +64,11 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
     }
 
     fn take_back(&mut self, alert: Alert) {
-        // This alert has its final outcome, so only the record of it failed to reach the store, or
-        // is on its way there.
-        if let Some(row) = self.settled.get(&key(&alert)).cloned() {
-            self.rows.push(row);
-        } else if self.pending.len_of(Worth::of(&alert)) < MOST_PENDING {
+        // The record of an alert that has its final outcome is on its way to the store.
+        if self.settled.get(&key(&alert)).is_some() {
+            return;
+        }
+        if self.pending.len_of(Worth::of(&alert)) < MOST_PENDING {
             self.hold(Arc::new(alert));
         } else {
             self.behind.set();
@@ -81,17 +82,20 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
         let (rows, log) = (std::mem::take(&mut self.rows), Arc::clone(&self.log));
         self.recording = Some(Box::pin(async move {
-            let result = timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await;
-            (!matches!(result, Ok(Ok(())))).then(|| failure_text(result))
+            match timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await {
+                Ok(Ok(())) => Ok(()),
+                failure => Err(Unrecorded { rows, error: failure_text(failure) }),
+            }
         }));
     }
 
-    pub(super) fn end_recording(&mut self, failure: Option<String>) {
-        if let Some(error) = failure {
-            // The next sweep reads the alerts again and repeats the records.
-            self.behind.set();
-            tracing::warn!(channel = self.channel.name(), error, "cannot record deliveries");
-        }
+    pub(super) fn end_recording(&mut self, result: Result<(), Unrecorded>) {
+        let Err(Unrecorded { rows, error }) = result else { return };
+        tracing::warn!(channel = self.channel.name(), error, "cannot record deliveries");
+        // The next sweep that succeeds repeats them.
+        self.behind.set();
+        self.unrecorded.extend(rows);
+        self.unrecorded.truncate(MOST_SETTLED);
     }
 }
 
