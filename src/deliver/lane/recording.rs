@@ -82,7 +82,8 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
         let (rows, log) = (std::mem::take(&mut self.rows), Arc::clone(&self.log));
         self.recording = Some(Box::pin(async move {
-            match timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await {
+            let result = timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await;
+            match result {
                 Ok(Ok(())) => Ok(()),
                 failure => Err(Unrecorded { rows, error: failure_text(failure) }),
             }
