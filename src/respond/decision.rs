@@ -202,4 +202,4 @@ pub fn spent(grant: &Grant<'_>, now: EventTime) -> Spent {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub mod tests;
