@@ -1,5 +1,7 @@
 //! A lane is the worker of one channel: it queues, schedules, retries and records deliveries.
 
+mod recording;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::account::account;
 use super::casebook::{Casebook, Ruling};
@@ -22,9 +24,6 @@ use crate::event::EventTime;
 
 /// Alerts of each worth that a lane holds. Further ones wait in the queue, then in the store.
 const MOST_PENDING: usize = 10_000;
-/// A lane that holds fewer than this asks the store early for those that it left there.
-const FEW_PENDING: usize = 1_000;
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Final outcomes remembered, so that no alert is delivered twice when both the store and the queue
 /// bring it.
 const MOST_SETTLED: usize = 20_000;
@@ -33,8 +32,6 @@ const MOST_BUNDLED: usize = 500;
 /// Deliveries beyond the channel's limit that requests may take, so that none waits for answers to
 /// milder alerts.
 const SLOTS_FOR_REQUESTS: usize = 2;
-/// Time limit for the store: a store that does not answer must not hold up deliveries.
-const STORE_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest pause that a receiver may ask for, so that it cannot silence the channel.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
@@ -51,7 +48,9 @@ pub(super) struct Lane<C, L> {
     deliveries: FuturesUnordered<BoxFuture<'static, Landed>>,
     /// Outcomes that are not recorded yet, and the record that is being written.
     rows: Vec<DeliveryRow>,
-    recording: Option<BoxFuture<'static, Option<String>>>,
+    recording: Option<BoxFuture<'static, Result<(), Unrecorded>>>,
+    /// Outcomes that the store did not take.
+    unrecorded: Vec<DeliveryRow>,
     sweeping: Option<BoxFuture<'static, Result<Vec<Alert>, String>>>,
     swept: Instant,
     /// No attempt starts before this: the receiver asked for a pause, or the channel is blocked.
@@ -66,6 +65,12 @@ pub(super) struct Lane<C, L> {
 struct Landed {
     alerts: Vec<Waiting>,
     result: Result<String, DeliveryError>,
+}
+
+/// Rows that the store did not take, with the reason.
+struct Unrecorded {
+    rows: Vec<DeliveryRow>,
+    error: String,
 }
 
 impl<C: Channel, L: DeliveryLog> Lane<C, L> {
@@ -90,6 +95,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             deliveries: FuturesUnordered::new(),
             rows: Vec::new(),
             recording: None,
+            unrecorded: Vec::new(),
             sweeping: None,
             swept: now,
             paused_until: now,
@@ -115,7 +121,7 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
                 _ = sweep.tick() => self.start_sweep(),
                 () = self.behind.hurry.notified() => self.start_sweep(),
                 Some(landed) = self.deliveries.next() => self.land(landed),
-                failure = outcome(&mut self.recording) => self.end_recording(failure),
+                result = outcome(&mut self.recording) => self.end_recording(result),
                 found = outcome(&mut self.sweeping) => self.end_sweep(found),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
@@ -162,59 +168,6 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             .with_jitter()
             .build();
         self.pending.push(Instant::now(), Waiting { alert, attempts: 0, backoff });
-    }
-
-    /// Begins to read undelivered alerts back from the store, if it may hold some.
-    fn start_sweep(&mut self) {
-        if self.sweeping.is_some() || !self.behind.take() {
-            return;
-        }
-        self.swept = Instant::now();
-        let since = EventTime::now().plus_seconds(-self.settings.keep_trying.as_secs_f64());
-        let (log, channel) = (Arc::clone(&self.log), self.channel.name());
-        self.sweeping = Some(Box::pin(async move {
-            let query = log.undelivered_alerts(channel, since, MOST_PENDING);
-            match timeout(STORE_PATIENCE, query).await {
-                Ok(Ok(alerts)) => Ok(alerts),
-                failure => Err(failure_text(failure.map(|query| query.map(drop)))),
-            }
-        }));
-    }
-
-    /// After a storm, most alerts wait in the store.
-    fn sweep_early(&mut self) {
-        let is_due = self.pending.len() < FEW_PENDING && self.swept.elapsed() >= ASK_AGAIN_AFTER;
-        if is_due && self.behind.is_set() {
-            self.start_sweep();
-        }
-    }
-
-    fn end_sweep(&mut self, found: Result<Vec<Alert>, String>) {
-        match found {
-            Ok(alerts) => {
-                if alerts.len() >= MOST_PENDING {
-                    self.behind.set();
-                }
-                alerts.into_iter().for_each(|alert| self.take_back(alert));
-            }
-            Err(error) => {
-                self.behind.set();
-                let channel = self.channel.name();
-                tracing::warn!(channel, error, "cannot read undelivered alerts; trying again");
-            }
-        }
-    }
-
-    fn take_back(&mut self, alert: Alert) {
-        // This alert has its final outcome, so only the record of it failed to reach the store, or
-        // is on its way there.
-        if let Some(row) = self.settled.get(&key(&alert)).cloned() {
-            self.rows.push(row);
-        } else if self.pending.len_of(Worth::of(&alert)) < MOST_PENDING {
-            self.hold(Arc::new(alert));
-        } else {
-            self.behind.set();
-        }
     }
 
     /// Starts deliveries that were due at `due_at`, as many as may be on their way. While
@@ -339,26 +292,6 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         self.rows.push(row);
     }
 
-    /// Records all outcomes so far in one block, while further deliveries go on.
-    fn start_recording(&mut self) {
-        if self.recording.is_some() || self.rows.is_empty() {
-            return;
-        }
-        let (rows, log) = (std::mem::take(&mut self.rows), Arc::clone(&self.log));
-        self.recording = Some(Box::pin(async move {
-            let result = timeout(STORE_PATIENCE, log.record_deliveries(&rows)).await;
-            (!matches!(result, Ok(Ok(())))).then(|| failure_text(result))
-        }));
-    }
-
-    fn end_recording(&mut self, failure: Option<String>) {
-        if let Some(error) = failure {
-            // The next sweep reads the alerts again and repeats the records.
-            self.behind.set();
-            tracing::warn!(channel = self.channel.name(), error, "cannot record deliveries");
-        }
-    }
-
     /// Attempts once each alert that is queued or due, unless the channel is blocked or gone.
     async fn flush(&mut self) {
         self.take_arrivals(usize::MAX);
@@ -373,8 +306,8 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
         while self.recording.is_some() || !self.rows.is_empty() {
             self.start_recording();
-            let failure = outcome(&mut self.recording).await;
-            self.end_recording(failure);
+            let result = outcome(&mut self.recording).await;
+            self.end_recording(result);
         }
     }
 
@@ -393,15 +326,5 @@ async fn outcome<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
             result
         }
         None => pending().await,
-    }
-}
-
-fn failure_text<E: std::fmt::Display>(
-    result: Result<Result<(), E>, tokio::time::error::Elapsed>,
-) -> String {
-    match result {
-        Ok(Ok(())) => String::new(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("the store did not answer within {} s", STORE_PATIENCE.as_secs()),
     }
 }

@@ -19,6 +19,7 @@ mod monitor;
 mod promise;
 mod query;
 mod requests;
+mod response;
 mod revocation;
 mod rows;
 mod stuffing;

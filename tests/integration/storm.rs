@@ -74,7 +74,7 @@ async fn a_revocation_overtakes_a_storm_of_incidents_and_none_of_them_is_lost() 
     })
     .await;
     let took = asked.elapsed();
-    println!(
+    eprintln!(
         "{count} incidents at a receiver that takes {SLOW:?}: the revocation took {took:?}, place \
          {place}, after {before} calls when it was made"
     );
@@ -88,7 +88,7 @@ async fn a_revocation_overtakes_a_storm_of_incidents_and_none_of_them_is_lost() 
         if found == ["0"] { Ok(()) } else { Err(found) }
     })
     .await;
-    println!("all {count} were delivered after {:?}", asked.elapsed());
+    eprintln!("all {count} were delivered after {:?}", asked.elapsed());
     receiver.read(|calls| {
         let mut ids: Vec<&str> = calls.iter().map(|call| call.header("webhook-id")).collect();
         ids.sort_unstable();
