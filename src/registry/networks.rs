@@ -50,10 +50,10 @@ mod tests {
     fn network() -> impl Strategy<Value = IpNet> {
         // Few distinct addresses, so that networks often contain each other.
         let v4 = (0..64u32, 20..=32u8).prop_map(|(bits, length)| {
-            Ipv4Net::new(Ipv4Addr::from_bits(0x0a00_0000 | bits << 8), length).unwrap().into()
+            Ipv4Net::new(Ipv4Addr::from_bits(0x0a00_0000 | (bits << 8)), length).unwrap().into()
         });
         let v6 = (0..64u128, 100..=128u8).prop_map(|(bits, length)| {
-            Ipv6Net::new(Ipv6Addr::from_bits(0x2001_0db8 << 96 | bits << 20), length)
+            Ipv6Net::new(Ipv6Addr::from_bits((0x2001_0db8 << 96) | (bits << 20)), length)
                 .unwrap()
                 .into()
         });

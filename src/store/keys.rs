@@ -226,13 +226,13 @@ impl Store {
         let numbers: HashMap<String, u64> = changes.into_iter().collect();
         let names: Vec<&str> = numbers.keys().map(String::as_str).collect();
         let sql = format!("SELECT {KEY_COLUMNS} FROM api_key_rows WHERE change IN ?");
-        let mut keys = self.read_keys(self.client.query(&sql).bind(&names)).await?;
+        let mut keys = self.read_keys(self.client.query(&sql).bind(names.as_slice())).await?;
         keys.sort_by_key(|row| numbers.get(&row.change).copied());
         let sql = format!(
             "SELECT {EVENT_COLUMNS} FROM key_event_rows WHERE kind = 'leaked' AND change IN ? \
              ORDER BY time"
         );
-        let leaks = self.read_leaks(self.client.query(&sql).bind(&names)).await?;
+        let leaks = self.read_leaks(self.client.query(&sql).bind(names.as_slice())).await?;
         let keys = keys.into_iter().map(KeyRow::read).collect();
         Ok(KeyNews { number: latest, keys, leaks })
     }
@@ -279,7 +279,7 @@ impl Store {
         let changes = "SELECT change, number FROM key_changes WHERE change IN ?";
         let names: Vec<&str> = rows.iter().map(|row| row.change.as_str()).collect();
         let numbers: Result<Vec<(String, u64)>, _> =
-            self.client.query(changes).bind(&names).fetch_all().await;
+            self.client.query(changes).bind(names.as_slice()).fetch_all().await;
         let numbers = numbers.map_err(|error| self.error("reading key_changes", &error))?;
         let numbers: HashMap<String, u64> = numbers.into_iter().collect();
         let latest = rows.into_iter().max_by_key(|row| numbers.get(&row.change).copied());

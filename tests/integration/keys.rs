@@ -42,8 +42,8 @@ async fn a_running_service_judges_by_a_change_without_a_restart() {
     send(&service, &[request("key_id", "ak", "203.0.113.9", 200)]).await;
     let alerts = "SELECT count() FROM alerts WHERE has(detectors, 'policy.ip_not_allowed')";
     assert_eq!(lines(&database.store, alerts).await, ["0"]);
-    let file = folder.path().join("keys.jsonl");
-    fs::write(&file, r#"{"key_id":"ak","allowed_cidrs":["10.0.0.0/8"],"api_key":"sk_1"}"#).unwrap();
+    let key = r#"{"key_id":"ak","allowed_cidrs":["10.0.0.0/8"],"api_key":"sk_1"}"#;
+    fs::write(folder.path().join("keys.jsonl"), key).unwrap();
     run(&database, folder.path(), &["import", "keys.jsonl"]).succeeded();
     eventually("the service knows the rule", LIMIT, async || {
         send(&service, &[request("key_id", "ak", "203.0.113.9", 200)]).await;
