@@ -70,7 +70,7 @@ enum Turn {
     Settled(Settled),
     Found(Found),
     /// A raw batch and its place in the writer's queue.
-    Score(OwnedPermit<Named<ScoredBatch>>, Named<RawBatch>),
+    Score(OwnedPermit<Named<ScoredBatch>>, Box<Named<RawBatch>>),
     Checkpoint,
     /// The source has ended, or the writer has. The writer returns its reason itself.
     End,
@@ -152,7 +152,7 @@ impl<S: Source> Pipeline<S> {
                     judged.transpose()?;
                 }
                 Turn::Score(place, batch) => {
-                    let scored = shutdown.run_until_cancelled(self.score(batch)).await;
+                    let scored = shutdown.run_until_cancelled(self.score(*batch)).await;
                     if let Some(scored) = scored.transpose()?.flatten() {
                         self.unsettled += size(&scored.batch);
                         place.send(scored);
