@@ -178,7 +178,7 @@ impl<S: Source> Pipeline<S> {
             found = self.suspects.next() => Turn::Found(found),
             next = next_batch(&mut self.intake, &self.writer.batches),
                 if self.unsettled < self.most_unsettled => match next? {
-                Some((place, batch)) => Turn::Score(place, batch),
+                Some((place, batch)) => Turn::Score(place, Box::new(batch)),
                 None => Turn::End,
             },
             () = self.checkpoints.is_ready() => Turn::Checkpoint,
