@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use keywatch::event::EventTime;
-use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::json;
@@ -18,10 +17,12 @@ use crate::support::stored::wait_for_rows;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-fn producer(set: impl FnOnce(&mut ClientConfig)) -> BaseProducer {
+fn producer(settings: &[(&str, &str)]) -> BaseProducer {
     let mut client = broker().client();
     client.set("queue.buffering.max.messages", "1000000").set("message.max.bytes", "20000000");
-    set(&mut client);
+    for (name, value) in settings {
+        client.set(*name, *value);
+    }
     client.create().unwrap()
 }
 
@@ -69,7 +70,7 @@ async fn tombstones_compressions_and_large_headers_lose_and_repeat_nothing() {
     let codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
     let mut number = 0;
     for codec in codecs {
-        let producer = producer(|client| drop(client.set("compression.type", codec)));
+        let producer = producer(&[("compression.type", codec)]);
         for _ in 0..200 {
             send(&producer, &topic, 0, number);
             number += 1;
@@ -80,7 +81,7 @@ async fn tombstones_compressions_and_large_headers_lose_and_repeat_nothing() {
         }
         producer.flush(WITHIN).unwrap();
     }
-    let large = producer(|_| {});
+    let large = producer(&[]);
     // The broker takes no more than a MiB.
     let value = vec![b'h'; 900_000];
     for _ in 0..20 {
@@ -111,7 +112,7 @@ async fn tombstones_compressions_and_large_headers_lose_and_repeat_nothing() {
 async fn transactions_that_are_aborted_in_the_middle_leave_nothing() {
     let (database, topic) = (unmigrated().await, unique("aborted"));
     broker().create_topic(&topic, 1).await;
-    let producer = producer(|client| drop(client.set("transactional.id", &topic)));
+    let producer = producer(&[("transactional.id", &topic)]);
     producer.init_transactions(WITHIN).unwrap();
     let (mut number, mut committed) = (0, 0);
     for round in 0..20 {
@@ -142,7 +143,7 @@ async fn a_topic_of_two_hundred_partitions_is_read_to_its_end() {
     const PARTITIONS: i32 = 200;
     let (database, topic) = (unmigrated().await, unique("wide"));
     broker().create_topic(&topic, PARTITIONS).await;
-    let producer = producer(|_| {});
+    let producer = producer(&[]);
     let mut number = 0;
     for partition in 0..PARTITIONS {
         for _ in 0..20 {
