@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keywatch::config::{ClickHouseConfig, DetectConfig, PolicyConfig};
+use keywatch::config::{ClickHouseConfig, DetectConfig, PolicyConfig, Secret};
 use keywatch::engine::checkpoint::{Chunk, Extent, FORMAT};
 use keywatch::engine::{Engine, Restoration};
 use keywatch::event::{
@@ -166,6 +166,9 @@ async fn restore(url: &str, packed: &[PackedChunk], keys: usize) {
     let config = ClickHouseConfig {
         url: url.into(),
         database: "bench_state".into(),
+        // The embedded server has the user `keywatch`, and its password in DIR/credentials/password.
+        user: std::env::var("CLICKHOUSE_USER").unwrap_or_else(|_| "default".into()),
+        password: Secret::new(std::env::var("CLICKHOUSE_PASSWORD").unwrap_or_default()),
         ..ClickHouseConfig::default()
     };
     let store = Store::new(&config);

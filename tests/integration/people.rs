@@ -18,6 +18,8 @@ use crate::support::receiver::Receiver;
 use crate::support::service::Service;
 use crate::support::settings::Settings;
 
+/// A live policy needs one.
+const TOKEN: &str = "a-token";
 const OWNER: &str = "81.2.69.10";
 const THIEF: &str = "45.83.64.66";
 /// Requests of the key before anything unusual: thirty hours, one in twenty seconds.
@@ -30,6 +32,7 @@ fn settings(database: &TestDatabase, folder: &Path, receiver: &Receiver) -> Sett
     Settings::new(&database.config)
         .set("source.kind", "http")
         .set("source.http.listen", "127.0.0.1:0")
+        .set("source.http.token", TOKEN)
         .set("detect.registry_file", registry.to_str().unwrap())
         .set("policy.dry_run", false)
         .set("policy.max_revocations_per_hour", 0)
@@ -72,6 +75,7 @@ impl Log {
         let answer = Client::new()
             .post(format!("http://{address}/v1/events"))
             .header("content-type", "application/x-ndjson")
+            .bearer_auth(TOKEN)
             .body(body)
             .send();
         assert_eq!(answer.await.unwrap().status(), 200);

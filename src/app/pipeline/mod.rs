@@ -76,7 +76,7 @@ enum Turn {
     Found(Found),
     Keys(KeyNews),
     /// A raw batch and its place in the writer's queue.
-    Score(OwnedPermit<Named<ScoredBatch>>, Named<RawBatch>),
+    Score(OwnedPermit<Named<ScoredBatch>>, Box<Named<RawBatch>>),
     Checkpoint,
     /// The source has ended, or the writer has. The writer returns its reason itself.
     End,
@@ -176,7 +176,7 @@ impl<S: Source> Pipeline<S> {
                     self.untold.learn(&news);
                 }
                 Turn::Score(place, batch) => {
-                    let scored = shutdown.run_until_cancelled(self.score(batch)).await;
+                    let scored = shutdown.run_until_cancelled(self.score(*batch)).await;
                     if let Some(scored) = scored.transpose()?.flatten() {
                         self.unsettled += size(&scored.batch);
                         place.send(scored);
@@ -203,7 +203,7 @@ impl<S: Source> Pipeline<S> {
             Some(news) = self.news.recv() => Turn::Keys(news),
             next = next_batch(&mut self.intake, &self.writer.batches),
                 if self.unsettled < self.most_unsettled => match next? {
-                Some((place, batch)) => Turn::Score(place, batch),
+                Some((place, batch)) => Turn::Score(place, Box::new(batch)),
                 None => Turn::End,
             },
             () = self.checkpoints.is_ready() => Turn::Checkpoint,
