@@ -10,12 +10,18 @@ use super::subject::{Occurrence, Subject};
 use super::{Moment, position};
 use crate::alert::{Action, Alert, AlertType, Ceiling, DetectorId, Evidence, Handling, Restraint};
 use crate::detect::Signal;
-use crate::event::{EventTime, KeyId, PartitionId};
-use crate::profile::behaviour::WINDOW_SECONDS;
+use crate::event::{EventTime, HOUR_SECONDS, KeyId, PartitionId};
 
-/// Evidence by windows of behaviour may come again this many windows later. The incident stays open
-/// for that long; otherwise each window would open an incident of its own.
-const QUIET_WINDOWS: f64 = 3.0;
+/// For this many hours evidence of a detector may come again. The incident stays open for that long;
+/// otherwise each window of behaviour, each run of a new program and each burst of an hourly job
+/// would open an incident of its own.
+const fn hours_between(detector: DetectorId) -> f64 {
+    match detector {
+        DetectorId::BehaviourOutlier | DetectorId::NewAgent | DetectorId::NewFingerprint => 3.0,
+        DetectorId::RateSpike => 1.25,
+        _ => 0.0,
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Incident {
@@ -263,9 +269,8 @@ pub fn quiet_seconds<'a>(
     detectors: impl IntoIterator<Item = &'a DetectorId>,
     policy_seconds: f64,
 ) -> f64 {
-    let is_of_windows = detectors.into_iter().any(|id| *id == DetectorId::BehaviourOutlier);
-    let least = if is_of_windows { QUIET_WINDOWS * WINDOW_SECONDS as f64 } else { 0.0 };
-    policy_seconds.max(least)
+    let hours = detectors.into_iter().map(|id| hours_between(*id)).fold(0.0, f64::max);
+    policy_seconds.max(hours * HOUR_SECONDS)
 }
 
 /// The id of an incident. The same log gives the same id, wherever it was read from.

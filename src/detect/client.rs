@@ -9,7 +9,7 @@ use crate::event::{AccessEvent, DAY_SECONDS};
 use crate::profile::client::{Client, ClientProfile, FleetClients, Trait, agent_family};
 
 /// A younger key has not yet shown its daily jobs.
-const MIN_KNOWN_SECONDS: f64 = 1.5 * DAY_SECONDS;
+pub const MIN_KNOWN_SECONDS: f64 = 1.5 * DAY_SECONDS;
 /// Least number of hours in which a known client was used.
 const MIN_OBSERVATIONS: f64 = 6.0;
 /// The fleet's rate of new clients counts as this many observations of the key.

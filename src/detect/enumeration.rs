@@ -10,7 +10,7 @@ use crate::event::DAY_SECONDS;
 use crate::profile::volume::WalkProfile;
 
 /// A younger key has not yet shown its daily jobs.
-const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
+pub const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
 /// Least number of hours in which the key requested ids.
 const MIN_HOURS: u16 = 12;
 /// Fewer steps are not a walk.
@@ -32,20 +32,30 @@ pub struct Enumeration {
     is_ordered: bool,
 }
 
-/// Judges the current hour so far. `None` on a key's first day, and before it has requested ids in
-/// twelve hours.
+/// The walks of a young key are judged as if it had made such a long one before ...
+const YOUNG_WALK: f64 = 10.0;
+/// ... and only if at least this share of its requests names nothing that exists.
+const YOUNG_MISSES: f64 = 0.2;
+
+/// Judges the current hour so far.
+///
+/// On a key's first day, and before it has requested ids in twelve hours, only a walk is judged, and
+/// only if a large share of requests fails (`failing`): whoever fetches what is listed meets what
+/// exists.
 ///
 /// The steps of walks are judged by a geometric tail over the most steps of earlier hours. Distinct
 /// ids are judged as log-normal.
-pub fn find_enumeration(walks: &WalkProfile, known_seconds: f64) -> Option<Enumeration> {
-    let steps = walks.steps();
+pub fn find_enumeration(
+    walks: &WalkProfile,
+    known_seconds: f64,
+    failing: f64,
+) -> Option<Enumeration> {
     if known_seconds < MIN_KNOWN_SECONDS || walks.usual_ids().hours() < MIN_HOURS {
-        return None;
+        let longest = walks.most_steps().max(YOUNG_WALK);
+        return find_walk(walks.steps(), longest).filter(|_| failing >= YOUNG_MISSES);
     }
-    if steps >= MIN_STEPS && f64::from(steps) > LONGER_WALKS * walks.most_steps() {
-        let mean = 1.0 + LONGER_WALKS * walks.most_steps();
-        let p_value = (mean / (1.0 + mean)).powi(i32::from(steps));
-        return Some(Enumeration { p_value: p_value.max(f64::MIN_POSITIVE), is_ordered: true });
+    if let Some(walk) = find_walk(walks.steps(), walks.most_steps()) {
+        return Some(walk);
     }
     let (ids, usual) = (walks.distinct_ids(), walks.usual_ids());
     if ids < MIN_IDS || ids <= ABOVE_LARGEST * usual.largest() {
@@ -54,6 +64,13 @@ pub fn find_enumeration(walks: &WalkProfile, known_seconds: f64) -> Option<Enume
     let deviations = (ids / usual.usual()).ln() / usual.spread(MIN_SPREAD);
     let p_value = erfc(deviations / std::f64::consts::SQRT_2) / 2.0;
     Some(Enumeration { p_value: p_value.max(f64::MIN_POSITIVE), is_ordered: false })
+}
+
+fn find_walk(steps: u16, longest: f64) -> Option<Enumeration> {
+    let mean = 1.0 + LONGER_WALKS * longest;
+    let p_value = (mean / (1.0 + mean)).powi(i32::from(steps)).max(f64::MIN_POSITIVE);
+    (steps >= MIN_STEPS && f64::from(steps) > LONGER_WALKS * longest)
+        .then_some(Enumeration { p_value, is_ordered: true })
 }
 
 impl Enumeration {
@@ -115,7 +132,16 @@ mod tests {
         for id in then {
             walks.count(EventTime::from_seconds(3_600 * 48), 1, id, true);
         }
-        find_enumeration(&walks, 2.0 * DAY_SECONDS).map(|found| found.p_value)
+        find_enumeration(&walks, 2.0 * DAY_SECONDS, 0.0).map(|found| found.p_value)
+    }
+
+    #[test]
+    fn a_walk_of_a_young_key_is_one_if_much_of_it_does_not_exist() {
+        let mut walks = WalkProfile::default();
+        (0..400).for_each(|id| walks.count(EventTime::from_seconds(60), 1, id, true));
+        let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
+        assert!(p_value(0.4).is_some_and(|p| p < 1e-7), "{:?}", p_value(0.4));
+        assert_eq!(p_value(0.0), None);
     }
 
     fn scattered(hour: i64, n: u64) -> u64 {

@@ -10,7 +10,7 @@ use crate::event::DAY_SECONDS;
 use crate::profile::volume::VolumeProfile;
 
 /// A younger key has not yet shown its daily jobs.
-const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
+pub const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
 /// Least number of earlier hours of use.
 const MIN_HOURS: u16 = 12;
 /// Least number of requests in the hour: one large file is not an export.

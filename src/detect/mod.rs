@@ -3,6 +3,7 @@
 //! Detectors read profiles and never change them. Each gives a p-value: the probability that the
 //! key's own behaviour is at least this unusual.
 
+pub mod breadth;
 pub mod calibration;
 mod check;
 pub mod client;
@@ -19,6 +20,7 @@ pub mod replay;
 pub mod rotation;
 pub mod route;
 pub mod rules;
+pub mod sight;
 pub mod stuffing;
 
 use serde_json::{Map, Value};

@@ -9,7 +9,7 @@ use crate::event::{EventTime, HOUR_SECONDS};
 use crate::profile::key_management::{KeyAction, KeyManagementProfile, WINDOW_SECONDS};
 
 /// A key with less history than this is not judged.
-const MIN_HISTORY_SECONDS: f64 = 6.0 * HOUR_SECONDS;
+pub const MIN_HISTORY_SECONDS: f64 = 6.0 * HOUR_SECONDS;
 /// Fewer requests than this in a window are not a finding.
 const MIN_REQUESTS: u32 = 8;
 

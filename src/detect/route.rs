@@ -10,7 +10,7 @@ use crate::profile::peers::{GroupId, PeerRoutes};
 use crate::profile::route::{RouteId, RouteProfile, Usage};
 
 /// A younger key has not yet shown its daily jobs.
-const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
+pub const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
 /// Least number of observations (a route used in an hour) before a route can be unexpected.
 const MIN_OBSERVATIONS: f64 = 30.0;
 /// Fewer requests are a trial of a new feature.

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, pr
 
 use super::finding::{Finding, Level};
 use super::{Blindness, Diagnosis, Log, RejectionKind};
+use crate::detect::sight::SIGHTS;
 use crate::event::EventTime;
 use crate::text::{self, count, counted, share};
 
@@ -103,6 +104,27 @@ impl Page {
         self.rejections(log);
         self.fields(log);
         self.blind(log);
+        self.ages(log);
+    }
+
+    /// From which age the detectors see a key: a young log has only young keys.
+    fn ages(&mut self, log: &Log) {
+        let Some(span) = log.span else { return };
+        let seconds = span.last.seconds_since(span.first);
+        self.heading("When detectors begin to see a key");
+        for sight in &SIGHTS {
+            let age = match sight.seconds {
+                0.0 => "at once".to_owned(),
+                age => format!("after {}", text::duration(age)),
+            };
+            let names: Vec<&str> = sight.detectors.iter().map(|id| id.as_str()).collect();
+            let remark = match sight.remark {
+                "" => String::new(),
+                remark => format!(" ({remark})"),
+            };
+            let later = if sight.seconds > seconds { "; not within this log" } else { "" };
+            self.paragraph(&format!("{age}: {}{remark}{later}", names.join(", ")), 2);
+        }
     }
 
     fn finding(&mut self, finding: &Finding) {

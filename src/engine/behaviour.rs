@@ -1,17 +1,19 @@
 //! Judges and learns a key's window of behaviour when the window ends.
 
-use crate::alert::DetectorId;
+use crate::alert::{Ceiling, DetectorId};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::outlier::drift::Drift;
 use crate::detect::outlier::{self, Against, Model};
 use crate::detect::{Family, Signal, Thresholds};
-use crate::event::AccessEvent;
+use crate::event::{AccessEvent, EventTime};
 use crate::profile::Profile;
-use crate::profile::behaviour::Ended;
+use crate::profile::behaviour::{Baseline, BehaviourProfile, Ended, Statistics, WINDOW_SECONDS};
+use crate::profile::client::ClientProfile;
 use crate::profile::scores::WorstScores;
 
 use super::fleet::Fleet;
+use super::request::OWN_MACHINE;
 
 /// The parts of the shard that judge a window.
 pub(super) struct Bench<'a> {
@@ -28,6 +30,8 @@ pub(super) struct Bench<'a> {
 pub(super) struct WindowJudgement {
     /// Its p-value is below the threshold, whether or not the incident already holds it.
     pub is_unusual: bool,
+    /// It resembles the key's habit more than its usual past.
+    pub is_habit: bool,
     pub signal: Option<Signal>,
 }
 
@@ -48,12 +52,24 @@ impl Bench<'_> {
         if verdict.is_unusual {
             profile.scores.exclude_current();
         }
-        if verdict.is_unusual || ended.is_suspected {
-            profile.behaviour.pass(&ended.statistics);
-        } else {
-            profile.behaviour.learn(&ended.statistics);
-        }
+        self.learn(&ended, &verdict, &mut profile.behaviour);
         verdict
+    }
+
+    /// Learns the window as usual, as a habit, or not at all. Reported windows become a habit when
+    /// they come again, unless there was evidence of theft in them.
+    fn learn(&self, ended: &Ended, verdict: &WindowJudgement, behaviour: &mut BehaviourProfile) {
+        let statistics = &ended.statistics;
+        if ended.is_tainted {
+            behaviour.pass(statistics);
+        } else if verdict.is_unusual || ended.is_suspected {
+            let resembles = |past: &Baseline| outlier::resembles(self.model, past, statistics);
+            behaviour.set_aside(statistics, resembles);
+        } else if verdict.is_habit {
+            behaviour.learn_habit(statistics);
+        } else {
+            behaviour.learn(statistics);
+        }
     }
 
     fn judge(
@@ -64,12 +80,12 @@ impl Bench<'_> {
     ) -> WindowJudgement {
         let behaviour = &mut profile.behaviour;
         let (model, statistics) = (self.model, &ended.statistics);
-        let judged = outlier::judge(model, behaviour.baseline(), behaviour.run, statistics);
-        let Some(mut judgement) = judged else {
+        let Some(mut judgement) = outlier::judge(model, behaviour, statistics) else {
             return WindowJudgement::default();
         };
         self.drift.note(model, judgement.own_features(), statistics);
-        if judgement.against == Against::Itself {
+        let is_habit = judgement.against == Against::Habit;
+        if judgement.against != Against::Peers {
             behaviour.run = judgement.run;
         }
         let mut scores = WorstScores::default();
@@ -77,13 +93,22 @@ impl Bench<'_> {
         profile.scores.add(scores);
         judgement.p_value = self.calibration.p_value(Family::Behaviour, judgement.p_value);
         if judgement.p_value >= self.thresholds.behaviour {
-            return WindowJudgement::default();
+            return WindowJudgement { is_habit, ..WindowJudgement::default() };
         }
+        let ceiling = ceiling(&profile.clients, statistics);
         let subject = Subject::Key(event.key_id.clone());
-        let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, None);
+        let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, ceiling);
         let is_news = judgement.p_value <= news_below;
-        let baseline = profile.behaviour.baseline();
-        let signal = is_news.then(|| judgement.into_signal(model, baseline, statistics));
-        WindowJudgement { is_unusual: true, signal }
+        let behaviour = &profile.behaviour;
+        let baseline = if is_habit { behaviour.habit() } else { behaviour.baseline() };
+        let signal = || judgement.into_signal(model, baseline, statistics);
+        let signal = is_news.then(|| Signal { ceiling, ..signal() });
+        WindowJudgement { is_unusual: true, is_habit, signal }
     }
+}
+
+/// A new program on the key's own machine explains the hours of its first day.
+fn ceiling(clients: &ClientProfile, statistics: &Statistics) -> Option<Ceiling> {
+    let end = EventTime::from_seconds((i64::from(statistics.index) + 1) * WINDOW_SECONDS);
+    if clients.is_deployed(end) { OWN_MACHINE } else { None }
 }

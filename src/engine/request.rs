@@ -6,10 +6,11 @@ use std::hash::BuildHasher;
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::Answer;
 use crate::detect::Signal;
+use crate::detect::breadth::{Walk, find_walk};
 use crate::detect::dormancy::find_dormant_use;
 use crate::detect::rotation::find_rotation_abuse;
 use crate::detect::route::{UnexpectedRoute, find_unexpected_route};
-use crate::event::{AccessEvent, EnrichedEvent};
+use crate::event::{AccessEvent, EnrichedEvent, HOUR_SECONDS};
 use crate::profile::behaviour::Observation;
 use crate::profile::client::{Client, Trait};
 use crate::profile::key_management::KeyAction;
@@ -26,9 +27,17 @@ use super::inspection::{Findings, Inspection};
 /// A shorter silence is not judged, so that blackouts are not subtracted from it.
 const MIN_SILENCE_SECONDS: f64 = 600.0;
 
+/// A key that is used from more sites in its first hour is one of a crowd.
+const FEW_SITES: usize = 3;
+
 /// The ceiling for novelties: deploys and people bring new routes and programs as thieves do.
 pub(super) const NOVELTY: Option<Ceiling> =
     Some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause });
+
+/// The ceiling for what a machine explains on which the key is established: worth a line in the
+/// list, and nobody's night.
+pub(super) const OWN_MACHINE: Option<Ceiling> =
+    Some(Ceiling { most: Action::Observe, reason: Restraint::KnownAddress });
 
 /// One request with what its key's profile says of it. It is made before the profile counts the
 /// request.
@@ -123,7 +132,7 @@ impl RequestView {
     }
 
     /// Whether the key knows the route, or the route has only got another name.
-    fn is_usual(&self) -> bool {
+    pub fn is_usual(&self) -> bool {
         self.route.is_settling || self.usage.is_some_and(|usage| usage.is_known)
     }
 
@@ -149,9 +158,16 @@ impl RequestView {
             return;
         }
         for (which, client) in self.clients() {
+            let is_at_home = profile.places.is_established_prefix(event.client_ip);
+            if client.usage.is_none() && is_at_home {
+                profile.clients.deployed_at = event.time;
+            }
             // Suspicious programs are learned too: they lead to a notice at most, and a new job
             // goes on.
             peers.clients.learn(which, &client, event, &mut profile.clients);
+            if suspicion.of_client(which) {
+                profile.clients.tell(which, &client);
+            }
         }
         profile.silence.learn(event.time, self.silence_seconds);
         if self.usage.is_some_and(|usage| usage.is_counted) {
@@ -159,6 +175,9 @@ impl RequestView {
         }
         let manages_keys = self.action.is_some();
         if profile.routes.learn(self.route.id, event.time, manages_keys, suspicion.route) {
+            if event.time.seconds_since(profile.first_seen) < HOUR_SECONDS {
+                peers.breadth.count(profile.routes.remembered());
+            }
             let AccessEvent { method, path, time, key_id, .. } = event;
             peers.templates.take_up(hash_of(key_id), method, path, *time);
             let groups = groups(event, registered);
@@ -202,13 +221,30 @@ impl Inspection<'_> {
         if is_ordinary || is_forbidden {
             return is_forbidden;
         }
-        self.find_route().is_some_and(|found| {
+        let (detector, threshold) = (DetectorId::UnexpectedEndpoint, self.thresholds.route);
+        let is_unexpected = self.find_route().is_some_and(|found| {
             findings.signs.note(Sign::Route, found.new, found.p_value);
             let (routes, event) = (&self.profile.routes, &self.enriched.event);
             let signal = || found.into_signal(routes, self.peers, event);
-            let (detector, threshold) = (DetectorId::UnexpectedEndpoint, self.thresholds.route);
             self.keep_under(NOVELTY, detector, found.p_value, threshold, signals, signal)
-        })
+        });
+        let is_walk = self.find_walk().is_some_and(|walk| {
+            let event = &self.enriched.event;
+            let name = || self.peers.templates.name(&event.method, &event.path);
+            let signal = || walk.into_signal(&self.peers.breadth, &name(), event);
+            self.keep_under(NOVELTY, detector, walk.p_value, threshold, signals, signal)
+        });
+        is_unexpected || is_walk
+    }
+
+    /// Judges the first hour of a key by its number of routes, unless a crowd uses the key: its
+    /// members walk through names that look like routes.
+    fn find_walk(&self) -> Option<Walk> {
+        let Profile { routes, places, first_seen, .. } = self.profile;
+        let age = self.enriched.event.time.seconds_since(*first_seen);
+        let is_of_few = places.sites().len() <= FEW_SITES;
+        (age < HOUR_SECONDS && is_of_few)
+            .then(|| find_walk(&self.peers.breadth, routes.remembered()))
     }
 
     fn find_route(&self) -> Option<UnexpectedRoute> {

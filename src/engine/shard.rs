@@ -202,7 +202,7 @@ impl Shard {
             Bench { model, calibration, thresholds: &thresholds, decider, fleet, drift }
                 .end_window(event, profile)
         });
-        let WindowJudgement { is_unusual, signal: outlier } = verdict.unwrap_or_default();
+        let WindowJudgement { is_unusual, signal: outlier, .. } = verdict.unwrap_or_default();
         let registered = shared.registry.get(&event.key_id);
         let fleet_wide = (&mut self.calibration, &mut self.dependence);
         end_hours(event.time, profile, registered, &thresholds, fleet_wide);

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::repertoire::{Repertoire, Usage};
-use crate::event::{AccessEvent, EventTime};
+use crate::event::{AccessEvent, DAY_SECONDS, EventTime};
 
 /// Most families, and most fingerprints, remembered for one key. A crowd uses more of them, and
 /// often new ones.
@@ -85,6 +85,8 @@ pub struct ClientProfile {
     pub agents: Repertoire<MAX_CLIENTS>,
     /// `None` before the first fingerprint. Most logs have none.
     fingerprints: Option<Box<Repertoire<MAX_CLIENTS>>>,
+    /// When a new program last appeared on a machine where the key was established.
+    pub deployed_at: EventTime,
 }
 
 /// The client program of a request, and the key's use of it.
@@ -106,6 +108,11 @@ impl Client {
     pub fn is_known(&self) -> bool {
         self.usage.is_some_and(|usage| usage.is_known)
     }
+
+    /// Whether an alert reported this client in an earlier hour.
+    pub fn was_told(&self) -> bool {
+        self.usage.is_some_and(|usage| usage.is_marked && usage.observations >= 1.0)
+    }
 }
 
 impl ClientProfile {
@@ -122,6 +129,16 @@ impl ClientProfile {
             Trait::Agent => &mut self.agents,
             Trait::Fingerprint => self.fingerprints.get_or_insert_default(),
         }
+    }
+
+    /// Whether a new program appeared on one of the key's own machines within the day before `time`.
+    pub fn is_deployed(&self, time: EventTime) -> bool {
+        (0.0..DAY_SECONDS).contains(&time.seconds_since(self.deployed_at))
+    }
+
+    /// Records that an alert reported this client. It must have been learned before.
+    pub fn tell(&mut self, which: Trait, client: &Client) {
+        self.of_mut(which).mark(client.id);
     }
 
     /// Counts a request if its client is not known.
@@ -276,6 +293,6 @@ mod tests {
 
     #[test]
     fn the_profile_takes_few_bytes() {
-        assert!(size_of::<ClientProfile>() <= 32);
+        assert!(size_of::<ClientProfile>() <= 40);
     }
 }

@@ -3,6 +3,7 @@
 //! A profile only counts and learns. `detect` judges each event before the profile learns it.
 
 pub mod behaviour;
+pub mod breadth;
 pub mod client;
 pub mod clock;
 pub mod dependence;
@@ -32,7 +33,7 @@ use crate::event::{AccessEvent, EventTime};
 use crate::proof::{Accepted, Attempt};
 
 use self::behaviour::BehaviourProfile;
-use self::client::ClientProfile;
+use self::client::{ClientProfile, Trait};
 pub use self::clock::ClockProfile;
 pub use self::dependence::Dependence;
 pub use self::key_management::KeyManagementProfile;
@@ -96,6 +97,14 @@ impl KeyFacts {
 }
 
 impl Suspicion {
+    /// Whether this trait of the client program is new and was reported.
+    pub const fn of_client(self, which: Trait) -> bool {
+        match which {
+            Trait::Agent => self.agent,
+            Trait::Fingerprint => self.fingerprint,
+        }
+    }
+
     /// Whether other evidence than the rate suggests theft. Errors do not count as such evidence,
     /// because an ordinary job that exceeds its quota causes errors too.
     const fn is_more_than_rate(self) -> bool {
@@ -188,7 +197,7 @@ impl Profile {
         }
         if is_suspected {
             self.scores.exclude_current();
-            self.behaviour.suspect_current();
+            self.behaviour.suspect_current(suspicion.is_more_than_rate());
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::breadth::Breadth;
 use super::client::FleetClients;
 use super::route::RouteId;
 use super::template::Templates;
@@ -40,6 +41,8 @@ pub struct PeerRoutes {
     pub templates: Templates,
     /// Which clients all keys use.
     pub clients: FleetClients,
+    /// How many routes keys use in their first hour.
+    pub breadth: Breadth,
 }
 
 impl PeerRoutes {

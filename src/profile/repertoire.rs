@@ -66,7 +66,7 @@ pub struct Usage {
     pub is_known: bool,
     /// Observations before the current hour.
     pub observations: f64,
-    /// The mark that was given to [`Repertoire::learn`] when the item was added.
+    /// The item was marked when it was added, or by [`Repertoire::mark`].
     pub is_marked: bool,
     /// The item was learned in the current hour already.
     pub is_counted: bool,
@@ -111,6 +111,11 @@ impl<const MAX: usize> Repertoire<MAX> {
     /// Requests of the current hour with items that are not known, at most 255.
     pub fn fresh_requests(&self) -> u16 {
         u16::from(self.fresh)
+    }
+
+    /// Number of remembered items.
+    pub fn remembered(&self) -> u16 {
+        u16::try_from(self.uses.len()).unwrap_or(u16::MAX)
     }
 
     /// Decayed number of observations of all items.
@@ -166,6 +171,13 @@ impl<const MAX: usize> Repertoire<MAX> {
         self.taken_up = self.taken_up.saturating_add(1);
         self.count(gain);
         true
+    }
+
+    /// Marks item `id`, if it is remembered.
+    pub fn mark(&mut self, id: u32) {
+        if let Ok(place) = self.place(id) {
+            self.uses[place].weight |= MARK;
+        }
     }
 
     fn learn_again(&mut self, place: usize, hour: u16, gain: u16, is_suspicious: bool) {

@@ -28,7 +28,7 @@ pub use self::burst::BurstForecast;
 pub use self::profile::{Forecast, HOUR_WINDOW, HourShare, RateProfile, WINDOW_SECONDS, WINDOWS};
 pub use self::ramp::Ramp;
 pub use self::series::{ScoredRow, SeriesScorer};
-pub use self::spike::{Rise, Spike, find_rise, find_spike};
+pub use self::spike::{MIN_HISTORY_HOURS, Rise, Spike, find_rise, find_spike};
 pub use self::tail::{negative_binomial_quantile, negative_binomial_tail};
 
 const HOUR: i64 = 3_600;

@@ -231,6 +231,13 @@ impl RateProfile {
         f64::from(self.windows[which].peak)
     }
 
+    /// The count in the current window of this length, as a multiple of the highest of a closed one
+    /// or of what is expected, whichever is more.
+    pub fn height(&self, which: usize) -> f64 {
+        let usual = self.peak(which).max(self.forecast(which).mean).max(1.0);
+        self.current_count(which) as f64 / usual
+    }
+
     /// Start of the current window, in seconds since the epoch.
     pub fn window_start(&self, which: usize) -> i64 {
         self.windows[which].index * WINDOW_SECONDS[which]

@@ -8,6 +8,8 @@ use super::season::Gamma;
 const MIN_KNOWN_HOURS: f32 = 2.5;
 /// Most evidence from one window, so that a single burst does not count as a lasting rise.
 const MAX_GAIN: f32 = 8.0;
+/// Part of the last hours' requests that is left after one more window: half of it after six hours.
+const KEEP: f32 = 0.980_9;
 /// Factor on the rate that the cumulative sum is designed to detect.
 const SHIFT: f32 = 2.0;
 
@@ -21,6 +23,8 @@ pub struct Ramp {
     pub observed: f32,
     /// Requests since `since` that the season expects.
     pub expected: f32,
+    /// Requests of the last hours of the rise, decayed, and those that the season expects.
+    late: (f32, f32),
     /// Start of the first window of the rise, in seconds since the epoch.
     pub since: i64,
     /// Whether this rise was reported.
@@ -52,5 +56,13 @@ impl Ramp {
         self.evidence += gain;
         self.observed += count;
         self.expected += mean;
+        self.late = (self.late.0 * KEEP + count, self.late.1 * KEEP + mean);
+    }
+
+    /// How high the rise stands: the rate of its last hours, or of all of it if that is higher, as
+    /// a multiple of the usual.
+    pub fn height(&self) -> f64 {
+        let ratio = |(observed, expected): (f32, f32)| f64::from(observed / expected.max(1e-3));
+        ratio((self.observed, self.expected)).max(ratio(self.late))
     }
 }

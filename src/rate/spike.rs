@@ -4,7 +4,7 @@ use super::tail::{log_normal_tail, negative_binomial_tail, pooled};
 use super::{Forecast, HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
 
 /// Least history of a key whose rate is judged.
-const MIN_HISTORY_HOURS: f64 = 0.5;
+pub const MIN_HISTORY_HOURS: f64 = 0.5;
 /// A key with less history than this may have a nightly job that it has not run yet. Its spikes
 /// are mild evidence. Its hours are not judged, because their expectation does not include the
 /// level of the hours before.
@@ -124,7 +124,7 @@ pub struct Rise {
 pub fn find_rise(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<Rise> {
     let ramp = rate.ramp();
     let p_value = f64::from(-ramp.evidence).exp();
-    let ratio = f64::from(ramp.observed) / (elsewhere * f64::from(ramp.expected));
+    let ratio = ramp.height() / elsewhere;
     if p_value >= threshold * UNMODELLED || ratio < MIN_RISE {
         return None;
     }

@@ -7,6 +7,7 @@ mod bad_input;
 mod behaviour;
 mod checkpoints;
 mod image;
+mod jobs;
 mod joint;
 mod models;
 mod nonces;

@@ -139,7 +139,7 @@ const RULES: &[Rule] = &[
             "source", "text",
         ],
     ),
-    rule("doctor", &["config", "decode", "event", "record", "source", "text"]),
+    rule("doctor", &["config", "decode", "detect", "event", "record", "source", "text"]),
     rule(
         "report",
         &["alert", "backtest", "config", "detect", "engine", "event", "page", "store", "text"],

@@ -20,9 +20,9 @@ use crate::profile::place::{PlaceProfile, Site};
 use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
-const MIN_OBSERVATIONS: f64 = 6.0;
+pub const MIN_OBSERVATIONS: f64 = 6.0;
 /// Travel needs less history, because it is judged by physics.
-const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
+pub const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
 
 /// Whether a key that people use appears at a machine that anybody can rent.
 fn is_unlike(places: &PlaceProfile, origin: &Origin) -> bool {

@@ -28,6 +28,8 @@ const IN_COUNTRY: f64 = 0.03;
 pub struct Travel<'a> {
     pub p_value: f64,
     pub ceiling: Option<Ceiling>,
+    /// The journey leads to a rented machine, from a place that the database knows.
+    is_to_rented: bool,
     journey: Journey<'a>,
 }
 
@@ -44,7 +46,8 @@ pub(super) fn find_travel<'a>(
     let innocent =
         innocent_journeys(places, journey.from, origin).max(places.novelty().impossible());
     let p_value = innocent * place * network;
-    Some(Travel { p_value, ceiling: ceiling(places, journey.from, origin), journey })
+    let is_to_rented = origin.kind == NetworkKind::Hosting && !journey.from.kind.is_detached();
+    Some(Travel { p_value, ceiling: ceiling(places, journey.from, origin), is_to_rented, journey })
 }
 
 fn innocent_journeys(places: &PlaceProfile, from: &Site, to: &Origin) -> f64 {
@@ -98,7 +101,24 @@ fn ceiling(places: &PlaceProfile, from: &Site, to: &Origin) -> Option<Ceiling> {
     }
 }
 
+/// An ocean lies between the two places.
+const OCEAN_KILOMETRES: f64 = 3_000.0;
+/// Mild evidence is at least this rare.
+pub const MILD: f64 = 1e-2;
+
 impl Travel<'_> {
+    /// The threshold and the ceiling of the finding, where `threshold` is that of places. An ocean
+    /// crossed to a rented machine at many times the speed of an aircraft is told whatever else is
+    /// known, as a mild sign: who tries a key at home and then deploys it crosses oceans too.
+    pub fn bounds(&self, threshold: f64) -> (f64, Option<Ceiling>) {
+        let Journey { kilometres, kilometres_per_hour, .. } = self.journey;
+        let is_far = kilometres >= OCEAN_KILOMETRES && kilometres_per_hour > 5.0 * MAX_SPEED_KMH;
+        if self.p_value < threshold || !is_far || !self.is_to_rented {
+            return (threshold, self.ceiling);
+        }
+        (MILD, Some(Ceiling { most: Action::Observe, reason: Restraint::YoungKey }))
+    }
+
     pub fn into_signal(self, enriched: &EnrichedEvent) -> Signal {
         let (event, origin) = (&enriched.event, &enriched.origin);
         let Journey { from: site, kilometres, kilometres_per_hour } = self.journey;

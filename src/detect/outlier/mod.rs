@@ -18,7 +18,9 @@ pub use self::model::{Model, ModelError};
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::event::EventTime;
-use crate::profile::behaviour::{Baseline, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS};
+use crate::profile::behaviour::{
+    Baseline, BehaviourProfile, FEATURES, PEERS, Run, Statistics, Unit, WINDOW_SECONDS,
+};
 
 /// Every window lowers the sum by the usual surprise of the key's windows times this ...
 const ALLOWANCE: f64 = 1.5;
@@ -55,10 +57,16 @@ pub fn advance(run: Run, surprise: f64, windows: u8) -> Run {
     Run { sum: sum as f32, usual: (usual + weight * lesson) as f32 }
 }
 
+/// A window resembles those of a past if it is no more surprising than this, in nats: than one in
+/// fifty of ordinary windows.
+const RESEMBLES: f64 = 4.0;
+
 /// The reference that a window is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
     Itself,
+    /// A second past, of windows that were reported.
+    Habit,
     Peers,
 }
 
@@ -76,29 +84,51 @@ pub struct Judgement {
     features: Vec<f64>,
 }
 
-/// Judges a window that has ended. `None` if the window is too small to judge, or if the key has no
-/// past and the model does not know its peers.
+/// Judges a window that has ended, by the past that it resembles most. `None` if the window is too
+/// small to judge, or if the key has no past and the model does not know its peers.
 pub fn judge(
     model: &Model,
-    baseline: Option<&Baseline>,
-    run: Run,
+    behaviour: &BehaviourProfile,
     statistics: &Statistics,
 ) -> Option<Judgement> {
     if !Baseline::is_telling(statistics) {
         return None;
     }
-    let Some(baseline) = baseline.filter(|baseline| baseline.is_settled()) else {
+    let Some(baseline) = behaviour.baseline().filter(|baseline| baseline.is_settled()) else {
         return (!model.is_shipped).then(|| judge_by_peers(model, statistics));
     };
-    let features = baseline.features(statistics).to_vec();
-    let score = model.own.score(&features);
-    let surprise = model.own.survival.surprise(score);
+    let run = behaviour.run;
+    let usual = Comparison::with(baseline, model, statistics);
+    let habit = behaviour.habit().map(|habit| Comparison::with(habit, model, statistics));
+    let habit = habit.filter(|habit| habit.surprise < usual.surprise);
+    let against = if habit.is_some() { Against::Habit } else { Against::Itself };
+    let Comparison { features, score, surprise } = habit.unwrap_or(usual);
     // An ordinary window is not a finding, whatever came before it.
     let adds = surprise > allowance(run);
     let run = advance(run, surprise, baseline.windows());
     let sum = f64::from(run.sum);
     let p_value = if adds { (-model.runs.surprise(sum)).exp() } else { 1.0 };
-    Some(Judgement { against: Against::Itself, score, surprise, run, p_value, features })
+    Some(Judgement { against, score, surprise, run, p_value, features })
+}
+
+/// Whether a window could be one of this past.
+pub fn resembles(model: &Model, past: &Baseline, statistics: &Statistics) -> bool {
+    Comparison::with(past, model, statistics).surprise < RESEMBLES
+}
+
+/// A window beside one past of its key.
+struct Comparison {
+    features: Vec<f64>,
+    score: f64,
+    surprise: f64,
+}
+
+impl Comparison {
+    fn with(past: &Baseline, model: &Model, statistics: &Statistics) -> Self {
+        let features = past.features(statistics).to_vec();
+        let score = model.own.score(&features);
+        Self { score, surprise: model.own.survival.surprise(score), features }
+    }
 }
 
 fn judge_by_peers(model: &Model, statistics: &Statistics) -> Judgement {
@@ -139,7 +169,7 @@ impl Judgement {
         let named = self.contributions(model, baseline, statistics);
         let start = EventTime::from_seconds(i64::from(statistics.index) * WINDOW_SECONDS);
         let whom = match self.against {
-            Against::Itself => "its own past",
+            Against::Itself | Against::Habit => "its own past",
             Against::Peers => "any other key",
         };
         let listed: Vec<String> = named.iter().map(Contribution::text).collect();
@@ -157,7 +187,7 @@ impl Judgement {
                 listed.join(", ")
             ),
             fields: json!({
-                "against": match self.against { Against::Itself => "itself", Against::Peers => "peers" },
+                "against": match self.against { Against::Itself | Against::Habit => "itself", Against::Peers => "peers" },
                 "window_start": start,
                 "window_seconds": WINDOW_SECONDS,
                 "requests": statistics.requests,
@@ -177,7 +207,7 @@ impl Judgement {
         statistics: &Statistics,
     ) -> Vec<Contribution> {
         let density = match self.against {
-            Against::Itself => &model.own,
+            Against::Itself | Against::Habit => &model.own,
             Against::Peers => &model.peers,
         };
         let parts = density.contributions(&self.features);
@@ -191,7 +221,9 @@ impl Judgement {
                 return None;
             }
             match self.against {
-                Against::Itself => own_contribution(baseline?, statistics, which, share),
+                Against::Itself | Against::Habit => {
+                    own_contribution(baseline?, statistics, which, share)
+                }
                 Against::Peers => {
                     Some(peer_contribution(model, self.features[which], which, share))
                 }

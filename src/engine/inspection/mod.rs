@@ -23,11 +23,16 @@ use crate::registry::RegisteredKey;
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
 use super::fleet::Fleet;
-use super::request::RequestView;
+use super::request::{OWN_MACHINE, RequestView};
 
 /// A new country alone must be less likely by this factor than a new network or an impossible
 /// journey, because people travel.
 const ALONE: f64 = 0.3;
+/// A burst of the same work is mild below this multiple of the key's largest burst of that length
+/// in the last days.
+const OF_THE_SAME_WORK: f64 = 1.5;
+/// As above, in the first day of a new program on the key's own machine.
+const OF_A_NEW_JOB: f64 = 30.0;
 
 /// Everything that the inspection of one event reads. It changes none of it.
 pub struct Inspection<'a> {
@@ -116,10 +121,25 @@ impl Inspection<'_> {
             return false;
         }
         spike.p_value = spike.p_value.max(spike.innocence);
-        if self.is_news(DetectorId::RateSpike, spike.p_value, None) {
-            findings.signals.push(rate::spike_signal(spike, rate));
+        let ceiling = self.own_work(rate.height(spike.which));
+        if self.is_news(DetectorId::RateSpike, spike.p_value, ceiling) {
+            findings.signals.push(Signal { ceiling, ..rate::spike_signal(spike, rate) });
         }
         true
+    }
+
+    /// The ceiling for more of what the key does anyhow, or of what a new program of its owner
+    /// does: the same machines, programs, routes and answers. `height` is that of the burst, as a
+    /// multiple of the key's largest. A flood is never the owner's work.
+    fn own_work(&self, height: f64) -> Option<Ceiling> {
+        let event = &self.enriched.event;
+        let is_at_home = self.profile.places.is_established_prefix(event.client_ip);
+        let is_new = self.profile.clients.is_deployed(event.time);
+        let most = if is_new { OF_A_NEW_JOB } else { OF_THE_SAME_WORK };
+        let is_known = is_new || self.request.is_usual();
+        (is_at_home && is_known && height < most && self.request.is_answered())
+            .then_some(OWN_MACHINE)
+            .flatten()
     }
 
     fn inspect_rise(&self, findings: &mut Findings) -> Option<Rise> {
@@ -173,7 +193,9 @@ impl Inspection<'_> {
         let is_impossible = found.travel.is_some_and(|found| {
             let signal = || found.into_signal(enriched);
             let (detector, p_value) = (DetectorId::ImpossibleTravel, found.p_value);
-            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+            let (most, ceiling) = found.bounds(threshold);
+            self.keep_under(ceiling, detector, p_value, most, signals, signal)
+                && p_value < threshold
         });
         found.is_told || is_new_location || is_new_network || is_impossible
     }

@@ -7,9 +7,10 @@ use crate::detect::enumeration::find_enumeration;
 use crate::detect::export::find_bulk_export;
 use crate::event::DAY_SECONDS;
 use crate::profile::client::Trait;
+use crate::profile::outcome::Failure;
 use crate::profile::signs::Sign;
 
-use super::super::request::NOVELTY;
+use super::super::request::{NOVELTY, OWN_MACHINE};
 use super::{Findings, Inspection};
 
 /// A younger key may have a weekly job that has not run yet.
@@ -31,10 +32,24 @@ impl Inspection<'_> {
             let signals = &mut findings.signals;
             let new = found.turning.max(self.profile.places.variety());
             findings.signs.note(sign, new, found.p_value / found.turning * new);
+            // A program is reported once. If nobody objects, it becomes one of the key's own.
+            if client.was_told() {
+                return false;
+            }
             let signal = || found.into_signal(clients, fleet, &self.enriched.event);
             let (detector, threshold) = (found.detector(), self.thresholds.client);
-            self.keep_under(NOVELTY, detector, found.p_value, threshold, signals, signal)
+            self.keep_under(self.program(), detector, found.p_value, threshold, signals, signal)
         })
+    }
+
+    /// The ceiling for a new program. On a machine where the key is established it is most likely
+    /// its owner's next job.
+    pub(super) fn program(&self) -> Option<Ceiling> {
+        if self.profile.places.is_established_prefix(self.enriched.event.client_ip) {
+            OWN_MACHINE
+        } else {
+            NOVELTY
+        }
     }
 
     pub(super) fn inspect_volume(&self, signals: &mut Vec<Signal>) -> bool {
@@ -47,7 +62,10 @@ impl Inspection<'_> {
 
     pub(super) fn inspect_walk(&self, signals: &mut Vec<Signal>) -> bool {
         let walks = &self.profile.walks;
-        let Some(found) = find_enumeration(walks, self.known_seconds()) else { return false };
+        let (requests, failed) = self.profile.named.current(Failure::Error);
+        let failing = f64::from(failed) / f64::from(requests.max(1));
+        let found = find_enumeration(walks, self.known_seconds(), failing);
+        let Some(found) = found else { return false };
         let signal = || found.into_signal(walks, &self.route_name());
         let (detector, threshold) = (DetectorId::Enumeration, self.thresholds.behaviour);
         self.keep_under(self.taking(), detector, found.p_value, threshold, signals, signal)

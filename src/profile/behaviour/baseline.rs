@@ -134,6 +134,12 @@ impl Baseline {
         self.windows = self.windows.saturating_add(1);
     }
 
+    /// As [`Self::learn`], without the silent windows: the key was used otherwise in them.
+    pub fn learn_alone(&mut self, statistics: &Statistics) {
+        self.last = statistics.index.saturating_sub(1);
+        self.learn(statistics);
+    }
+
     /// Weight of a new window against those before it.
     fn weight(&self) -> f64 {
         (1.0 / (f64::from(self.windows) + 1.0)).max(SETTLED_WEIGHT)

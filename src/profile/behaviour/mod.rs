@@ -31,6 +31,9 @@ pub use self::window::Window;
 /// Length of a window.
 pub const WINDOW_SECONDS: i64 = 3_600;
 
+/// Windows that were reported this often, without being confirmed as theft, are ordinary.
+const RETURNS: u8 = 3;
+
 /// Number of the window that contains `time`, counted from the epoch.
 pub fn window_of(time: EventTime) -> i32 {
     let index = time.as_micros().div_euclid(WINDOW_SECONDS * 1_000_000);
@@ -43,6 +46,8 @@ pub struct Ended {
     pub statistics: Statistics,
     /// Whether the key was suspected during the window.
     pub is_suspected: bool,
+    /// Whether there was evidence of theft in the window. It must not become a habit.
+    pub is_tainted: bool,
 }
 
 /// The behaviour of one key.
@@ -51,6 +56,8 @@ pub struct BehaviourProfile {
     /// `None` between two windows, and without a behaviour model.
     window: Option<Box<Window>>,
     baseline: Option<Box<Baseline>>,
+    /// The past of hours that alerts reported and that resemble each other.
+    aside: Option<Box<Baseline>>,
     pub run: Run,
 }
 
@@ -73,7 +80,11 @@ impl BehaviourProfile {
     /// Takes the window that ended before `time`. `None` if no window has ended.
     pub fn end_before(&mut self, time: EventTime) -> Option<Ended> {
         let window = self.window.take_if(|window| window.index() < window_of(time))?;
-        Some(Ended { statistics: window.statistics(), is_suspected: window.is_suspected() })
+        Some(Ended {
+            statistics: window.statistics(),
+            is_suspected: window.is_suspected(),
+            is_tainted: window.is_tainted(),
+        })
     }
 
     /// Counts a request. Late requests of an ended window are ignored.
@@ -86,14 +97,38 @@ impl BehaviourProfile {
     }
 
     /// Marks the current window as suspicious, so that the baseline does not learn it.
-    pub fn suspect_current(&mut self) {
+    pub fn suspect_current(&mut self, is_tainted: bool) {
         if let Some(window) = &mut self.window {
-            window.suspect();
+            window.suspect(is_tainted);
         }
     }
 
     pub fn baseline(&self) -> Option<&Baseline> {
         self.baseline.as_deref()
+    }
+
+    /// The past of a second way of being used, which was reported [`RETURNS`] times.
+    pub fn habit(&self) -> Option<&Baseline> {
+        self.aside.as_deref().filter(|aside| aside.windows() >= RETURNS)
+    }
+
+    /// Learns a window that resembles the habit more than the usual past.
+    pub fn learn_habit(&mut self, statistics: &Statistics) {
+        self.pass(statistics);
+        if let Some(aside) = &mut self.aside {
+            aside.learn_alone(statistics);
+        }
+    }
+
+    /// Keeps a window that an alert reported. Windows that come again become a habit; one that
+    /// does not resemble those before it takes their place.
+    pub fn set_aside(&mut self, statistics: &Statistics, resembles: impl Fn(&Baseline) -> bool) {
+        self.pass(statistics);
+        let aside = self.aside.get_or_insert_default();
+        if aside.windows() > 0 && !resembles(aside) {
+            **aside = Baseline::default();
+        }
+        aside.learn_alone(statistics);
     }
 
     /// Records that a window passed, without learning it.

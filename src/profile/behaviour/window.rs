@@ -13,6 +13,7 @@ use crate::profile::outcome::FAILURES;
 pub struct Window {
     index: i32,
     is_suspected: bool,
+    is_tainted: bool,
     requests: u32,
     failures: [u32; FAILURES.len()],
     signed: u32,
@@ -36,6 +37,7 @@ impl Window {
         Self {
             index,
             is_suspected: false,
+            is_tainted: false,
             requests: 0,
             failures: Default::default(),
             signed: 0,
@@ -61,9 +63,15 @@ impl Window {
         self.is_suspected
     }
 
+    /// Whether there was evidence of theft in the window.
+    pub fn is_tainted(&self) -> bool {
+        self.is_tainted
+    }
+
     /// Marks the window as suspicious.
-    pub fn suspect(&mut self) {
+    pub fn suspect(&mut self, is_tainted: bool) {
         self.is_suspected = true;
+        self.is_tainted |= is_tainted;
     }
 
     /// Counts a request, which must be in this window.
