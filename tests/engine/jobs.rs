@@ -163,6 +163,27 @@ fn an_ocean_crossed_to_a_rented_machine_is_a_mild_sign_from_the_third_observatio
     assert!(alerts.iter().all(|alert| alert.severity == Severity::Low), "{alerts:#?}");
 }
 
+/// A key of a server for a week, which then appears at another cloud with this program.
+fn moved_with(agent: &str) -> Option<Severity> {
+    let mut scene = fleet();
+    let at = |place: Place| Place { asn: HOSTER, ..place };
+    for n in 0..1_000 {
+        scene.request("key", at(LONDON), 600.0 * f64::from(n)).path("/v1/orders").agent(OWN);
+    }
+    let other = Place { asn: OTHER_HOSTER, ip: "203.0.113.90", ..NEW_YORK };
+    for n in 0..60 {
+        let time = 600_000.0 + 600.0 * f64::from(n);
+        scene.request("key", other, time).path("/v1/orders").agent(agent);
+    }
+    scene.run().iter().map(|alert| alert.severity).max()
+}
+
+#[test]
+fn a_server_that_moves_with_its_program_is_told_mildly_and_a_stranger_there_is_not() {
+    assert_eq!(moved_with(OWN), Some(Severity::Low));
+    assert!(moved_with("curl/8.5.0") >= Some(Severity::Medium));
+}
+
 #[test]
 fn a_burst_as_high_as_the_last_one_is_mild_and_a_higher_one_is_not() {
     let mut scene = Scene::new();

@@ -4,13 +4,14 @@ mod joint;
 mod replay;
 mod usage;
 
-use crate::alert::{Ceiling, DetectorId};
+use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::replay::Repetition;
 use crate::detect::{Family, Signal, Thresholds, geo, outcome, rate, rules};
 use crate::event::EnrichedEvent;
-use crate::profile::client::Trait;
+use crate::network::NetworkKind;
+use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::ToldHabits;
 use crate::profile::outcome::Failure;
 use crate::profile::scores::WorstScores;
@@ -28,6 +29,11 @@ use super::request::{OWN_MACHINE, RequestView};
 /// A new country alone must be less likely by this factor than a new network or an impossible
 /// journey, because people travel.
 const ALONE: f64 = 0.3;
+/// A key is one of servers if more than this share of its use comes from data centres.
+const AMONG_SERVERS: f64 = 0.5;
+/// The ceiling for a server that moved: who holds the key has its program and its habits too.
+const OWN_MOVE: Option<Ceiling> =
+    Some(Ceiling { most: Action::Observe, reason: Restraint::OrdinaryCause });
 /// A burst of the same work is mild below this multiple of the key's largest burst of that length
 /// in the last days.
 const OF_THE_SAME_WORK: f64 = 1.5;
@@ -179,25 +185,39 @@ impl Inspection<'_> {
         }
         self.note_place(&found, &mut findings.signs);
         let (threshold, signals) = (self.thresholds.place, &mut findings.signals);
+        let bound = |ceiling| if self.is_own_move() { OWN_MOVE } else { ceiling };
         let is_new_location = found.location.is_some_and(|found| {
             let signal = || found.into_signal(places, enriched);
             let threshold = if found.is_country { threshold * ALONE } else { threshold };
             let (detector, p_value) = (DetectorId::NewLocation, found.p_value);
-            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+            self.keep_under(bound(found.ceiling), detector, p_value, threshold, signals, signal)
         });
         let is_new_network = found.network.is_some_and(|found| {
             let signal = || found.into_signal(places, enriched);
             let (detector, p_value) = (DetectorId::NewAsn, found.p_value);
-            self.keep_under(found.ceiling, detector, p_value, threshold, signals, signal)
+            self.keep_under(bound(found.ceiling), detector, p_value, threshold, signals, signal)
         });
         let is_impossible = found.travel.is_some_and(|found| {
             let signal = || found.into_signal(enriched);
             let (detector, p_value) = (DetectorId::ImpossibleTravel, found.p_value);
             let (most, ceiling) = found.bounds(threshold);
-            self.keep_under(ceiling, detector, p_value, most, signals, signal)
+            self.keep_under(bound(ceiling), detector, p_value, most, signals, signal)
                 && p_value < threshold
         });
         found.is_told || is_new_location || is_new_network || is_impossible
+    }
+
+    /// Whether a key of servers appears at another server with its own program, on its own routes,
+    /// as it does after a deploy.
+    fn is_own_move(&self) -> bool {
+        let is_known = |client: Option<Client>| client.is_none_or(|client| client.is_known());
+        let agent = self.request.client(Trait::Agent);
+        self.enriched.origin.kind == NetworkKind::Hosting
+            && self.profile.places.novelty().rented() > AMONG_SERVERS
+            && agent.is_some()
+            && is_known(agent)
+            && is_known(self.request.client(Trait::Fingerprint))
+            && self.request.is_usual()
     }
 
     /// Of a crowd each member may be new in some way.
