@@ -21,8 +21,8 @@ use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
-/// Travel needs less history, because it is judged by physics.
-pub const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
+/// Travel needs less history, because it is judged by physics: three observations, less some decay.
+const MIN_TRAVEL_OBSERVATIONS: f64 = 2.5;
 
 /// Whether a key that people use appears at a machine that anybody can rent.
 fn is_unlike(places: &PlaceProfile, origin: &Origin) -> bool {
