@@ -29,6 +29,11 @@ fn is_unlike(places: &PlaceProfile, origin: &Origin) -> bool {
     origin.kind == NetworkKind::Hosting && places.novelty().rented() < 0.2
 }
 
+/// Whether a key that servers use appears at a data centre.
+pub fn is_among_servers(places: &PlaceProfile, origin: &Origin) -> bool {
+    origin.kind == NetworkKind::Hosting && places.novelty().rented() > 0.5
+}
+
 /// Probability that the key is used from a network of such a kind, where it is among others:
 /// people at a rented machine, servers at somebody's home. `None` where the kind is its own.
 pub fn foreign_kind(places: &PlaceProfile, origin: &Origin) -> Option<f64> {
