@@ -42,7 +42,7 @@ pub const SIGHTS: [Sight; 9] = [
         remark: "of routes, only walks through very many",
     },
     Sight {
-        seconds: (geo::MIN_TRAVEL_OBSERVATIONS - 1.0) * OBSERVATION_SECONDS,
+        seconds: 2.0 * OBSERVATION_SECONDS,
         detectors: &[DetectorId::ImpossibleTravel],
         remark: "mild in the first hours",
     },

@@ -293,6 +293,6 @@ mod tests {
 
     #[test]
     fn the_profile_takes_few_bytes() {
-        assert!(size_of::<ClientProfile>() <= 32);
+        assert!(size_of::<ClientProfile>() <= 40);
     }
 }

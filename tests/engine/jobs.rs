@@ -63,7 +63,7 @@ fn a_thief_who_comes_each_hour_is_found_at_the_first_visit_and_the_program_is_to
 }
 
 #[test]
-fn a_thief_who_comes_each_hour_from_somewhere_else_is_found_each_time() {
+fn each_visit_of_a_thief_who_comes_from_somewhere_else_is_part_of_an_incident() {
     let mut scene = customers(6.0);
     let places = [
         Place { asn: HOSTER, ip: "203.0.113.66", ..SYDNEY },
@@ -75,11 +75,11 @@ fn a_thief_who_comes_each_hour_from_somewhere_else_is_found_each_time() {
     let alerts = scene.run();
     for hour in 0..4 {
         let from = scene.at(3.0 * DAY + f64::from(hour) * HOUR);
-        let within = |alert: &&Alert| {
-            (0.0..HOUR).contains(&alert.detected_event_time.seconds_since(from))
-                && alert.alert_type != AlertType::Resolved
+        let covers = |alert: &&Alert| {
+            alert.first_event_time.seconds_since(from) < HOUR
+                && alert.last_event_time.seconds_since(from) > 0.0
         };
-        let worst = alerts.iter().filter(within).map(|alert| alert.severity).max();
+        let worst = alerts.iter().filter(covers).map(|alert| alert.severity).max();
         assert!(worst >= Some(Severity::Medium), "hour {hour}: {alerts:#?}");
     }
 }

@@ -21,12 +21,17 @@ use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
-/// Travel needs less history, because it is judged by physics.
-pub const MIN_TRAVEL_OBSERVATIONS: f64 = 3.0;
+/// Travel needs less history, because it is judged by physics: three observations, less some decay.
+const MIN_TRAVEL_OBSERVATIONS: f64 = 2.5;
 
 /// Whether a key that people use appears at a machine that anybody can rent.
 fn is_unlike(places: &PlaceProfile, origin: &Origin) -> bool {
     origin.kind == NetworkKind::Hosting && places.novelty().rented() < 0.2
+}
+
+/// Whether a key that servers use appears at a data centre.
+pub fn is_among_servers(places: &PlaceProfile, origin: &Origin) -> bool {
+    origin.kind == NetworkKind::Hosting && places.novelty().rented() > 0.5
 }
 
 /// Probability that the key is used from a network of such a kind, where it is among others:

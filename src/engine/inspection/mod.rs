@@ -10,7 +10,6 @@ use crate::detect::calibration::{self, Calibration};
 use crate::detect::replay::Repetition;
 use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
 use crate::event::EnrichedEvent;
-use crate::network::NetworkKind;
 use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::ToldHabits;
 use crate::profile::outcome::Failure;
@@ -29,8 +28,6 @@ use super::request::{OWN_MACHINE, RequestView};
 /// A new country alone must be less likely by this factor than a new network or an impossible
 /// journey, because people travel.
 const ALONE: f64 = 0.3;
-/// A key is one of servers if more than this share of its use comes from data centres.
-const AMONG_SERVERS: f64 = 0.5;
 /// The ceiling for a server that moved: who holds the key has its program and its habits too.
 const OWN_MOVE: Option<Ceiling> =
     Some(Ceiling { most: Action::Observe, reason: Restraint::OrdinaryCause });
@@ -221,8 +218,7 @@ impl Inspection<'_> {
     fn is_own_move(&self) -> bool {
         let is_known = |client: Option<Client>| client.is_none_or(|client| client.is_known());
         let agent = self.request.client(Trait::Agent);
-        self.enriched.origin.kind == NetworkKind::Hosting
-            && self.profile.places.novelty().rented() > AMONG_SERVERS
+        geo::is_among_servers(&self.profile.places, &self.enriched.origin)
             && agent.is_some()
             && is_known(agent)
             && is_known(self.request.client(Trait::Fingerprint))

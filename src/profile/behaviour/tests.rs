@@ -100,5 +100,5 @@ fn an_hour_in_which_the_api_failed_disturbs_itself_and_the_next() {
 fn the_profile_is_small() {
     assert!(size_of::<Window>() <= 176, "{}", size_of::<Window>());
     assert!(size_of::<Baseline>() <= 160, "{}", size_of::<Baseline>());
-    assert!(size_of::<BehaviourProfile>() <= 24);
+    assert!(size_of::<BehaviourProfile>() <= 32);
 }
