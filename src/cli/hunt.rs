@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use clap::ArgGroup;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -18,17 +19,22 @@ use crate::event::EventTime;
 use crate::store::Store;
 use crate::text::{visible, visible_json, visible_within};
 
+/// A hunt without any of these would print everything.
+const FILTERS: [&str; 5] = ["key", "address", "asn", "client", "route"];
+
 const SQL: &str = include_str!("../../sql/queries/hunt.sql");
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    group = ArgGroup::new("filter").required(true).multiple(true).args(FILTERS),
+    after_help = "Examples:
   keywatch hunt --key ak_9f2c --since 2026-03-14T02:47:00Z
   keywatch hunt --address 203.0.113.0/24 --since 30d --json | jq -r .key_id | sort | uniq -c
   keywatch hunt --asn 14061 --client python-requests
   keywatch hunt --route 'POST /v1/withdrawals*' --out withdrawals.parquet
 
-Filters narrow each other. The latest requests come first. `docs/ANALYSTS.md` has further questions.")]
-#[group(id = "filter", required = true, multiple = true, args = ["key", "address", "asn", "client", "route"])]
+Filters narrow each other. The latest requests come first. `docs/ANALYSTS.md` has further questions."
+)]
 pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -64,6 +64,7 @@ fn settings(database: &TestDatabase) -> Settings {
     Settings::new(&database.config)
         .set("source.kind", "http")
         .set("source.http.listen", "127.0.0.1:0")
+        .set("source.http.token", "a-token")
         .set("policy.dry_run", false)
 }
 
@@ -73,7 +74,11 @@ async fn use_key(service: &Service, name: &str, key: &str) {
         "time": EventTime::now(), name: key, "client_ip": "192.0.2.7", "method": "GET",
         "path": "/v1/orders", "status": 200,
     });
-    let answer = Client::new().post(format!("http://{address}/v1/events")).body(event.to_string());
+    let answer = Client::new()
+        .post(format!("http://{address}/v1/events"))
+        .bearer_auth("a-token")
+        .header("content-type", "application/json")
+        .body(event.to_string());
     assert_eq!(answer.send().await.unwrap().status(), 200);
 }
 

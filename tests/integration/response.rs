@@ -26,6 +26,7 @@ fn settings(database: &TestDatabase, receiver: &Receiver) -> Settings {
     Settings::new(&database.config)
         .set("source.kind", "http")
         .set("source.http.listen", "127.0.0.1:0")
+        .set("source.http.token", "a-token")
         .set("policy.dry_run", false)
         .webhook(&receiver.url, SECRET)
 }

@@ -70,6 +70,7 @@ async fn suppressed_evidence_is_stored_and_counted_and_neither_sent_nor_acted_up
     let settings = Settings::new(&database.config)
         .set("source.kind", "http")
         .set("source.http.listen", "127.0.0.1:0")
+        .set("source.http.token", "a-token")
         .set("policy.dry_run", false)
         .webhook(&receiver.url, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let known = [incident("past", RateSpike, High), incident("severe", RateSpike, Critical)];

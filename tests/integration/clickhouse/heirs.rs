@@ -5,7 +5,7 @@ use keywatch::event::EventTime;
 use keywatch::store::Store;
 
 use super::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database};
+use crate::support::clickhouse::{TestDatabase, client, database};
 
 /// The ids of the alerts that `store` must deliver.
 async fn duties(store: &Store) -> Vec<String> {
@@ -82,7 +82,7 @@ async fn alerts_from_before_are_delivered_by_whoever_comes_first() {
     let database = database().await;
     let before = process(&database, "before").await;
     let unnamed = "ALTER TABLE alerts UPDATE written_by = '' WHERE 1 SETTINGS mutations_sync = 2";
-    database.store.query_table(unnamed, &[]).await.unwrap();
+    client(&database.config).query(unnamed).execute().await.unwrap();
     assert_eq!(duties(&before).await, [] as [&str; 0]);
     let next = Store::new(&database.config);
     next.inherit(None).await.unwrap();

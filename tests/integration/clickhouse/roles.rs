@@ -36,6 +36,7 @@ async fn an_analyst_reads_every_table_but_the_saved_state_and_what_processes_agr
                AND name NOT LIKE 'state\\_%' AND engine != 'MaterializedView'";
     let internal = [
         "alert_heirs",
+        "http_requests",
         "partition_owners",
         "process_beats",
         "schema_migrations",
