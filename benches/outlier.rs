@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use keywatch::detect::outlier::{Model, judge};
-use keywatch::profile::behaviour::{Baseline, Run, Statistics};
+use keywatch::profile::behaviour::{Baseline, BehaviourProfile, Statistics};
 
 const WINDOWS: usize = 20_000;
 const ROUNDS: usize = 49;
@@ -40,9 +40,10 @@ fn main() {
     let windows: Vec<Statistics> = (0..WINDOWS as i32).map(window).collect();
     let mut baseline = Baseline::default();
     windows[..48].iter().for_each(|window| baseline.learn(window));
-    let past = Some(&baseline);
-    measure("judged against its past", &windows, |w| judge(&model, past, Run::default(), w));
-    measure("judged against peers", &windows, |w| judge(&model, None, Run::default(), w));
+    let (mut old, young) = (BehaviourProfile::default(), BehaviourProfile::default());
+    windows[..48].iter().for_each(|window| old.learn(window));
+    measure("judged against its past", &windows, |w| judge(&model, &old, w));
+    measure("judged against peers", &windows, |w| judge(&model, &young, w));
     measure("features against its past", &windows, |w| baseline.features(w));
     let features: Vec<_> = windows.iter().map(|window| baseline.features(window)).collect();
     measure("score of these features", &features, |features| model.own.score(features));

@@ -336,25 +336,25 @@ mod tests {
     #[test]
     fn strange_hours_are_reported_in_the_end_and_ordinary_ones_never() {
         let model = Model::shipped().unwrap();
-        let (mut baseline, mut run) = (Baseline::default(), Run::default());
+        let mut behaviour = BehaviourProfile::default();
         for index in 0..96 {
-            if let Some(judged) = judge(&model, Some(&baseline), run, &ordinary(index)) {
+            if let Some(judged) = judge(&model, &behaviour, &ordinary(index)) {
                 assert!(judged.p_value > 1e-3, "hour {index}: {judged:?}");
-                run = judged.run;
+                behaviour.run = judged.run;
             }
-            baseline.learn(&ordinary(index));
+            behaviour.learn(&ordinary(index));
         }
         let mut p_values = Vec::new();
         for index in 96..120 {
-            let judged = judge(&model, Some(&baseline), run, &strange(index)).unwrap();
-            run = judged.run;
+            let judged = judge(&model, &behaviour, &strange(index)).unwrap();
+            behaviour.run = judged.run;
             p_values.push(judged.p_value);
         }
         assert!(p_values[0] > 1e-3, "one hour alone proves nothing: {p_values:?}");
         let of_ten_thousand_keys = Thresholds::new(&DetectConfig::default(), 10_000).behaviour;
         assert!(p_values[23] < of_ten_thousand_keys, "{p_values:?}");
-        let last = judge(&model, Some(&baseline), run, &strange(120)).unwrap();
-        let signal = last.into_signal(&model, Some(&baseline), &strange(120));
+        let last = judge(&model, &behaviour, &strange(120)).unwrap();
+        let signal = last.into_signal(&model, behaviour.baseline(), &strange(120));
         assert!(signal.sentence.contains("unlike its own past for hours"), "{}", signal.sentence);
     }
 }
