@@ -207,7 +207,7 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
+            .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
             .collect();
         files.sort();
         let listed: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.name).collect();
