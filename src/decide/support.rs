@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn program_place_and_use_support_each_other() {
         let (program, place) = (ordinary(NewAgent), ordinary(NewAsn));
-        assert_eq!(raised(&[program.clone()]), Action::Notify);
+        assert_eq!(raised(std::slice::from_ref(&program)), Action::Notify);
         assert_eq!(raised(&[program.clone(), ordinary(NewFingerprint)]), Action::Notify);
         assert_eq!(raised(&[program.clone(), ordinary(RateSpike)]), Action::Notify);
         assert_eq!(raised(&[place.clone(), ordinary(RateSpike)]), Action::Notify);

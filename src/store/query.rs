@@ -125,7 +125,7 @@ impl Store {
         out: &mut impl Write,
     ) -> Result<u64, CopyError> {
         let failed = |error: &clickhouse::error::Error| self.error("answering a query", error);
-        let fetched = self.with_values(sql, values).fetch_bytes(format);
+        let fetched = read_only(self.with_values(sql, values)).fetch_bytes(format);
         let mut answer = fetched.map_err(|error| failed(&error))?;
         let mut copied = 0;
         while let Some(bytes) = answer.next().await.map_err(|error| failed(&error))? {
@@ -135,8 +135,7 @@ impl Store {
         Ok(copied)
     }
 
-    /// The query without permission to write. Parameters that `values` does not name have the
-    /// defaults of the comment.
+    /// The query. Parameters that `values` does not name have the defaults of the comment.
     fn with_values(&self, sql: &str, values: &[(&str, &str)]) -> clickhouse::query::Query {
         let defaults = parameters(sql);
         let set = defaults.iter().map(|parameter| (parameter.name, parameter.default));
@@ -144,8 +143,7 @@ impl Store {
         for (name, value) in set.chain(values.iter().copied()) {
             query = query.param(name, value);
         }
-        // 2: the query may still set its own limits.
-        query.with_setting("readonly", "2")
+        query
     }
 
     /// Runs `sql` without permission to write, with its parameters (`{name:Type}`) set to `values`,
@@ -159,7 +157,7 @@ impl Store {
         sql: &str,
         values: &[(&str, &str)],
     ) -> Result<Vec<T>, StoreError> {
-        let query = self.with_values(sql, values);
+        let query = read_only(self.with_values(sql, values));
         let query = query.with_setting("output_format_json_quote_64bit_integers", "0");
         let fetched = async { query.fetch_bytes("JSONEachRow")?.collect().await };
         let bytes = fetched.await.map_err(|error| self.error("answering a query", &error))?;
@@ -169,6 +167,11 @@ impl Store {
             self.error("answering a query", &reason)
         })
     }
+}
+
+/// 2: the query may still set its own limits.
+fn read_only(query: clickhouse::query::Query) -> clickhouse::query::Query {
+    query.with_setting("readonly", "2")
 }
 
 /// An answer could not be copied.
