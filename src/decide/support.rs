@@ -40,15 +40,18 @@ const fn aspect(detector: DetectorId) -> Option<(Aspect, f64)> {
     }
 }
 
-/// The evidence, with higher ceilings where a new program, a new place and an unusual use of the
-/// key support each other: `suspend` if all three are there, `throttle` for program and place.
+/// The evidence, with ceilings of `suspend` where a new program, a new place and an unusual use of
+/// the key support each other. Program and place alone are also what a deploy elsewhere shows.
 /// Only ceilings for an ordinary cause rise. Evidence that no owner's act explains away (attempts,
 /// young keys, known addresses), and families that are `restrained`, keep theirs and support none.
 pub fn supported<'a>(
     evidence: &'a [Evidence],
     restrained: &BTreeSet<Family>,
 ) -> Cow<'a, [Evidence]> {
-    let Some(most) = most(evidence, restrained) else { return Cow::Borrowed(evidence) };
+    if !has_all_aspects(evidence, restrained) {
+        return Cow::Borrowed(evidence);
+    }
+    let most = Action::Suspend;
     let raised = evidence.iter().map(|item| match item.ceiling {
         Some(ceiling) if speaks(item, restrained) && ceiling.most < most => {
             Evidence { ceiling: Some(Ceiling { most, ..ceiling }), ..item.clone() }
@@ -58,15 +61,10 @@ pub fn supported<'a>(
     Cow::Owned(raised.collect())
 }
 
-fn most(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Option<Action> {
+fn has_all_aspects(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> bool {
     let speaking = evidence.iter().filter(|item| speaks(item, restrained));
     let aspects: BTreeSet<Aspect> = speaking.filter_map(unusual_aspect).collect();
-    let is_new = aspects.contains(&Aspect::Program) && aspects.contains(&Aspect::Place);
-    match (is_new, aspects.contains(&Aspect::Use)) {
-        (true, true) => Some(Action::Suspend),
-        (true, false) => Some(Action::Throttle),
-        (false, _) => None,
-    }
+    aspects.len() == 3
 }
 
 fn unusual_aspect(item: &Evidence) -> Option<Aspect> {
@@ -123,7 +121,7 @@ mod tests {
         assert_eq!(raised(&[program.clone(), ordinary(NewFingerprint)]), Action::Notify);
         assert_eq!(raised(&[program.clone(), ordinary(RateSpike)]), Action::Notify);
         assert_eq!(raised(&[place.clone(), ordinary(RateSpike)]), Action::Notify);
-        assert_eq!(raised(&[program.clone(), place.clone()]), Action::Throttle);
+        assert_eq!(raised(&[program.clone(), place.clone()]), Action::Notify);
         for usage in [RateSpike, Enumeration, UnexpectedEndpoint] {
             let all = [program.clone(), place.clone(), ordinary(usage)];
             assert_eq!(raised(&all), Action::Suspend, "{usage}");
@@ -134,7 +132,7 @@ mod tests {
     fn a_sign_that_is_unusual_only_with_others_supports_none() {
         let [program, place] = [NewAgent, NewAsn].map(ordinary);
         let busier = item(RateSpike, 1e-4, Restraint::OrdinaryCause);
-        assert_eq!(raised(&[program.clone(), place, busier]), Action::Throttle);
+        assert_eq!(raised(&[program.clone(), place, busier]), Action::Notify);
         let known_place = item(NewAsn, 0.05, Restraint::OrdinaryCause);
         assert_eq!(raised(&[program, known_place, ordinary(RateSpike)]), Action::Notify);
     }
@@ -145,9 +143,7 @@ mod tests {
         for reason in [Restraint::AttemptsOnly, Restraint::YoungKey, Restraint::KnownAddress] {
             let bounded = item(RateSpike, 1e-9, reason);
             let all = [bounded, program.clone(), place.clone()];
-            assert_eq!(raised(&all), Action::Notify, "{reason:?}");
-            let [bounded, program, place] = all;
-            assert_eq!(raised(&[program, place, bounded]), Action::Throttle, "{reason:?}");
+            assert_eq!(supported(&all, &BTreeSet::new()).as_ref(), all, "{reason:?}");
         }
         let attempts = item(AuthFailureBurst, 1e-9, Restraint::AttemptsOnly);
         assert_eq!(raised(&[attempts, program, place]), Action::Notify);
