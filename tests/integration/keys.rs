@@ -23,7 +23,8 @@ async fn send(service: &Service, events: &[Value]) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = service.logged_address("accepting events at POST /v1/events");
     let body: String = events.iter().map(|event| format!("{event}\n")).collect();
-    let answer = Client::new().post(format!("http://{address}/v1/events")).body(body).send();
+    let request = Client::new().post(format!("http://{address}/v1/events"));
+    let answer = request.header("content-type", "application/x-ndjson").body(body).send();
     assert_eq!(answer.await.unwrap().status(), 200);
 }
 

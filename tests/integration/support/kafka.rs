@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use keywatch::config::KafkaConfig;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::eventually::{LIMIT, eventually, eventually_blocking};
 
@@ -148,6 +148,18 @@ impl Broker {
             metadata.topics().iter().all(|known| known.name() != topic)
         })
         .await;
+    }
+
+    /// Waits until the first record that the group has not read in partition 0 is at `offset`.
+    pub fn wait_until_committed(&self, group: &str, topic: &str, offset: i64) {
+        let asking: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        eventually_blocking("the offset is committed", LIMIT, || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, 0);
+            let committed = asking.committed_offsets(list, Duration::from_secs(5)).unwrap();
+            let committed = committed.elements()[0].offset();
+            if committed == Offset::Offset(offset) { Ok(()) } else { Err(committed) }
+        });
     }
 
     /// Sends `payloads` to one partition, in order, and returns when the broker has stored them.

@@ -144,19 +144,20 @@ impl Traffic {
         Self { events: self.events.split_off(count) }
     }
 
-    /// Requests that follow after the replayed key's incident was opened: a burst, which adds
-    /// evidence, and an hour later a request of another key, which closes the incident.
+    /// Requests that follow after the replayed key's incident was opened: some from both places,
+    /// which add evidence, and an hour later those that close the incident. More of them would be
+    /// a spike of the rate, which keeps it open for longer.
     pub fn aftermath() -> Self {
         let end = EventTime::now().plus_seconds(-250.0);
         let (london, sydney) = (place("London"), place("Sydney"));
-        let burst = (0..300).map(|n| {
-            let time = end.plus_seconds(f64::from(n) / 20.0);
+        let travelling = (0..6).map(|n| {
+            let time = end.plus_seconds(f64::from(n) * 3.0);
             signed(REPLAYED_KEY, 1_000 + n, time, if n % 2 == 0 { sydney } else { london })
         });
         let replay = replay_of(598, 2_000, end.plus_seconds(20.0), sydney);
         let later = end.plus_seconds(3_600.0);
         let closing = (0..3).map(|n| signed(REPLAYED_KEY, 3_000 + n, later, london));
-        Self { events: burst.chain([replay]).chain(closing).collect() }
+        Self { events: travelling.chain([replay]).chain(closing).collect() }
     }
 
     /// `request_id key_id time status`, sorted.
