@@ -4,7 +4,7 @@
 use std::hash::BuildHasher;
 
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
-use crate::answer::Answer;
+use crate::answer::{Answer, invites_retry};
 use crate::detect::Signal;
 use crate::detect::breadth::{Walk, find_walk};
 use crate::detect::dormancy::find_dormant_use;
@@ -107,6 +107,12 @@ impl RequestView {
         if self.is_answered {
             self.count_taken(event, profile);
         }
+        // Whoever walks through ids meets those of others (403) and those that do not exist (404).
+        if let Some(Thing { id, is_number }) = Thing::of(&event.path)
+            && !invites_retry(event.status)
+        {
+            profile.walks.count(event.time, self.route.id, id, is_number);
+        }
         if !self.is_telling {
             return;
         }
@@ -118,16 +124,13 @@ impl RequestView {
         }
     }
 
-    /// Counts the client programs, the bytes and the ids of an answered request.
+    /// Counts the client programs and the bytes of an answered request.
     fn count_taken(&self, event: &AccessEvent, profile: &mut Profile) {
         for (which, client) in self.clients() {
             profile.clients.count_fresh(which, &client, event.time);
         }
         if let Some(bytes) = event.bytes_out {
             profile.volume.count(event.time, bytes);
-        }
-        if let Some(Thing { id, is_number }) = Thing::of(&event.path) {
-            profile.walks.count(event.time, self.route.id, id, is_number);
         }
     }
 

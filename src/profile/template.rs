@@ -126,14 +126,14 @@ pub struct Thing {
 }
 
 impl Thing {
-    /// Reads the last id of the path. A number may follow letters, as in `order-4711`. `None` if
-    /// the path has no id.
+    /// Reads the last id of the path. A number may follow letters and may be hexadecimal, as in
+    /// `order-4711` and `pi_5f00fc`. `None` if the path has no id.
     pub fn of(path: &str) -> Option<Self> {
         let is_id =
             |segment: &&str| !segment.is_empty() && Segment::of(segment.as_bytes()) == Segment::Id;
         let segment = path.rsplit('/').find(is_id)?;
         let number = segment.trim_start_matches(|letter: char| !letter.is_ascii_digit());
-        Some(match number.parse() {
+        Some(match number.parse().or_else(|_| u64::from_str_radix(number, 16)) {
             Ok(id) => Self { id, is_number: true },
             Err(_) => Self { id: fold(FNV_BASIS, segment.as_bytes()), is_number: false },
         })

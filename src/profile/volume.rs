@@ -9,6 +9,8 @@ const MIN_STEP: f32 = 1.0 / 64.0;
 /// Decay of the largest hour with each further hour of use. It halves in 17 days of hourly use,
 /// so that weekly jobs are remembered.
 const FADING: f32 = 0.0017;
+/// Part of a suspected hour's bytes that counts for the largest hour.
+const SUSPECTED: f64 = 0.9;
 
 /// Mean and variance of the logarithm of an hourly amount, and its decayed maximum.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -89,7 +91,7 @@ impl VolumeProfile {
         }
         let (sum, size) = (self.bytes as f64, self.size());
         if self.is_suspected {
-            self.sums.largest = self.sums.largest.max(sum.max(1.0).ln() as f32 * 0.9);
+            self.sums.largest = self.sums.largest.max((SUSPECTED * sum).max(1.0).ln() as f32);
         } else {
             self.sums.learn(sum);
             self.sizes.learn(size);
@@ -134,8 +136,9 @@ const REGISTERS: u32 = 16;
 const ALPHA: f64 = 0.673 * (REGISTERS * REGISTERS) as f64;
 /// Scale of the sum of `2^-rank`, which is computed in integers.
 const WHOLE: u32 = 1 << 15;
-/// Largest step between two ids of a walk. Ids that do not exist are skipped.
-const MAX_GAP: u64 = 4;
+/// Largest step between two ids of a walk. Between them may be ids that do not exist, or are not
+/// the key's to see: their requests may be no proven uses.
+const MAX_GAP: u64 = 16;
 /// Most other requests between two steps of a walk.
 const MAX_BETWEEN: u8 = 12;
 
