@@ -113,18 +113,32 @@ impl Inspection<'_> {
             return false;
         }
         found.p_value = self.calibrate(Family::Replay, found.p_value, findings);
-        let ceiling = self.ceiling_of_clock(&found);
-        let (threshold, signals) = (self.thresholds.replay, &mut findings.signals);
-        let detector = DetectorId::StaleTimestamp;
+        if found.p_value >= self.thresholds.replay {
+            return false;
+        }
+        if self.is_at_home() {
+            found.p_value = found.p_value.max(MILD);
+        }
+        let ceiling = self.ceiling_of_clock(&found, repetition);
+        let (detector, signals) = (DetectorId::StaleTimestamp, &mut findings.signals);
         let signal = || found.into_signal(event);
-        let is_kept = self.keep_under(ceiling, detector, found.p_value, threshold, signals, signal);
-        is_kept && ceiling.is_none()
+        self.keep_under(ceiling, detector, found.p_value, ALWAYS, signals, signal);
+        ceiling.is_none()
     }
 
-    fn ceiling_of_clock(&self, found: &StaleTimestamp) -> Option<Ceiling> {
+    /// A captured request that is sent again bears a nonce or a signature that came before. Where
+    /// one does not, and on the key's own machine, a clock or a queue of its owner is more likely.
+    fn ceiling_of_clock(
+        &self,
+        found: &StaleTimestamp,
+        repetition: Option<&Repetition>,
+    ) -> Option<Ceiling> {
+        let event = &self.enriched.event;
         if !found.is_settled {
             at_most_notify(Restraint::YoungKey)
-        } else if found.is_zone && self.is_at_home() {
+        } else if self.is_at_home() {
+            at_most_notify(Restraint::KnownAddress)
+        } else if repetition.is_none() && (event.nonce.is_some() || event.signature.is_some()) {
             at_most_notify(Restraint::OrdinaryCause)
         } else {
             None
