@@ -12,6 +12,8 @@ use crate::profile::client::{Client, ClientProfile, FleetClients, Trait, agent_f
 pub const MIN_KNOWN_SECONDS: f64 = 1.5 * DAY_SECONDS;
 /// Least number of hours in which a known client was used.
 const MIN_OBSERVATIONS: f64 = 6.0;
+/// Fewer make the client of a key that woke up a sign among others.
+const MIN_YOUNG_OBSERVATIONS: f64 = 1.0;
 /// The fleet's rate of new clients counts as this many observations of the key.
 const FLEET_OBSERVATIONS: f64 = 400.0;
 /// Each further request makes a mere trial less likely by this factor, up to the maximum below.
@@ -25,11 +27,13 @@ pub struct NewClient {
     pub p_value: f64,
     /// Probability of any new one, whichever it is.
     pub turning: f64,
+    /// Too little is known of the key to report a new client by itself.
+    pub is_young: bool,
     which: Trait,
     requests: u16,
 }
 
-/// Finds a client that is new to the key. `None` in the first day and a half of a key and in its
+/// Finds a client that is new to the key. The key is young in its first day and a half, and in its
 /// first six hours of use.
 ///
 /// The p-value is the probability that the key turns to this client: the key's own rate of new
@@ -44,9 +48,10 @@ pub fn find_new_client(
 ) -> Option<NewClient> {
     let clients = profile.of(which)?;
     let observations = clients.observations();
-    if client.is_known() || known_seconds < MIN_KNOWN_SECONDS || observations < MIN_OBSERVATIONS {
+    if client.is_known() || observations < MIN_YOUNG_OBSERVATIONS {
         return None;
     }
+    let is_young = known_seconds < MIN_KNOWN_SECONDS || observations < MIN_OBSERVATIONS;
     let own = f64::from(u8::from(client.usage.is_some()));
     // The first client of a key is not a change of client.
     let turns = (clients.misses() - 1.0 - own).max(0.0);
@@ -56,7 +61,7 @@ pub fn find_new_client(
     let further = requests.clamp(1, MAX_FRESH_REQUESTS) - 1;
     let p_value =
         turning * fleet.share(which, client.id, own) * FURTHER_REQUEST.powi(i32::from(further));
-    Some(NewClient { p_value: p_value.min(1.0), turning, which, requests })
+    Some(NewClient { p_value: p_value.min(1.0), turning, is_young, which, requests })
 }
 
 impl NewClient {

@@ -24,6 +24,7 @@ pub mod route;
 pub mod rules;
 pub mod sight;
 pub mod stuffing;
+pub mod unconfirmed;
 
 use serde_json::{Map, Value};
 use strum::{IntoStaticStr, VariantArray};

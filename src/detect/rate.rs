@@ -56,3 +56,8 @@ pub fn rise_signal(rate: &RateProfile, rise: Rise) -> Signal {
         ceiling: None,
     }
 }
+
+/// Whether the signal is of a lasting rise, and not of a burst.
+pub fn is_rise(signal: &Signal) -> bool {
+    signal.fields.get("since").is_some()
+}

@@ -5,20 +5,23 @@ use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::outlier::drift::Drift;
 use crate::detect::outlier::{self, Against, Model};
+use crate::detect::unconfirmed::{Kind, Unconfirmed};
 use crate::detect::{Family, Signal, Thresholds};
-use crate::event::{AccessEvent, EventTime};
+use crate::event::{EnrichedEvent, EventTime};
 use crate::profile::Profile;
 use crate::profile::behaviour::{Baseline, BehaviourProfile, Ended, Statistics, WINDOW_SECONDS};
 use crate::profile::client::ClientProfile;
 use crate::profile::scores::WorstScores;
 
 use super::fleet::Fleet;
+use super::inspection::at_home;
 use super::request::OWN_MACHINE;
 
 /// The parts of the shard that judge a window.
 pub(super) struct Bench<'a> {
     pub model: &'a Model,
     pub calibration: &'a Calibration,
+    pub unconfirmed: &'a Unconfirmed,
     pub thresholds: &'a Thresholds,
     pub decider: &'a Decider,
     pub fleet: &'a Fleet,
@@ -40,15 +43,19 @@ impl Bench<'_> {
     ///
     /// The caller must do this before it ends the hour of the scores. The window and that hour are
     /// the same, and the window's score belongs to it.
-    pub fn end_window(mut self, event: &AccessEvent, profile: &mut Profile) -> WindowJudgement {
-        let Some(ended) = profile.behaviour.end_before(event.time) else {
+    pub fn end_window(
+        mut self,
+        enriched: &EnrichedEvent,
+        profile: &mut Profile,
+    ) -> WindowJudgement {
+        let Some(ended) = profile.behaviour.end_before(enriched.event.time) else {
             return WindowJudgement::default();
         };
         if self.fleet.was_disturbed(ended.statistics.index) {
             profile.behaviour.pass(&ended.statistics);
             return WindowJudgement::default();
         }
-        let verdict = self.judge(event, &ended, profile);
+        let verdict = self.judge(enriched, &ended, profile);
         if verdict.is_unusual {
             profile.scores.exclude_current();
         }
@@ -74,7 +81,7 @@ impl Bench<'_> {
 
     fn judge(
         &mut self,
-        event: &AccessEvent,
+        enriched: &EnrichedEvent,
         ended: &Ended,
         profile: &mut Profile,
     ) -> WindowJudgement {
@@ -96,7 +103,12 @@ impl Bench<'_> {
             return WindowJudgement { is_habit, ..WindowJudgement::default() };
         }
         let ceiling = ceiling(&profile.clients, statistics);
-        let subject = Subject::Key(event.key_id.clone());
+        // The event that ended the window stands for it: places that are new to the key have other
+        // evidence.
+        let ordinary = Kind::of(DetectorId::BehaviourOutlier)
+            .and_then(|kind| at_home(self.unconfirmed, profile, enriched, kind));
+        judgement.p_value = judgement.p_value.max(ordinary.unwrap_or(0.0));
+        let subject = Subject::Key(enriched.event.key_id.clone());
         let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, ceiling);
         let is_news = judgement.p_value <= news_below;
         let behaviour = &profile.behaviour;

@@ -12,7 +12,7 @@ use crate::profile::Profile;
 use crate::profile::behaviour::{FleetWindow, is_disturbed, window_of};
 use crate::profile::outcome::{Failure, OutcomeProfile};
 use crate::rate::season::Shape;
-use crate::rate::{RateProfile, WINDOW_SECONDS};
+use crate::rate::{MINUTE_WINDOW, RateProfile, WINDOW_SECONDS};
 
 /// A younger key has no usual rate yet, so that it cannot surge.
 const MIN_HISTORY_HOURS: f64 = 0.5;
@@ -33,8 +33,6 @@ const PRIOR_REQUESTS: f64 = 25.0;
 /// After a surge, one key may have this many times the fleet's ratio: keys do not share a surge
 /// evenly.
 const UNEVEN: f64 = 3.0;
-/// The window in which surging keys are counted.
-const MINUTE: usize = 2;
 
 /// The keys of one partition, counted together.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -109,26 +107,26 @@ impl Fleet {
     }
 
     fn take_census(&mut self, own: &RateProfile) {
-        let minute = own.window_start(MINUTE);
+        let minute = own.window_start(MINUTE_WINDOW);
         self.turn_to(minute);
-        let count = own.current_count(MINUTE);
+        let count = own.current_count(MINUTE_WINDOW);
         // Each key counts once: with its first request of the minute, and with the request that
         // makes it surge.
         self.current.active += u32::from(count == 1);
         if own.history_hours() < MIN_HISTORY_HOURS {
             return;
         }
-        let surge = (SURGE_RATIO * own.forecast(MINUTE).mean).max(SURGE_REQUESTS).ceil();
+        let surge = (SURGE_RATIO * own.forecast(MINUTE_WINDOW).mean).max(SURGE_REQUESTS).ceil();
         self.current.surging += u32::from(count == surge as u64);
         if self.current.is_widespread_surge() {
-            self.surged_until = minute + WINDOW_SECONDS[MINUTE];
+            self.surged_until = minute + WINDOW_SECONDS[MINUTE_WINDOW];
         }
     }
 
     /// Begins a new census if `time` lies in a later minute. Refused requests must call this too:
     /// while the API refuses everybody, there are no proven uses that would begin one.
     pub fn turn_to_minute_of(&mut self, time: EventTime) {
-        let length = WINDOW_SECONDS[MINUTE];
+        let length = WINDOW_SECONDS[MINUTE_WINDOW];
         self.turn_to(time.as_micros().div_euclid(1_000_000 * length) * length);
     }
 
@@ -137,7 +135,7 @@ impl Fleet {
         if minute <= self.minute {
             return;
         }
-        let follows = minute == self.minute + WINDOW_SECONDS[MINUTE];
+        let follows = minute == self.minute + WINDOW_SECONDS[MINUTE_WINDOW];
         self.previous = if follows { self.current } else { Census::default() };
         self.current = Census::default();
         self.minute = minute;
@@ -163,7 +161,7 @@ impl Fleet {
     /// the ratio is then multiplied by `UNEVEN`.
     pub fn surge_elsewhere(&self, own: &RateProfile, which: usize, time: EventTime) -> f64 {
         let widespread = self.current.is_widespread_surge() || self.previous.is_widespread_surge();
-        let held = self.surged_until > own.window_start(which) && which > MINUTE;
+        let held = self.surged_until > own.window_start(which) && which > MINUTE_WINDOW;
         let Some(fleet) = self.rate.as_ref().filter(|_| widespread || held) else { return 1.0 };
         let length = WINDOW_SECONDS[which] as f64;
         let start = EventTime::from_seconds(fleet.window_start(which));

@@ -10,6 +10,7 @@ use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::Drift;
 use crate::detect::priors::Priors;
+use crate::detect::unconfirmed::Unconfirmed;
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, PartitionId};
 use crate::profile::stuffing::SourceAttempt;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
@@ -18,7 +19,7 @@ use crate::registry::{RegisteredKey, Registry};
 
 use super::behaviour::{Bench, WindowJudgement};
 use super::checkpoint::{Changes, Kept, Profiles};
-use super::inspection::{Findings, Inspection, teach};
+use super::inspection::{Findings, Inspection, class_of, note_reports, teach};
 use super::outcome::{BatchOutcome, Disposition};
 use super::partition_clock::PartitionClock;
 use super::request::RequestView;
@@ -60,6 +61,7 @@ pub struct Shard {
     pub(super) clocks: HashMap<PartitionId, PartitionClock>,
     pub(super) decider: Decider,
     pub(super) calibration: Calibration,
+    pub(super) unconfirmed: Unconfirmed,
     pub(super) stuffing: StuffingTables,
     pub(super) changes: Changes,
 }
@@ -75,6 +77,7 @@ impl Shard {
             clocks: HashMap::new(),
             decider: Decider::default(),
             calibration: Calibration::default(),
+            unconfirmed: Unconfirmed::default(),
             stuffing: StuffingTables::default(),
             changes: Changes::default(),
         }
@@ -199,13 +202,14 @@ impl Shard {
         }
         let verdict = shared.model.map(|model| {
             let (calibration, decider, fleet) = (&self.calibration, &self.decider, &clock.fleet);
-            let drift = &mut *shared.drift;
-            Bench { model, calibration, thresholds: &thresholds, decider, fleet, drift }
-                .end_window(event, profile)
+            let (thresholds, drift) = (&thresholds, &mut *shared.drift);
+            let unconfirmed = &self.unconfirmed;
+            Bench { model, calibration, unconfirmed, thresholds, decider, fleet, drift }
+                .end_window(enriched, profile)
         });
         let WindowJudgement { is_unusual, signal: outlier, .. } = verdict.unwrap_or_default();
         let registered = shared.registry.get(&event.key_id);
-        let fleet_wide = (&mut self.calibration, &mut self.dependence);
+        let fleet_wide = (&mut self.calibration, &mut self.unconfirmed, &mut self.dependence);
         end_hours(event.time, profile, registered, &thresholds, fleet_wide);
         request.count(event, profile);
         if shared.model.is_some() {
@@ -224,6 +228,7 @@ impl Shard {
             decider: &self.decider,
             thresholds,
             calibration: &self.calibration,
+            unconfirmed: &self.unconfirmed,
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
@@ -233,6 +238,7 @@ impl Shard {
             let place = signals.partition_point(|signal| signal.p_value <= outlier.p_value);
             signals.insert(place, outlier);
         }
+        note_reports(&mut self.unconfirmed, &signals, profile, enriched);
         profile.note_judgement(scores, session, suspicion);
         if is_unusual || suspicion != Suspicion::default() {
             let subject = Subject::Key(event.key_id.clone());
@@ -344,10 +350,11 @@ fn end_hours(
     profile: &mut Profile,
     registered: Option<&RegisteredKey>,
     thresholds: &Thresholds,
-    (calibration, dependence): (&mut Calibration, &mut Dependence),
+    (calibration, unconfirmed, dependence): (&mut Calibration, &mut Unconfirmed, &mut Dependence),
 ) {
     if let Some(scores) = profile.scores.end_before(time) {
         calibration.record(scores, thresholds);
+        unconfirmed.add_hour(class_of(profile));
     }
     if let Some(session) = profile.end_session_before(time) {
         teach(dependence, &session, profile, tenant_of(registered, profile));

@@ -25,7 +25,9 @@ mod spike;
 mod tail;
 
 pub use self::burst::BurstForecast;
-pub use self::profile::{Forecast, HOUR_WINDOW, HourShare, RateProfile, WINDOW_SECONDS, WINDOWS};
+pub use self::profile::{
+    Forecast, HOUR_WINDOW, HourShare, MINUTE_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS,
+};
 pub use self::ramp::Ramp;
 pub use self::series::{ScoredRow, SeriesScorer};
 pub use self::spike::{MIN_HISTORY_HOURS, Rise, Spike, find_rise, find_spike};

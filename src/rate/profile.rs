@@ -28,6 +28,8 @@ const SUM_WINDOW: usize = 3;
 /// The window of an hour. Its expectation is that of the season without the level, because the
 /// level would follow a slow ramp.
 pub const HOUR_WINDOW: usize = 4;
+/// Index of the window of a minute.
+pub const MINUTE_WINDOW: usize = 2;
 
 /// Order in which windows close. The minute is first, because the expectations of the others depend
 /// on the seasons and the level, which learn from it.
@@ -211,6 +213,12 @@ impl RateProfile {
     /// Hours of history, decayed.
     pub fn history_hours(&self) -> f64 {
         f64::from(self.seasons.overall.hours)
+    }
+
+    /// Mean number of events in an hour.
+    pub fn events_an_hour(&self) -> f64 {
+        let overall = self.seasons.overall;
+        f64::from(overall.events / overall.hours.max(1.0))
     }
 
     /// How busy the current hour of the week is, as a multiple of the key's mean hour. Near 1

@@ -41,7 +41,7 @@ const MIN_RISE: f64 = 2.0;
 /// Smallest steep rise, which is reported again. Business rarely grows as much within days.
 const STEEP_RISE: f64 = 3.0;
 /// Least p-value of a steep rise, because growing business explains it too.
-const STEEP: f64 = 1e-4;
+const STEEP: f64 = 5e-5;
 
 /// The most surprising current window of a key.
 #[derive(Clone, Copy, Debug)]

@@ -21,8 +21,15 @@ use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
+/// Fewer make the place of a key that woke up a sign among others.
+const MIN_YOUNG_OBSERVATIONS: f64 = 1.5;
 /// Travel needs less history, because it is judged by physics: three observations, less some decay.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 2.5;
+
+/// Whether too little is known of a key's places to report a new one by itself.
+pub fn is_young(places: &PlaceProfile) -> bool {
+    places.observations() < MIN_OBSERVATIONS
+}
 
 /// Whether a key that people use appears at a machine that anybody can rent.
 fn is_unlike(places: &PlaceProfile, origin: &Origin) -> bool {
@@ -85,6 +92,8 @@ pub struct PlaceFindings<'a> {
     pub travel: Option<Travel<'a>>,
     /// The place is not established yet, but was already reported.
     pub is_told: bool,
+    /// Too little is known of the key to report a new location or network by itself.
+    pub is_young: bool,
 }
 
 /// Judges an event's place against the sites of its key.
@@ -106,7 +115,8 @@ pub fn find_place<'a>(
     if found.is_told {
         return found;
     }
-    if observations >= MIN_OBSERVATIONS {
+    found.is_young = is_young(places);
+    if observations >= MIN_YOUNG_OBSERVATIONS {
         found.location = find_new_location(places, &prior, origin);
         found.network = find_new_network(places, &prior, own, origin);
     }

@@ -15,6 +15,7 @@ use strum::{EnumString, IntoStaticStr};
 
 use crate::decide::Decider;
 use crate::detect::calibration::Calibration;
+use crate::detect::unconfirmed::Unconfirmed;
 use crate::event::{KeyId, PartitionId};
 use crate::profile::{Dependence, PeerRoutes, Population, Profile};
 
@@ -87,7 +88,7 @@ pub enum CheckpointError {
 /// The parts of a shard that no other chunk holds.
 pub(super) type Rest = (
     HashMap<PartitionId, PartitionClock>,
-    (Population, PeerRoutes, Dependence, Calibration, StuffingTables),
+    ((Population, PeerRoutes, Dependence), Calibration, Unconfirmed, StuffingTables),
     Decider,
     Lengths,
 );

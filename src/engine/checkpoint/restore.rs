@@ -51,7 +51,7 @@ impl Restoration {
     ) -> Result<Shard, CheckpointError> {
         let rest = self.rest.ok_or(CheckpointError::Missing("logs and incidents"))?;
         let (clocks, shared, mut decider, first_uses) = rest;
-        let (population, peers, dependence, calibration, stuffing) = shared;
+        let ((population, peers, dependence), calibration, unconfirmed, stuffing) = shared;
         let mut history = RequestHistory::new(config);
         history
             .restore(&self.requests, (first_uses, &self.first_uses), &self.used)
@@ -63,6 +63,7 @@ impl Restoration {
             peers,
             dependence,
             calibration,
+            unconfirmed,
             stuffing,
             history,
             clocks,

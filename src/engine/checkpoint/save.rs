@@ -41,9 +41,10 @@ impl Shard {
     fn rest(&self) -> Result<Chunk, CheckpointError> {
         let mut rest = Entries::default();
         // The order is that of the type `Rest`.
+        let of_fleet = (&self.population, &self.peers, &self.dependence);
         rest.push(&(
             &self.clocks,
-            (&self.population, &self.peers, &self.dependence, &self.calibration, &self.stuffing),
+            (of_fleet, &self.calibration, &self.unconfirmed, &self.stuffing),
             &self.decider,
             self.history.first_uses.lengths(),
         ))?;

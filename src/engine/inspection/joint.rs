@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 
 use super::{Findings, Inspection};
+use crate::alert::{Action, Restraint};
 use crate::detect::client::find_new_client;
 use crate::detect::dormancy::DormantUse;
 use crate::detect::joint::{Joint, find_joint, note_tail};
@@ -49,6 +50,14 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the key woke up in this session, after a silence longer than any before and a
+    /// journey.
+    pub(super) fn woke_up(&self, findings: &Findings) -> bool {
+        let open = self.profile.session.as_deref();
+        let open = open.filter(|session| !session.is_over(self.enriched.event.time));
+        findings.waking.is_some() || open.is_some_and(|session| session.waking.is_some())
+    }
+
     fn is_known_well(&self, session: &Session) -> bool {
         let known = match session.waking {
             Some(waking) => f64::from(waking.known_seconds),
@@ -71,8 +80,9 @@ impl Inspection<'_> {
         let is_told_alone = |signal: &Signal, findings: &Findings| {
             findings.signals.iter().any(|told| told.detector == signal.detector)
         };
+        let is_young = geo::is_young(&self.profile.places);
         for signal in self.evidence(&joint, session) {
-            let signal = joint.tell(signal);
+            let signal = joint.tell(if is_young { of_young_key(signal) } else { signal });
             if !is_told_alone(&signal, findings)
                 && self.is_news(signal.detector, signal.p_value, signal.ceiling)
             {
@@ -145,6 +155,10 @@ impl Inspection<'_> {
         let spike = find_spike(rate, |which| self.fleet.surge_elsewhere(rate, which, time))?;
         Some(rate::spike_signal(spike, rate))
     }
+}
+
+fn of_young_key(signal: Signal) -> Signal {
+    signal.at_most(Action::Notify, Restraint::YoungKey)
 }
 
 /// Takes note of a sign of a family that is tested all the time, as the hour's.

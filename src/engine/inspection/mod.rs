@@ -2,12 +2,14 @@
 
 mod joint;
 mod replay;
+mod unconfirmed;
 mod usage;
 
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
 use crate::detect::replay::Repetition;
+use crate::detect::unconfirmed::{Kind, Unconfirmed};
 use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
 use crate::event::EnrichedEvent;
 use crate::profile::client::{Client, Trait};
@@ -17,11 +19,12 @@ use crate::profile::scores::WorstScores;
 use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::silence::Waking;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
-use crate::rate::{Rise, find_rise, find_spike};
+use crate::rate::{MINUTE_WINDOW, Rise, find_rise, find_spike};
 use crate::registry::{Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
+pub(super) use self::unconfirmed::{at_home, class_of, note_reports};
 use super::fleet::Fleet;
 use super::request::{OWN_MACHINE, RequestView};
 
@@ -51,6 +54,7 @@ pub struct Inspection<'a> {
     pub decider: &'a Decider,
     pub thresholds: Thresholds,
     pub calibration: &'a Calibration,
+    pub unconfirmed: &'a Unconfirmed,
     pub validity_window_seconds: f64,
     pub enriched: &'a EnrichedEvent,
 }
@@ -76,6 +80,8 @@ pub struct Findings {
 impl Inspection<'_> {
     pub fn run(&self, repetition: Option<&Repetition>) -> Findings {
         let mut findings = Findings::default();
+        // First, because signs of a key with little past count only if it woke up.
+        self.inspect_silence(&mut findings);
         findings.suspicion = Suspicion {
             rule: self.inspect_rules(&mut findings),
             rate: self.inspect_rate(&mut findings),
@@ -91,7 +97,6 @@ impl Inspection<'_> {
             volume: self.inspect_volume(&mut findings.signals),
             walk: self.inspect_walk(&mut findings.signals),
         };
-        self.inspect_silence(&mut findings);
         self.inspect_joint(&mut findings);
         findings.signals.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
         findings
@@ -132,7 +137,8 @@ impl Inspection<'_> {
         if spike.p_value >= self.thresholds.rate {
             return false;
         }
-        spike.p_value = spike.p_value.max(spike.innocence);
+        let speed = Kind::burst(rate.height(MINUTE_WINDOW));
+        spike.p_value = self.at_home(Some(speed), spike.p_value.max(spike.innocence));
         let ceiling = self.own_work(rate.height(spike.which));
         if self.is_news(DetectorId::RateSpike, spike.p_value, ceiling) {
             findings.signals.push(Signal { ceiling, ..rate::spike_signal(spike, rate) });
@@ -156,7 +162,8 @@ impl Inspection<'_> {
 
     fn inspect_rise(&self, findings: &mut Findings) -> Option<Rise> {
         let rate = &self.profile.rate;
-        let rise = find_rise(rate, self.fleet.rise_elsewhere(rate), self.thresholds.rate)?;
+        let mut rise = find_rise(rate, self.fleet.rise_elsewhere(rate), self.thresholds.rate)?;
+        rise.p_value = self.at_home(Some(Kind::RISE), rise.p_value);
         if self.is_news(DetectorId::RateSpike, rise.p_value, None) {
             findings.signals.push(rate::rise_signal(rate, rise));
         }
@@ -189,7 +196,12 @@ impl Inspection<'_> {
         for p_value in found.p_values() {
             *p_value = self.calibrate(Family::Place, *p_value, findings);
         }
-        self.note_place(&found, &mut findings.signs);
+        if !found.is_young || self.woke_up(findings) {
+            self.note_place(&found, &mut findings.signs);
+        }
+        if found.is_young {
+            (found.location, found.network) = (None, None);
+        }
         let (threshold, signals) = (self.thresholds.place, &mut findings.signals);
         let bound = |ceiling| if self.is_own_move() { OWN_MOVE } else { ceiling };
         let is_new_location = found.location.is_some_and(|found| {
@@ -274,10 +286,11 @@ impl Inspection<'_> {
         if p_value >= threshold {
             return false;
         }
+        let p_value = self.at_home(Kind::of(detector), p_value);
         // This comes before the words are made, which is the expensive part: most findings are not
         // news.
         if self.is_news(detector, p_value, ceiling) {
-            signals.push(Signal { ceiling, ..into_signal() });
+            signals.push(Signal { ceiling, p_value, ..into_signal() });
         }
         true
     }

@@ -24,6 +24,7 @@ impl Inspection<'_> {
         }
         let (clients, fleet) = (&self.profile.clients, &self.peers.clients);
         let found = find_new_client(which, &client, clients, self.known_seconds(), fleet);
+        let found = found.filter(|found| !found.is_young || self.woke_up(findings));
         found.is_some_and(|found| {
             let sign = match which {
                 Trait::Agent => Sign::Agent,
@@ -33,7 +34,7 @@ impl Inspection<'_> {
             let new = found.turning.max(self.profile.places.variety());
             findings.signs.note(sign, new, found.p_value / found.turning * new);
             // A program is reported once. If nobody objects, it becomes one of the key's own.
-            if client.was_told() {
+            if client.was_told() || found.is_young {
                 return false;
             }
             let signal = || found.into_signal(clients, fleet, &self.enriched.event);

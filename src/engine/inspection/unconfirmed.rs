@@ -1,0 +1,87 @@
+//! Holds evidence at home against what owners in the fleet do unconfirmed, and teaches that.
+
+use std::hash::BuildHasher;
+
+use super::super::request::OWN_MACHINE;
+use super::Inspection;
+use crate::alert::DetectorId;
+use crate::detect::Signal;
+use crate::detect::rate::is_rise;
+use crate::detect::unconfirmed::{Class, Kind, Reported, Unconfirmed};
+use crate::event::EnrichedEvent;
+use crate::profile::Profile;
+use crate::profile::client::{Client, Trait};
+use crate::rate::MINUTE_WINDOW;
+
+impl Inspection<'_> {
+    /// The p-value of evidence that its owner's work may explain: on a machine where the key is
+    /// established, it is no rarer than owners in the fleet give such evidence.
+    pub(super) fn at_home(&self, kind: Option<Kind>, p_value: f64) -> f64 {
+        let at_home = |kind| at_home(self.unconfirmed, self.profile, self.enriched, kind);
+        let ordinary = kind.and_then(at_home);
+        ordinary.map_or(p_value, |ordinary| ordinary.max(p_value))
+    }
+}
+
+/// How often owners of such keys do this in an hour of use, if the event is
+/// from a machine where its key is established.
+pub(in crate::engine) fn at_home(
+    unconfirmed: &Unconfirmed,
+    profile: &Profile,
+    enriched: &EnrichedEvent,
+    kind: Kind,
+) -> Option<f64> {
+    is_at_home(profile, enriched).then(|| unconfirmed.p_value(kind, class_of(profile)))
+}
+
+/// Whether the event is from a machine where its key is established, or from the same network in
+/// the same region with a program of the key.
+fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
+    let EnrichedEvent { event, origin, .. } = enriched;
+    let is_known =
+        |which| Client::of(which, event, &profile.clients).is_none_or(|client| client.is_known());
+    profile.places.is_established_prefix(event.client_ip)
+        || (profile.places.is_established(event.client_ip, origin)
+            && is_known(Trait::Agent)
+            && is_known(Trait::Fingerprint))
+}
+
+/// The class of keys that are used about as much as this one.
+pub(in crate::engine) fn class_of(profile: &Profile) -> Class {
+    Class::of(profile.rate.events_an_hour())
+}
+
+/// Teaches the fleet the reports about a key. Evidence that its owner's work does not explain
+/// confirms the earlier ones.
+pub(in crate::engine) fn note_reports(
+    unconfirmed: &mut Unconfirmed,
+    signals: &[Signal],
+    profile: &Profile,
+    enriched: &EnrichedEvent,
+) {
+    if signals.is_empty() {
+        return;
+    }
+    let hasher = foldhash::quality::FixedState::default();
+    let key = hasher.hash_one(&enriched.event.key_id);
+    let kind = |signal: &Signal| kind_of(signal, profile);
+    let is_owners = |signal: &Signal| signal.ceiling == OWN_MACHINE || kind(signal).is_some();
+    if !is_at_home(profile, enriched) || !signals.iter().all(is_owners) {
+        unconfirmed.confirm(key);
+        return;
+    }
+    let tenant = profile.facts.tenant.as_ref().map(|tenant| hasher.hash_one(tenant));
+    let reported = Reported { key, tenant };
+    let signals = signals.iter().filter(|signal| signal.ceiling != OWN_MACHINE);
+    for kind in signals.filter_map(kind) {
+        unconfirmed.report(reported, kind, class_of(profile), enriched.event.time);
+    }
+}
+
+fn kind_of(signal: &Signal, profile: &Profile) -> Option<Kind> {
+    match signal.detector {
+        DetectorId::RateSpike if is_rise(signal) => Some(Kind::RISE),
+        DetectorId::RateSpike => Some(Kind::burst(profile.rate.height(MINUTE_WINDOW))),
+        detector => Kind::of(detector),
+    }
+}
