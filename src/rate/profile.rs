@@ -121,6 +121,11 @@ pub struct RateProfile {
     habits: Habits,
 }
 
+/// Minutes since the epoch.
+fn minute_of(time: EventTime) -> i32 {
+    i32::try_from(seconds(time).div_euclid(60)).unwrap_or(i32::MAX)
+}
+
 impl RateProfile {
     pub fn new(time: EventTime) -> Self {
         let window =
@@ -211,6 +216,22 @@ impl RateProfile {
     /// Hours of history, decayed.
     pub fn history_hours(&self) -> f64 {
         f64::from(self.seasons.overall.hours)
+    }
+
+    /// Forgets the bursts that were reported since `since`: they were a thief's.
+    pub fn forget_habits_since(&mut self, since: EventTime) {
+        self.habits.forget_since(minute_of(since));
+    }
+
+    /// Makes the bursts that were reported since `since` ordinary.
+    pub fn take_up_habits_since(&mut self, since: EventTime) {
+        self.habits.take_up_since(minute_of(since), self.minute());
+    }
+
+    /// Events of a usual day; 0 while no hour is known.
+    pub fn per_day(&self) -> f64 {
+        let overall = self.seasons.overall;
+        if overall.hours > 0.0 { 24.0 * f64::from(overall.events / overall.hours) } else { 0.0 }
     }
 
     /// How busy the current hour of the week is, as a multiple of the key's mean hour. Near 1

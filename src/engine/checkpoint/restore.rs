@@ -51,7 +51,7 @@ impl Restoration {
     ) -> Result<Shard, CheckpointError> {
         let rest = self.rest.ok_or(CheckpointError::Missing("logs and incidents"))?;
         let (clocks, shared, mut decider, first_uses) = rest;
-        let (population, peers, dependence, calibration, stuffing) = shared;
+        let (population, peers, dependence, calibration, stuffing, classroom) = shared;
         let mut history = RequestHistory::new(config);
         history
             .restore(&self.requests, (first_uses, &self.first_uses), &self.used)
@@ -64,6 +64,7 @@ impl Restoration {
             dependence,
             calibration,
             stuffing,
+            classroom,
             history,
             clocks,
             decider,

@@ -43,7 +43,14 @@ impl Shard {
         // The order is that of the type `Rest`.
         rest.push(&(
             &self.clocks,
-            (&self.population, &self.peers, &self.dependence, &self.calibration, &self.stuffing),
+            (
+                &self.population,
+                &self.peers,
+                &self.dependence,
+                &self.calibration,
+                &self.stuffing,
+                &self.classroom,
+            ),
             &self.decider,
             self.history.first_uses.lengths(),
         ))?;
