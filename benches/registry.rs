@@ -52,7 +52,7 @@ fn main() {
     let given = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let keys: usize = given.unwrap_or(1_000_000);
     let before = resident_bytes();
-    let news = KeyNews { number: 1, keys: (0..keys).map(key).collect(), leaks: Vec::new() };
+    let news = KeyNews { number: 1, keys: (0..keys).map(key).collect(), ..KeyNews::default() };
     let begin = Instant::now();
     let mut registry = Registry::default();
     registry.learn(&news);

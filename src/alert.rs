@@ -1,5 +1,7 @@
 //! Defines alerts and their evidence.
 
+mod attacks;
+mod guidance;
 mod handling;
 
 use std::fmt;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::{IntoStaticStr, VariantArray};
 
+pub use self::attacks::{ATTACK_VERSION, Attacks, References};
+pub use self::guidance::{Guidance, KeyTraits};
 pub use self::handling::{CloseReason, Handling, IncidentState};
 use crate::event::{EventTime, KeyId};
 
@@ -131,6 +135,14 @@ pub enum DetectorId {
 impl DetectorId {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
+    }
+
+    /// Whether it watches Keywatch itself.
+    pub const fn is_of_monitor(self) -> bool {
+        matches!(
+            self,
+            Self::MonitorBlind | Self::MonitorDegraded | Self::PromiseBroken | Self::BreakerOpen
+        )
     }
 
     /// The detector with this public name.
@@ -292,6 +304,8 @@ impl AlertType {
 pub enum Restraint {
     /// The key or its tenant is exempt by policy.
     Exempt,
+    /// A rule of the policy bounds the action.
+    Rule,
     /// The requests only name the key: nothing shows that their sender holds it.
     AttemptsOnly,
     /// Too little of the key's past is known.
@@ -331,6 +345,7 @@ impl Restraint {
     pub const fn because(self) -> &'static str {
         match self {
             Self::Exempt => "the key or its tenant is exempt by policy",
+            Self::Rule => "a rule of the policy bounds it",
             Self::AttemptsOnly => {
                 "these requests only name the key and do not prove that their sender holds it"
             }
@@ -433,6 +448,8 @@ pub struct Alert {
     pub position: AlertPosition,
     pub policy_version: String,
     pub model_version: String,
+    #[serde(flatten)]
+    pub guidance: Guidance,
     #[serde(flatten)]
     pub handling: Handling,
 }

@@ -49,6 +49,7 @@ mod leaks;
 #[deny(clippy::disallowed_methods)]
 pub mod network;
 mod page;
+mod playbook;
 #[deny(clippy::disallowed_methods)]
 pub mod profile;
 #[deny(clippy::disallowed_methods)]

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
+use crate::event::EventTime;
 use crate::registry::KeyNews;
 use crate::store::{Store, StoreError};
 
@@ -21,10 +22,20 @@ const DEAF_AFTER: Duration = Duration::from_secs(60);
 /// Reads what is new once a second. Nothing waits for it: what is known stays in force.
 pub struct Registrar {
     store: Arc<Store>,
-    /// The number of the latest change that was read.
-    number: u64,
+    read: Read,
     news: mpsc::Sender<KeyNews>,
     heard: Instant,
+}
+
+/// What was read so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Read {
+    /// The number of the latest change of the registry.
+    number: u64,
+    /// The number of the latest request to suspend or revoke a key.
+    asked: u64,
+    /// The time of the latest act of people.
+    latest_act: Option<EventTime>,
 }
 
 impl Registrar {
@@ -36,10 +47,11 @@ impl Registrar {
     pub async fn open(
         store: &Arc<Store>,
     ) -> Result<(Self, KeyNews, mpsc::Receiver<KeyNews>), StoreError> {
-        let first = store.until_available(|| store.key_news(0)).await?;
+        let read = || news_after(store, Read::default());
+        let (read, first) = store.until_available(read).await?;
         let (news, received) = mpsc::channel(1);
-        let (store, number) = (Arc::clone(store), first.number);
-        Ok((Self { store, number, news, heard: Instant::now() }, first, received))
+        let store = Arc::clone(store);
+        Ok((Self { store, read, news, heard: Instant::now() }, first, received))
     }
 
     /// Starts the task. It ends with the pipeline, which holds the other end of the channel.
@@ -52,11 +64,13 @@ impl Registrar {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            match timeout(PATIENCE, self.store.key_news(self.number)).await {
-                Ok(Ok(news)) => {
+            let look = news_after(&self.store, self.read);
+            match timeout(PATIENCE, look).await {
+                Ok(Ok((read, news))) => {
                     self.heard = Instant::now();
-                    let is_new = news.number > self.number;
-                    self.number = news.number;
+                    // An act may become visible after a later one. Lessons that are known change nothing.
+                    let is_new = read != self.read || !news.lessons.is_empty();
+                    self.read = read;
                     if is_new && self.news.send(news).await.is_err() {
                         return;
                     }
@@ -71,6 +85,17 @@ impl Registrar {
             }
         }
     }
+}
+
+/// What came after `read`: changes of the registry, what was asked of the keys' store, and what
+/// people have taught. Lessons may come again.
+async fn news_after(store: &Store, read: Read) -> Result<(Read, KeyNews), StoreError> {
+    let (asked, mut deeds) = store.asked_after(read.asked).await?;
+    let (latest_act, lessons) = store.lessons_since(read.latest_act).await?;
+    let mut news = store.key_news(read.number).await?;
+    news.deeds.append(&mut deeds);
+    news.lessons = lessons;
+    Ok((Read { number: news.number, asked, latest_act }, news))
 }
 
 /// Holds back the stage that partitions records by key, until the public ids of raw keys are known.

@@ -1,4 +1,7 @@
-//! `keywatch diff` compares two configurations on one history.
+//! `keywatch diff` compares two configurations on one history, or on the alerts that were made.
+
+mod policy;
+mod stored;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,25 +9,36 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::CommandError;
 use super::files::check_outputs;
 use super::logs::{LogArgs, RegistryArgs, ReportFormat, check_read_twice, progress_bar};
-use super::{CommandError, load_config};
 use crate::backtest::diff::{self, Candidate, Difference, RevokedKey, page};
 
 #[derive(clap::Args)]
+#[command(mut_arg("input", |arg| {
+    arg.required(false).required_unless_present_any(["alerts_file", "days"])
+}))]
 #[command(after_help = "Examples:
   keywatch diff --input access.jsonl.zst --policy now.toml --policy stricter.toml
   keywatch diff --input access.jsonl.zst --policy a.toml --policy b.toml --report diff.html
   keywatch diff --input access.jsonl.zst --policy a.toml --policy b.toml --json | jq .policies
+  keywatch diff --days 30 -c keywatch.toml --policy policy.toml --policy proposed.toml
+  keywatch diff --alerts alerts.jsonl --policy policy.toml --policy proposed.toml
+
+With --input, the log is scored again under each policy. With --days or --alerts, alerts that were
+made are judged again by their evidence, which takes seconds.
 
 A policy is a configuration as `keywatch run -c` reads it, in which only what differs need be
-said. Both decide as if `policy.dry_run` were false.")]
+said; or a file of rules (`policy.rules_file`) alone. Both decide as if `policy.dry_run` were false.")]
 pub struct Args {
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]
+    alerts: stored::Alerts,
+    #[command(flatten)]
     registry: RegistryArgs,
-    /// Configuration to compare; given twice: the current one, then the proposed one
+    /// Configuration, or file of rules, to compare; given twice: the current one, then the proposed
+    /// one
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     policy: Vec<PathBuf>,
     /// Write the difference to this file, as a page (.html) or as JSON (.json); may be given twice
@@ -41,6 +55,9 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let error = anyhow!("--policy: give exactly two configurations, not {given}");
         return Err(CommandError::Usage(error));
     };
+    if args.alerts.are_given() {
+        return stored::run(&args.alerts, [a, b], args.json);
+    }
     let logs = args.logs.inputs()?;
     check_read_twice(&logs)?;
     let candidates = [candidate(a, args)?, candidate(b, args)?];
@@ -73,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 fn candidate(path: &Path, args: &Args) -> Result<Candidate, CommandError> {
-    let mut config = load_config(Some(path))?;
+    let mut config = policy::load(path, None)?;
     args.logs.apply_to(&mut config);
     args.registry.apply_to(&mut config);
     Ok(Candidate { name: path.display().to_string(), config })

@@ -125,3 +125,53 @@ pub enum AlertFormat {
     /// OCSF Detection Finding (class 2004).
     Ocsf,
 }
+
+/// The ready forms of JSON that a channel may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelKind {
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A workflow of Microsoft Teams that takes Adaptive Cards.
+    Teams,
+    /// Version 2 of the Events API.
+    Pagerduty,
+    /// Alerts of Jira Service Management, by an API integration.
+    Jira,
+    /// The HTTP Event Collector.
+    Splunk,
+    /// OCSF Detection Finding (class 2004) as it is.
+    Ocsf,
+}
+
+/// A channel that sends JSON, made from a template, over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// A ready template, or else `template`.
+    pub kind: Option<ChannelKind>,
+    /// The file of a template of your own.
+    pub template: Option<PathBuf>,
+    /// The address often is the secret, and is never shown.
+    #[serde(default)]
+    pub url: Secret,
+    pub url_file: Option<PathBuf>,
+    /// The routing key, API key or token of the receiver, where it needs one.
+    #[serde(default)]
+    pub secret: Secret,
+    pub secret_file: Option<PathBuf>,
+    /// The scheme before the secret in the header `Authorization`, such as `Bearer`. Splunk and Jira
+    /// have theirs.
+    pub authorization: Option<String>,
+    #[serde(default = "default_webhook_severity")]
+    pub min_severity: Severity,
+    #[serde(default = "default_timeout_seconds")]
+    pub timeout_seconds: u64,
+    /// Calls that may be under way at once.
+    #[serde(default = "default_calls")]
+    pub max_in_flight: u32,
+}
+
+fn default_calls() -> u32 {
+    2
+}

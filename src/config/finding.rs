@@ -1,10 +1,12 @@
 //! Collects faults of values that the types of the configuration cannot express.
 
+use std::borrow::Cow;
+
 /// A fault in the value of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     /// `section.key`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     pub message: String,
 }
 
@@ -13,9 +15,14 @@ pub struct Finding {
 pub struct Findings(Vec<Finding>);
 
 impl Findings {
-    pub fn require(&mut self, holds: bool, key: &'static str, message: impl Into<String>) {
+    pub fn require(
+        &mut self,
+        holds: bool,
+        key: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) {
         if !holds {
-            self.0.push(Finding { key, message: message.into() });
+            self.0.push(Finding { key: key.into(), message: message.into() });
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod console;
+mod costs;
 mod decode;
 mod deliver;
 mod detect;
@@ -13,6 +14,8 @@ mod models;
 mod monitor;
 mod policy;
 mod read;
+mod rule_faults;
+mod rules;
 mod secret;
 mod service;
 mod source;
@@ -21,12 +24,17 @@ mod state;
 mod tests;
 mod tls;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::clickhouse::ClickHouseConfig;
 pub use self::console::ConsoleConfig;
+pub use self::costs::{Cost, Costs};
 pub use self::decode::DecodeConfig;
-pub use self::deliver::{AlertFormat, AlertsTopicConfig, EmailConfig, SmtpTls, WebhookConfig};
+pub use self::deliver::{
+    AlertFormat, AlertsTopicConfig, ChannelConfig, ChannelKind, EmailConfig, SmtpTls, WebhookConfig,
+};
 pub use self::detect::DetectConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
@@ -35,6 +43,7 @@ pub use self::leaks::LeaksConfig;
 pub use self::models::ModelsConfig;
 pub use self::monitor::{MonitorConfig, OnBrokenPromise};
 pub use self::policy::{ApprovalConfig, PolicyConfig};
+pub use self::rules::{DetectorPattern, Exempt, Match, MonitorRoute, Rule, Rulebook};
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
 pub use self::source::{
@@ -60,6 +69,8 @@ pub struct Config {
     pub email: Option<EmailConfig>,
     /// The webhook is called when present.
     pub webhook: Option<WebhookConfig>,
+    /// Channels that send JSON, by their names.
+    pub channel: BTreeMap<String, ChannelConfig>,
     /// Alerts go to a Kafka topic when present.
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
@@ -70,6 +81,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// The names of the channels that are set up.
+    pub fn channel_names(&self) -> Vec<&str> {
+        let email = self.email.as_ref().map(|_| "email");
+        let webhook = self.webhook.as_ref().map(|_| "webhook");
+        let topic = self.alerts_topic.as_ref().map(|_| "topic");
+        let named = self.channel.keys().map(String::as_str);
+        [email, webhook, topic].into_iter().flatten().chain(named).collect()
+    }
+
     /// The configuration for display: librdkafka properties may hold passwords too, so they are
     /// masked.
     pub fn with_properties_masked(mut self) -> Self {

@@ -1,6 +1,10 @@
 //! Configures the response to an incident.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use super::Rulebook;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +37,11 @@ pub struct PolicyConfig {
     pub quiet_close_seconds: f64,
     /// When people have closed an incident, evidence of the same kind is kept quiet for this long.
     pub quiet_hours_after_close: f64,
+    /// A file of rules: which incidents may lead to what, and who is told.
+    pub rules_file: Option<PathBuf>,
+    /// As read from `rules_file`.
+    #[serde(skip)]
+    pub rules: Rulebook,
 }
 
 impl Default for PolicyConfig {
@@ -54,6 +63,8 @@ impl Default for PolicyConfig {
             suspend_hours: 24.0,
             quiet_close_seconds: 1_800.0,
             quiet_hours_after_close: 24.0,
+            rules_file: None,
+            rules: Rulebook::default(),
         }
     }
 }

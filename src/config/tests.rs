@@ -239,3 +239,72 @@ fn collect_missing(known: &Value, written: &Value, path: &str, missing: &mut Vec
         }
     }
 }
+
+const RULES: &str = include_str!("../../policy.example.toml");
+
+/// Loads `text` as the rules of a configuration with the channel `email`.
+fn rules(text: &str) -> Result<Rulebook, String> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("policy.toml");
+    fs::write(&path, text).unwrap();
+    let email = "[email]\nhost = \"h\"\nfrom = \"a@b.c\"\nto = []\n";
+    let text = format!("[policy]\nrules_file = \"{}\"\n{email}", path.display());
+    load(&text, &[])
+        .map(|config| config.policy.rules)
+        .map_err(|error| error.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn the_example_of_rules_is_read_and_its_costs_are_the_defaults() {
+    let book = rules(RULES).unwrap();
+    assert_eq!(book.rules.len(), 2);
+    assert_eq!(book.costs, Costs::default());
+    assert!(book.rules[0].approval && book.rules[1].matches.detectors.len() == 2);
+    let written: toml::Table = toml::from_str(RULES).unwrap();
+    let mut missing = Vec::new();
+    let written = serde_json::to_value(written).unwrap();
+    let first = serde_json::to_value(&book.rules[0]).unwrap();
+    collect_missing(&first, &written["rule"][0], "rule", &mut missing);
+    let elsewhere = ["rule.match.detectors", "rule.match.max_requests_per_day"];
+    missing.retain(|key| !elsewhere.contains(&key.as_str()));
+    assert_eq!(missing, Vec::<String>::new(), "add these to policy.example.toml");
+}
+
+#[test]
+fn a_mistake_in_the_rules_is_named_with_its_line_and_the_likely_key() {
+    let costs = "[costs]\nsuspend = { honest = 10.0, stolen = 300.0 }\n";
+    let twice = "[[rule]]\nname = \"a\"\nmatch.tags = [\"x\"]\n[[rule]]\nname = \"a\"\n";
+    let hidden = "[[rule]]\nname = \"a\"\n\n[[rule]]\nname = \"b\"\n";
+    for (text, expected) in [
+        (
+            "[[rule]]\nname = \"a\"\nmatch.tennants = [\"x\"]\n",
+            "policy.toml:3: unknown key `rule.match.tennants`; did you mean `tenants`?",
+        ),
+        (
+            "[[rule]]\nname = \"a\"\nmatch.detectors = [\n  \"geo.imposible_travel\",\n]\n",
+            "policy.toml:4: `rule.match.detectors`: unknown detector \"geo.imposible_travel\"; did you \
+             mean `geo.impossible_travel`?",
+        ),
+        (
+            "[[rule]]\nname = \"a\"\naction = \"suspnd\"\n",
+            "policy.toml:3: `rule.action`: unknown value \"suspnd\"; did you mean `suspend`?",
+        ),
+        (
+            "[[rule]]\nname = \"a\"\n\n[[rule]]\nname = \"b\"\nchannels = [\"emial\"]\n",
+            "policy.toml:6: `rule.channels`: no channel is named \"emial\"; did you mean `email`?",
+        ),
+        ("[[rule]]\naction = \"notify\"\n", "policy.toml:1: `rule`: the key `name` is missing"),
+        (twice, "policy.toml:5: `rule.name`: is the name of an earlier rule too"),
+        (hidden, "policy.toml:4: `rule`: is never reached: \"a\" before it matches everything"),
+        (costs, "policy.toml:1: `costs`: `suspend` must cost more than `throttle`"),
+        ("[[rule]]\nname = \n", "policy.toml:2: not TOML: "),
+    ] {
+        let error = rules(text).err().unwrap_or_else(|| panic!("accepted:\n{text}"));
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+    let missing = refusal("[policy]\nrules_file = \"/nowhere/policy.toml\"\n");
+    assert!(
+        missing.contains("/nowhere/policy.toml: cannot read the rules of the policy"),
+        "{missing}"
+    );
+}

@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::policy::{Policy, Verdict};
-use super::subject::{Occurrence, Subject};
+use super::rules::Case;
+use super::subject::{KnownKey, Occurrence, Subject};
 use super::{Moment, position};
-use crate::alert::{Action, Alert, AlertType, Ceiling, DetectorId, Evidence, Handling, Restraint};
+use crate::alert::{
+    Action, Alert, AlertType, Attacks, Ceiling, DetectorId, Evidence, Guidance, Handling,
+    KeyTraits, Restraint,
+};
+use crate::config::Rule;
 use crate::detect::Signal;
 use crate::event::{EventTime, HOUR_SECONDS, KeyId, PartitionId};
 
@@ -36,6 +41,9 @@ pub struct Incident {
     findings: Vec<Finding>,
     #[serde(with = "super::as_json")]
     evidence: Vec<Evidence>,
+    /// The key's traits, and the channels that were told so far: they hear of the end too.
+    #[serde(with = "super::as_json")]
+    guidance: Guidance,
     first_offset: i64,
     last_offset: i64,
     first_event_time: EventTime,
@@ -64,13 +72,14 @@ impl Incident {
         Self {
             id: incident_id(subject, occurrence.named_after, detector),
             subject: subject.clone(),
-            tenant: occurrence.tenant.map(ToString::to_string),
+            tenant: occurrence.known.tenant().map(ToString::to_string),
             source_ip: None,
             affected_keys: Vec::new(),
             partition: moment.partition.clone(),
             revision: 0,
             findings: Vec::new(),
             evidence: Vec::new(),
+            guidance: Guidance { key: occurrence.known.traits(), ..Guidance::default() },
             first_offset: offset,
             last_offset: offset,
             first_event_time: time,
@@ -87,6 +96,7 @@ impl Incident {
             self.touch(occurrence, moment);
         }
         self.detected_event_time = occurrence.time;
+        self.learn_key(occurrence);
         self.source_ip = occurrence.source_ip;
         self.affected_keys = occurrence.affected_keys.to_vec();
         for signal in signals {
@@ -105,6 +115,20 @@ impl Incident {
             self.evidence.insert(place, signal.into_evidence());
             self.findings.insert(place, finding);
         }
+    }
+
+    /// Takes over the facts of the registry, which may have changed. What was learned of the key when
+    /// the incident began stands: its requests since then may be a thief's.
+    fn learn_key(&mut self, occurrence: Occurrence<'_>) {
+        let known = occurrence.known;
+        let registered = KnownKey::new(known.registered, None).tenant();
+        let tenant = registered.map(ToString::to_string).or(self.tenant.take());
+        self.tenant = tenant.or_else(|| known.tenant().map(ToString::to_string));
+        let so_far = std::mem::take(&mut self.guidance.key);
+        let traffic = so_far.requests_per_day;
+        let key = known.registered_traits().or_else(&so_far.or_else(&known.traits()));
+        // Requests since the incident began are not the key's usual traffic.
+        self.guidance.key = KeyTraits { requests_per_day: traffic, ..key };
     }
 
     /// Notes that this event shows the unusual behaviour too.
@@ -146,8 +170,14 @@ impl Incident {
         !self.evidence.iter().all(is_attempt)
     }
 
-    pub fn evidence(&self) -> &[Evidence] {
-        &self.evidence
+    /// The incident as the policy judges it.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            key_id: self.subject.key_id().map(KeyId::as_str),
+            tenant: self.tenant.as_deref(),
+            traits: &self.guidance.key,
+            evidence: &self.evidence,
+        }
     }
 
     pub fn partition(&self) -> &PartitionId {
@@ -156,10 +186,6 @@ impl Incident {
 
     pub fn subject(&self) -> &Subject {
         &self.subject
-    }
-
-    pub fn tenant(&self) -> Option<&str> {
-        self.tenant.as_deref()
     }
 
     /// Skips revision numbers, which are reserved for the response to a proposal. Two revisions then
@@ -176,6 +202,7 @@ impl Incident {
         policy: &Policy,
         moment: Moment<'_>,
     ) -> Alert {
+        self.follow(verdict.rule.map(|place| policy.rule(place)));
         self.revision += 1;
         Alert {
             id: self.id.clone(),
@@ -202,7 +229,25 @@ impl Incident {
             position: position(&self.partition, self.first_offset, self.last_offset),
             policy_version: policy.version().to_owned(),
             model_version: moment.model_version.to_owned(),
+            guidance: Guidance { attacks: Attacks::of(&self.detectors()), ..self.guidance.clone() },
             handling: Handling::default(),
+        }
+    }
+
+    /// Notes the rule that applies. A channel that was told once is told of all that follows, for
+    /// else it would never hear of the end.
+    fn follow(&mut self, rule: Option<&Rule>) {
+        let is_first = self.revision == 0;
+        let guidance = &mut self.guidance;
+        guidance.rule = rule.map(|rule| rule.name.clone());
+        guidance.playbook = rule.and_then(|rule| rule.playbook.clone());
+        let wanted = rule.map_or(&[][..], |rule| &rule.channels);
+        if wanted.is_empty() {
+            guidance.channels.clear();
+        } else if is_first || !guidance.channels.is_empty() {
+            guidance.channels.extend_from_slice(wanted);
+            guidance.channels.sort();
+            guidance.channels.dedup();
         }
     }
 
@@ -231,7 +276,11 @@ impl Incident {
             sentences.push(&advice);
         }
         let restraint = verdict.restraint.map(|reason| {
-            format!("A stronger action is not advised, because {}.", reason.because())
+            let because = match (reason, &self.guidance.rule) {
+                (Restraint::Rule, Some(name)) => format!("the policy's rule \"{name}\" bounds it"),
+                _ => reason.because().to_owned(),
+            };
+            format!("A stronger action is not advised, because {because}.")
         });
         if let Some(restraint) = &restraint {
             sentences.push(restraint);

@@ -5,12 +5,15 @@ mod as_json;
 mod check;
 mod corroboration;
 mod incident;
+mod ladder;
 mod open;
 pub mod policy;
 pub mod promise;
 pub mod risk;
+mod rules;
 mod subject;
 mod support;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +26,9 @@ use self::incident::Incident;
 pub use self::incident::quiet_seconds;
 use self::open::OpenIncidents;
 pub use self::policy::{Exemptions, Policy};
-pub use self::subject::{Occurrence, Subject};
+pub use self::rules::Case;
+pub use self::subject::{KnownKey, Occurrence, Subject};
+pub use self::words::in_words;
 
 /// Version of the detectors' constants, which every alert names. A trained model adds its own
 /// version.
@@ -152,7 +157,7 @@ impl Decider {
 
     fn resolve(&mut self, subject: &Subject, moment: Moment<'_>, policy: &Policy) -> Option<Alert> {
         let mut incident = self.open.remove(subject, policy.quiet_close_seconds())?;
-        let verdict = policy.judge(&incident);
+        let verdict = policy.judge(&incident.case());
         Some(incident.revise(AlertType::Resolved, &verdict, policy, moment))
     }
 }
@@ -163,7 +168,7 @@ fn revise(
     moment: Moment<'_>,
     policy: &Policy,
 ) -> Alert {
-    let verdict = policy.judge(incident);
+    let verdict = policy.judge(&incident.case());
     let alert = incident.revise(alert_type, &verdict, policy, moment);
     if policy.proposes_request(&verdict) {
         incident.reserve_revisions(RESPONSES);

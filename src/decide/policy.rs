@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::alert::{Action, Ceiling, DetectorId, Evidence, Restraint, Severity};
-use crate::config::PolicyConfig;
+use crate::config::{PolicyConfig, Rule};
 use crate::detect::Family;
-use crate::event::KeyId;
 
 use super::corroboration::sole_ceiling;
-use super::incident::Incident;
+use super::ladder::Ladder;
 use super::risk;
-use super::subject::Subject;
+use super::rules::{self, Case};
 use super::support::supported;
 
 /// Risk, confidence and the resulting action.
@@ -22,18 +21,9 @@ pub struct Verdict {
     pub action: Action,
     /// The reason why the action is milder than the evidence asks, if it is.
     pub restraint: Option<Restraint>,
+    /// The place of the policy's rule that applies.
+    pub rule: Option<usize>,
 }
-
-/// For each action: its cost if the key is honest, and the remaining cost of theft after it. Units
-/// are arbitrary, since only ratios count. A customer whose key is broken costs half as much as an
-/// emptied account.
-const COSTS: [(Action, f64, f64); 5] = [
-    (Action::Observe, 0.0, 10_000.0),
-    (Action::Notify, 5.0, 3_000.0),
-    (Action::Throttle, 300.0, 2_000.0),
-    (Action::Suspend, 2_000.0, 300.0),
-    (Action::Revoke, 5_000.0, 100.0),
-];
 
 const ACTIONS: [Action; 5] =
     [Action::Observe, Action::Notify, Action::Throttle, Action::Suspend, Action::Revoke];
@@ -42,6 +32,7 @@ const ACTIONS: [Action; 5] =
 pub struct Policy {
     config: PolicyConfig,
     exemptions: Exemptions,
+    ladder: Ladder,
     /// Families that broke their promise of false alerts and are restrained for it.
     restrained: BTreeSet<Family>,
 }
@@ -55,9 +46,10 @@ pub struct Exemptions {
 
 impl Exemptions {
     pub fn new(config: &PolicyConfig) -> Self {
+        let rules = &config.rules.exempt;
         Self {
-            keys: config.exempt_keys.iter().cloned().collect(),
-            tenants: config.exempt_tenants.iter().cloned().collect(),
+            keys: config.exempt_keys.iter().chain(&rules.keys).cloned().collect(),
+            tenants: config.exempt_tenants.iter().chain(&rules.tenants).cloned().collect(),
         }
     }
 
@@ -72,6 +64,7 @@ impl Policy {
     pub fn new(config: &PolicyConfig) -> Self {
         Self {
             exemptions: Exemptions::new(config),
+            ladder: Ladder::new(config.rules.costs),
             config: config.clone(),
             restrained: BTreeSet::new(),
         }
@@ -95,25 +88,78 @@ impl Policy {
     }
 
     /// Judges the evidence of an incident: risk, confidence, severity and action.
-    pub fn judge(&self, incident: &Incident) -> Verdict {
-        let evidence = supported(incident.evidence(), &self.restrained);
+    pub fn judge(&self, case: &Case<'_>) -> Verdict {
+        let weighed = self.weigh(case.evidence, case.key_id.is_some());
+        let rule = self.rule_for(case);
+        let (action, restraint) = self.bound(&weighed, case, rule.map(|place| self.rule(place)));
+        let Weighed { risk, confidence, severity, .. } = weighed;
+        Verdict { risk, confidence, severity, action, restraint, rule }
+    }
+
+    /// The rule at a place that a verdict names.
+    pub fn rule(&self, place: usize) -> &Rule {
+        &self.config.rules.rules[place]
+    }
+
+    fn rule_for(&self, case: &Case<'_>) -> Option<usize> {
+        let rules = &self.config.rules.rules;
+        if rules.is_empty() {
+            return None;
+        }
+        let telling = case.telling();
+        let Weighed { severity, confidence, .. } = self.weigh(&telling, case.key_id.is_some());
+        rules::find(rules, case, &telling, rules::Weight { severity, confidence })
+    }
+
+    /// Weighs the evidence, whatever the rules and exemptions are.
+    fn weigh(&self, evidence: &[Evidence], is_key: bool) -> Weighed {
+        let evidence = supported(evidence, &self.restrained);
         let evidence = evidence.as_ref();
         let sole = sole_ceiling(evidence, &self.restrained);
         let most = sole.map_or(Action::Revoke, |ceiling| ceiling.most);
+        let most_confidence = |action| self.ladder.most(action);
         let confidence =
             bounded(evidence, risk::confidence, most_confidence).min(most_confidence(most));
         let risk = bounded(evidence, risk::risk, most_risk).min(most_risk(most));
-        let cheapest = cheapest_action(confidence).min(most_severe(incident.subject()));
-        let severity = risk::severity(risk).max(least_severity(cheapest));
+        let action = self.ladder.cheapest(confidence).min(most_severe(is_key));
+        let severity = risk::severity(risk).max(least_severity(action));
         let severity = severity.max(least_severity_of(evidence));
-        let key_id = incident.subject().key_id();
-        let exempt = self.exemptions.cover(key_id.map(KeyId::as_str), incident.tenant());
-        let (action, restraint) = if exempt && cheapest > Action::Notify {
-            (Action::Notify, Some(Restraint::Exempt))
-        } else {
-            (cheapest, restraint(evidence, sole, cheapest))
-        };
-        Verdict { risk, confidence, severity, action, restraint }
+        let restraint = self.restraint(evidence, sole, action);
+        Weighed { risk, confidence, severity, action, restraint }
+    }
+
+    /// The action within exemptions, which always win, and the rule.
+    fn bound(
+        &self,
+        weighed: &Weighed,
+        case: &Case<'_>,
+        rule: Option<&Rule>,
+    ) -> (Action, Option<Restraint>) {
+        let is_exempt = self.exemptions.cover(case.key_id, case.tenant);
+        let exempt = is_exempt.then_some((Action::Notify, Restraint::Exempt));
+        let rule = rule.and_then(|rule| Some((rule.action?, Restraint::Rule)));
+        let strictest = exempt.into_iter().chain(rule).min_by_key(|(most, _)| *most);
+        match strictest {
+            Some((most, reason)) if most < weighed.action => (most, Some(reason)),
+            _ => (weighed.action, weighed.restraint),
+        }
+    }
+
+    /// The reason for the milder action: that of the sole kind's ceiling, else of the strongest item
+    /// with a ceiling. `None` if the evidence asks for no more without its ceilings.
+    fn restraint(
+        &self,
+        evidence: &[Evidence],
+        sole: Option<Ceiling>,
+        action: Action,
+    ) -> Option<Restraint> {
+        let free: Vec<Evidence> =
+            evidence.iter().map(|item| Evidence { ceiling: None, ..item.clone() }).collect();
+        if self.ladder.cheapest(risk::confidence(&free)) <= action {
+            return None;
+        }
+        let strongest = evidence.iter().find_map(|item| item.ceiling);
+        sole.or(strongest).map(|ceiling| ceiling.reason)
     }
 
     /// Whether an alert with this verdict proposes a suspension or a revocation. `respond` may
@@ -123,9 +169,22 @@ impl Policy {
     }
 }
 
+/// Evidence with its numbers, and the action that it asks for.
+struct Weighed {
+    risk: f64,
+    confidence: f64,
+    severity: Severity,
+    action: Action,
+    restraint: Option<Restraint>,
+}
+
 /// A measure of the evidence that respects each item's ceiling. Items with a ceiling raise the
 /// measure only up to the most that asks for no more than their ceiling's action.
-fn bounded(evidence: &[Evidence], measure: fn(&[Evidence]) -> f64, most: fn(Action) -> f64) -> f64 {
+fn bounded(
+    evidence: &[Evidence],
+    measure: fn(&[Evidence]) -> f64,
+    most: impl Fn(Action) -> f64,
+) -> f64 {
     if evidence.iter().all(|item| item.ceiling.is_none()) {
         return measure(evidence);
     }
@@ -135,16 +194,6 @@ fn bounded(evidence: &[Evidence], measure: fn(&[Evidence]) -> f64, most: fn(Acti
         measure(&items).min(most(action))
     };
     ACTIONS.into_iter().map(at_least).fold(0.0, f64::max)
-}
-
-/// The highest confidence that asks for no more than `action`.
-fn most_confidence(action: Action) -> f64 {
-    let stricter = COSTS.iter().zip(&COSTS[1..]).find(|((this, ..), _)| *this == action);
-    stricter.map_or(1.0, |((_, harm, loss), (_, more_harm, less_loss))| {
-        let (harm, loss) = (more_harm - harm, loss - less_loss);
-        // Just below the confidence at which both actions cost the same.
-        0.999 * harm / (harm + loss)
-    })
 }
 
 /// The highest risk of evidence that may lead to no more than `action`. Evidence that nobody may
@@ -158,24 +207,9 @@ const fn most_risk(action: Action) -> f64 {
     }
 }
 
-/// The reason for the milder action: that of the sole kind's ceiling, else of the strongest item
-/// with a ceiling. `None` if the evidence asks for no more without its ceilings.
-fn restraint(evidence: &[Evidence], sole: Option<Ceiling>, action: Action) -> Option<Restraint> {
-    let free: Vec<Evidence> =
-        evidence.iter().map(|item| Evidence { ceiling: None, ..item.clone() }).collect();
-    if cheapest_action(risk::confidence(&free)) <= action {
-        return None;
-    }
-    let strongest = evidence.iter().find_map(|item| item.ceiling);
-    sole.or(strongest).map(|ceiling| ceiling.reason)
-}
-
 /// Only keys can be suspended or revoked. A source can only be throttled.
-const fn most_severe(subject: &Subject) -> Action {
-    match subject {
-        Subject::Key(_) => Action::Revoke,
-        Subject::Source(_) => Action::Throttle,
-    }
+const fn most_severe(is_key: bool) -> Action {
+    if is_key { Action::Revoke } else { Action::Throttle }
 }
 
 /// The lowest severity of an alert with this action: an action that stops a customer is never a
@@ -195,34 +229,4 @@ fn least_severity(action: Action) -> Severity {
 fn least_severity_of(evidence: &[Evidence]) -> Severity {
     let is_trap = evidence.iter().any(|item| item.detector == DetectorId::CanaryUse);
     if is_trap { Severity::Critical } else { Severity::Low }
-}
-
-/// The action with the least expected cost at this probability of theft.
-fn cheapest_action(stolen: f64) -> Action {
-    let cost = |(_, harm, loss): &(Action, f64, f64)| (1.0 - stolen) * harm + stolen * loss;
-    COSTS
-        .iter()
-        .min_by(|a, b| cost(a).total_cmp(&cost(b)))
-        .map_or(Action::Observe, |(action, _, _)| *action)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn higher_confidence_asks_for_stronger_actions() {
-        let ladder: Vec<Action> =
-            [0.0, 0.02, 0.4, 0.8, 0.99].into_iter().map(cheapest_action).collect();
-        assert_eq!(
-            ladder,
-            [Action::Observe, Action::Notify, Action::Throttle, Action::Suspend, Action::Revoke]
-        );
-        let mut last = Action::Observe;
-        for percent in 0..=100 {
-            let action = cheapest_action(f64::from(percent) / 100.0);
-            assert!(action >= last, "{percent}%: {action} after {last}");
-            last = action;
-        }
-    }
 }

@@ -16,7 +16,7 @@ const MAX_CONFIDENCE: f64 = 0.99;
 ///
 /// These are estimates from the other possible causes of the sign. Errors are mostly the client's
 /// or the API's, while hardly anything but theft repeats a signature.
-const fn theft_given(detector: DetectorId) -> f64 {
+pub const fn theft_given(detector: DetectorId) -> f64 {
     match detector {
         // The owner may have cleaned up before; a trap may be sprung by a scanner.
         DetectorId::LeakedKey | DetectorId::CanaryUse => 0.97,

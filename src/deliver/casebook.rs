@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 
 use super::Channel;
 use super::record::DeliveryOutcome;
-use crate::alert::{Alert, CloseReason, Handling};
+use crate::alert::{Alert, CloseReason, DetectorId, Handling};
 use crate::event::EventTime;
 use crate::workflow::{Act, Course, Standing, Suppression, Verdict, annotated, hidden_by, judge};
 
@@ -20,6 +20,8 @@ pub struct Casebook {
     /// Incidents that ended after an action on their key was requested.
     ended: RwLock<HashSet<String>>,
     suppressions: RwLock<Vec<Suppression>>,
+    /// The channels for alerts about the monitor itself; empty for all.
+    monitor_channels: RwLock<Vec<String>>,
 }
 
 /// What a lane does with an alert that is due.
@@ -65,6 +67,23 @@ impl Casebook {
         *self.suppressions.write() = suppressions;
     }
 
+    /// Sets the channels for alerts about the monitor itself; an empty list means all.
+    pub fn route_monitor(&self, channels: Vec<String>) {
+        *self.monitor_channels.write() = channels;
+    }
+
+    /// Whether the policy sends the alert through the channel of this name. A request goes through
+    /// all of them: the policy chooses whom to tell, and not who acts.
+    fn is_routed(&self, channel: &str, alert: &Alert) -> bool {
+        let holds =
+            |channels: &[String]| channels.is_empty() || channels.iter().any(|it| it == channel);
+        let is_monitor = |detector: &DetectorId| detector.is_of_monitor();
+        if !alert.detectors.is_empty() && alert.detectors.iter().all(is_monitor) {
+            return holds(&self.monitor_channels.read());
+        }
+        alert.alert_type.is_request() || holds(&alert.guidance.channels)
+    }
+
     /// The suppression that hides this alert from people.
     pub fn suppression(&self, alert: &Alert) -> Option<Suppression> {
         hidden_by(&self.suppressions.read(), alert, EventTime::now()).cloned()
@@ -94,6 +113,10 @@ impl Casebook {
         };
         if let Some(reason) = channel.declines(&told) {
             return Ruling::Settle(DeliveryOutcome::Skipped, reason.to_owned());
+        }
+        if !channel.is_record() && !self.is_routed(channel.name(), alert) {
+            let reason = "the policy tells other channels of it".to_owned();
+            return Ruling::Settle(DeliveryOutcome::Skipped, reason);
         }
         let suppression = self.suppression(alert);
         if channel.is_record() {

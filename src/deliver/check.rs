@@ -1,9 +1,13 @@
-//! Checks `[email]` and `[webhook]`.
+//! Checks the sections of the channels.
+
+use std::collections::BTreeMap;
 
 use lettre::message::Mailbox;
 
+use super::post;
 use super::signature::Signer;
-use crate::config::{EmailConfig, Findings, WebhookConfig};
+use super::template::Template;
+use crate::config::{ChannelConfig, ChannelKind, EmailConfig, Findings, WebhookConfig};
 use crate::http::url;
 
 /// Checks `[email]` and records each value that cannot work.
@@ -21,6 +25,37 @@ pub fn check_email(config: &EmailConfig, findings: &mut Findings) {
         "email.username",
         "needs `password` or `password_file`",
     );
+}
+
+/// Checks each `[channel.NAME]` and records each value that cannot work. The template of each is
+/// rendered for specimens of alerts.
+pub fn check_channels(channels: &BTreeMap<String, ChannelConfig>, findings: &mut Findings) {
+    for (name, config) in channels {
+        let key = |field: &str| format!("channel.{name}.{field}");
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+        let is_named = !name.is_empty() && name.chars().all(is_plain);
+        let is_free = !["email", "webhook", "topic"].contains(&name.as_str());
+        let section = format!("channel.{name}");
+        findings.require(is_named, section.clone(), "name it with a-z, 0-9, _ and - alone");
+        findings.require(is_free, section.clone(), "is the name of another kind of channel");
+        let is_one = config.kind.is_some() != config.template.is_some();
+        findings.require(is_one, section, "needs either `kind` or `template`");
+        let is_timed = config.timeout_seconds > 0;
+        findings.require(is_timed, key("timeout_seconds"), "must be greater than 0");
+        findings.require(config.max_in_flight > 0, key("max_in_flight"), "must be greater than 0");
+        if let Some(fault) = post::url_fault(config.url.reveal()) {
+            findings.require(false, key("url"), fault);
+        }
+        let needs_secret = matches!(
+            config.kind,
+            Some(ChannelKind::Pagerduty | ChannelKind::Jira | ChannelKind::Splunk)
+        ) || config.authorization.is_some();
+        let has_secret = !config.secret.is_empty() || !needs_secret;
+        findings.require(has_secret, key("secret"), "is needed; or set `secret_file`");
+        if is_one && let Err(fault) = Template::of(config) {
+            findings.require(false, key("template"), fault);
+        }
+    }
 }
 
 /// Checks `[webhook]` and records each value that cannot work.

@@ -263,11 +263,30 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
 
     fn conclude(&mut self, waiting: Waiting, result: &Result<String, DeliveryError>) {
         match result {
-            Ok(detail) => self.settle(&waiting, DeliveryOutcome::Delivered, detail),
+            Ok(detail) => {
+                self.settle(&waiting, DeliveryOutcome::Delivered, detail);
+                self.settle_overtaken(&waiting.alert);
+            }
             Err(DeliveryError::Permanent { reason }) => {
                 self.settle(&waiting, DeliveryOutcome::GaveUp, reason);
             }
             Err(error) => self.retry(waiting, &error.to_string()),
+        }
+    }
+
+    /// What was sent holds all that the earlier revisions would have told, and a receiver must not
+    /// take an older state, or a milder request, for the latest. A record gets them all.
+    fn settle_overtaken(&mut self, sent: &Alert) {
+        if self.channel.is_record() {
+            return;
+        }
+        let outcome = match sent.alert_type.is_request() {
+            true => DeliveryOutcome::Withdrawn,
+            false => DeliveryOutcome::Skipped,
+        };
+        let reason = format!("revision {}, which was delivered, replaces it", sent.revision);
+        for waiting in self.pending.take_overtaken(sent) {
+            self.settle(&waiting, outcome, &reason);
         }
     }
 

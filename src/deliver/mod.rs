@@ -1,4 +1,5 @@
-//! Delivers alerts to people and machines: by e-mail, signed webhook and Kafka topic.
+//! Delivers alerts to people and machines: by e-mail, signed webhook, JSON of templates and Kafka
+//! topic.
 //!
 //! ```text
 //! enqueue -> lane (one a channel: bounded inbox, schedule) -> channel -> receiver
@@ -14,6 +15,7 @@
 //! at shutdown.
 
 mod account;
+pub mod answer;
 mod casebook;
 mod check;
 pub mod email;
@@ -24,9 +26,11 @@ mod ocsf;
 mod once;
 pub mod outbox;
 mod pending;
+mod post;
 mod recent;
 pub mod record;
 mod signature;
+pub mod template;
 pub mod topic;
 pub mod webhook;
 
@@ -39,10 +43,11 @@ use crate::alert::Alert;
 use crate::config::Config;
 
 pub use self::casebook::Casebook;
-pub use self::check::{check_email, check_webhook};
+pub use self::check::{check_channels, check_email, check_webhook};
 pub use self::email::EmailChannel;
-pub use self::once::{OnceError, channel_names, deliver_once, sample};
+pub use self::once::{OnceError, deliver_once, sample};
 pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings, Reminder};
+pub use self::template::TemplateChannel;
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
 
@@ -116,6 +121,8 @@ pub enum ChannelError {
     File { key: &'static str, path: String, reason: std::io::Error },
     #[error("{channel}: cannot start: {reason}")]
     Start { channel: &'static str, reason: String },
+    #[error("channel.{name}: {reason}")]
+    Named { name: String, reason: String },
 }
 
 /// Starts a lane for each channel that `config` names.
@@ -130,6 +137,7 @@ pub fn start<L: DeliveryLog>(
     log: &Arc<L>,
     casebook: &Arc<Casebook>,
 ) -> Result<Outbox, ChannelError> {
+    casebook.route_monitor(config.policy.rules.monitor.channels.clone());
     let mut outbox = Outbox::new(casebook);
     let settings = OutboxSettings::default();
     if let Some(email) = &config.email {
@@ -137,6 +145,9 @@ pub fn start<L: DeliveryLog>(
     }
     if let Some(webhook) = &config.webhook {
         outbox.add(WebhookChannel::new(webhook)?, log, settings);
+    }
+    for (name, channel) in &config.channel {
+        outbox.add(TemplateChannel::new(name, channel)?, log, settings);
     }
     if let Some(topic) = &config.alerts_topic {
         outbox.add(TopicChannel::new(&config.source.kafka, topic)?, log, settings);

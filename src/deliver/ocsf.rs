@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::alert::{Alert, AlertType, DetectorId, Evidence, Handling, IncidentState, Severity};
+use crate::alert::{
+    ATTACK_VERSION, Alert, AlertType, Attacks, DetectorId, Evidence, Guidance, Handling,
+    IncidentState, Severity,
+};
 use crate::event::EventTime;
 
 /// The first schema version with `is_alert`; later ones accept it unchanged.
@@ -56,6 +59,9 @@ impl Alert {
                 "model_version": self.model_version,
             },
         });
+        if self.guidance != Guidance::default() {
+            finding["unmapped"]["guidance"] = json!(self.guidance);
+        }
         if self.handling != Handling::default() {
             finding["unmapped"]["handling"] = json!(self.handling);
         }
@@ -86,6 +92,9 @@ impl Alert {
         if let Some((strongest, others)) = self.detectors.split_first() {
             info["analytic"] = analytic(*strongest);
             info["related_analytics"] = others.iter().copied().map(analytic).collect();
+        }
+        if let Some(attacks) = Attacks::of(&self.detectors) {
+            info["attacks"] = attacks.techniques.iter().map(|it| technique(it)).collect();
         }
         info
     }
@@ -130,6 +139,16 @@ fn analytic(detector: DetectorId) -> Value {
     json!({ "uid": detector, "name": detector, "type_id": STATISTICAL, "type": "Statistical" })
 }
 
+/// An `attack` of OCSF: a technique, and its part if the id names one.
+fn technique(id: &str) -> Value {
+    let whole = id.split('.').next().unwrap_or(id);
+    let mut attack = json!({ "version": ATTACK_VERSION, "technique": { "uid": whole } });
+    if whole != id {
+        attack["sub_technique"] = json!({ "uid": id });
+    }
+    attack
+}
+
 /// OCSF times are milliseconds since the epoch.
 const fn milliseconds(time: EventTime) -> i64 {
     time.as_micros().div_euclid(1_000)
@@ -172,6 +191,18 @@ mod tests {
                 number("activity_id").map(|activity| 2004 * 100 + activity)
             );
         }
+    }
+
+    #[test]
+    fn attacks_are_techniques_with_their_version() {
+        let mut alert = fixtures::alert("impossible_travel");
+        alert.detectors = vec![crate::alert::DetectorId::CredentialStuffing];
+        let attack = &alert.to_ocsf()["finding_info"]["attacks"][0];
+        assert_eq!(
+            (&attack["technique"]["uid"], &attack["version"]),
+            (&"T1110".into(), &"19".into())
+        );
+        assert_eq!(attack["sub_technique"]["uid"], "T1110.004");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Channel, ChannelError, DeliveryError, EmailChannel, TopicChannel, WebhookChannel};
-use crate::alert::{Action, Alert, AlertPosition, AlertType, Handling, Severity};
+use super::{
+    Channel, ChannelError, DeliveryError, EmailChannel, TemplateChannel, TopicChannel,
+    WebhookChannel,
+};
+use crate::alert::{Action, Alert, AlertPosition, AlertType, Guidance, Handling, Severity};
 use crate::config::Config;
 use crate::event::EventTime;
 
@@ -16,14 +19,6 @@ pub enum OnceError {
     Channel(#[from] ChannelError),
     #[error("{0}")]
     Delivery(#[from] DeliveryError),
-}
-
-/// The names of the channels that `config` sets up.
-pub fn channel_names(config: &Config) -> Vec<&'static str> {
-    let email = config.email.as_ref().map(|_| "email");
-    let webhook = config.webhook.as_ref().map(|_| "webhook");
-    let topic = config.alerts_topic.as_ref().map(|_| "topic");
-    [email, webhook, topic].into_iter().flatten().collect()
 }
 
 /// Delivers `alert` through the channel of that name, whatever its severity. Returns the
@@ -40,7 +35,12 @@ pub async fn deliver_once(config: &Config, name: &str, alert: &Alert) -> Result<
         ("topic", .., Some(topic)) => {
             through(TopicChannel::new(&config.source.kafka, topic)?, alert).await
         }
-        _ => Err(OnceError::Unknown { name: name.to_owned(), configured: configured(config) }),
+        _ => match config.channel.get(name) {
+            Some(channel) => through(TemplateChannel::new(name, channel)?, alert).await,
+            None => {
+                Err(OnceError::Unknown { name: name.to_owned(), configured: configured(config) })
+            }
+        },
     }
 }
 
@@ -49,8 +49,11 @@ async fn through(channel: impl Channel, alert: &Alert) -> Result<String, OnceErr
 }
 
 fn configured(config: &Config) -> String {
-    match channel_names(config).as_slice() {
-        [] => "the configuration has none: set [email], [webhook] or [alerts_topic]".to_owned(),
+    match config.channel_names().as_slice() {
+        [] => {
+            "the configuration has none: set [email], [webhook], [channel.NAME] or [alerts_topic]"
+                .to_owned()
+        }
         names => format!("the configuration has {}", names.join(", ")),
     }
 }
@@ -90,6 +93,7 @@ pub fn sample(id: &str, who: &str, now: EventTime) -> Alert {
         },
         policy_version: "test".to_owned(),
         model_version: "test".to_owned(),
+        guidance: Guidance::default(),
         handling: Handling::default(),
     }
 }

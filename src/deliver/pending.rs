@@ -1,6 +1,6 @@
 //! Holds a lane's alerts, ordered by their worth and by the time of their next attempt.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use backon::ExponentialBackoff;
@@ -28,8 +28,9 @@ pub(super) struct Pending {
     /// A queue for each worth. The number keeps alerts that are due at one instant in order of
     /// arrival.
     queues: [BTreeMap<(Instant, u64), Waiting>; 3],
-    /// Keys of all alerts that wait or are on their way.
-    keys: HashSet<AlertKey>,
+    /// All revisions that wait or are on their way, by incident.
+    revisions: HashMap<String, BTreeSet<u32>>,
+    count: usize,
     /// Incidents with a revision on its way, and their other revisions that are due: two
     /// revisions of an incident are never on their way at once.
     on_the_way: HashMap<String, Vec<(Instant, Waiting)>>,
@@ -39,7 +40,7 @@ pub(super) struct Pending {
 impl Pending {
     /// The number of alerts that are neither delivered nor given up.
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.count
     }
 
     pub(super) fn len_of(&self, worth: Worth) -> usize {
@@ -47,11 +48,12 @@ impl Pending {
     }
 
     pub(super) fn holds(&self, alert: &Alert) -> bool {
-        self.keys.contains(&key(alert))
+        self.revisions.get(&alert.id).is_some_and(|it| it.contains(&alert.revision))
     }
 
     pub(super) fn push(&mut self, due: Instant, waiting: Waiting) {
-        self.keys.insert(key(&waiting.alert));
+        let revisions = self.revisions.entry(waiting.alert.id.clone()).or_default();
+        self.count += usize::from(revisions.insert(waiting.alert.revision));
         let queue = &mut self.queues[Worth::of(&waiting.alert) as usize];
         queue.insert((due, self.sequence), waiting);
         self.sequence += 1;
@@ -102,6 +104,38 @@ impl Pending {
 
     /// Forgets an alert that has its final outcome.
     pub(super) fn forget(&mut self, alert: &Alert) {
-        self.keys.remove(&key(alert));
+        let Some(revisions) = self.revisions.get_mut(&alert.id) else { return };
+        self.count -= usize::from(revisions.remove(&alert.revision));
+        if revisions.is_empty() {
+            self.revisions.remove(&alert.id);
+        }
+    }
+
+    /// Takes out the earlier revisions that must not follow `sent`, which was delivered: requests
+    /// before a request, and other revisions whose delivery has failed before. They still count
+    /// until [`Self::forget`].
+    pub(super) fn take_overtaken(&mut self, sent: &Alert) -> Vec<Waiting> {
+        let earliest = self.revisions.get(&sent.id).and_then(BTreeSet::first);
+        if earliest.is_none_or(|earliest| *earliest >= sent.revision) {
+            return Vec::new();
+        }
+        let is_request = sent.alert_type.is_request();
+        let is_overtaken = |waiting: &Waiting| {
+            let alert = &waiting.alert;
+            alert.id == sent.id
+                && alert.revision < sent.revision
+                && alert.alert_type.is_request() == is_request
+                && (is_request || waiting.attempts > 0)
+        };
+        let mut overtaken = Vec::new();
+        for queue in &mut self.queues {
+            let due: Vec<_> =
+                queue.iter().filter(|(_, it)| is_overtaken(it)).map(|(due, _)| *due).collect();
+            overtaken.extend(due.iter().filter_map(|due| queue.remove(due)));
+        }
+        if let Some(others) = self.on_the_way.get_mut(&sent.id) {
+            overtaken.extend(others.extract_if(.., |(_, it)| is_overtaken(it)).map(|(_, it)| it));
+        }
+        overtaken
     }
 }

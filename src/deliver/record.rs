@@ -38,7 +38,7 @@ impl DeliveryOutcome {
 pub struct DeliveryRow {
     pub alert_id: String,
     pub revision: u32,
-    /// `email`, `webhook`, `topic`.
+    /// `email`, `webhook`, `topic`, or the name of a `[channel.NAME]`.
     pub channel: String,
     /// Counts from 1, and again from 1 after a restart. Zero for what was not attempted.
     pub attempt: u32,

@@ -9,7 +9,7 @@ use crate::alert::DetectorId;
 use crate::answer::Answer;
 use crate::event::{AccessEvent, EventTime, HOUR_SECONDS};
 use crate::profile::silence::SilenceProfile;
-use crate::registry::{KeyStatus, RegisteredKey};
+use crate::registry::{DeedKind, Deeds, KeyStatus, RegisteredKey};
 use crate::text::duration;
 
 /// Probability that a rule is broken innocently (a stale registry, a forgotten machine) when the
@@ -49,6 +49,40 @@ enum Rule<'a> {
     Retired,
     /// The scope that the request needs.
     Scope(&'a CompactString),
+}
+
+/// A use of a key that its store has suspended or revoked, as far as Keywatch was told.
+#[derive(Clone, Copy, Debug)]
+pub struct UseAfter {
+    pub p_value: f64,
+    kind: DeedKind,
+    since: EventTime,
+}
+
+/// Whether this event uses a key after its suspension or revocation.
+pub fn find_use_after(deeds: &Deeds, event: &AccessEvent) -> Option<UseAfter> {
+    let (kind, since) = deeds.ended(&event.key_id, event.time)?;
+    let is_refused = event.answer() == Answer::Refused;
+    let p_value = if is_refused { TRIED_INNOCENTLY } else { BROKEN_INNOCENTLY };
+    has_passed(since, event).then_some(UseAfter { p_value, kind, since })
+}
+
+impl UseAfter {
+    pub fn into_signal(self, event: &AccessEvent) -> Signal {
+        let (kind, since, status) = (self.kind.as_str(), self.since, event.status);
+        Signal {
+            detector: DetectorId::RevokedKeyUse,
+            p_value: self.p_value,
+            observed: None,
+            expected: None,
+            headline: format!("a {kind} key was used"),
+            sentence: format!(
+                "The key was {kind} at {since}, and is used still. The answer was {status}."
+            ),
+            fields: json!({ format!("{kind}_at"): since, "status": status }),
+            ceiling: None,
+        }
+    }
 }
 
 /// All rules that this event breaks. Each is a finding of its own.

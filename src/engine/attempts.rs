@@ -2,7 +2,7 @@
 //! their evidence asks for no more than a notice.
 
 use crate::alert::{Action, Restraint};
-use crate::decide::{Moment, Occurrence, Subject};
+use crate::decide::{KnownKey, Moment, Occurrence, Subject};
 use crate::detect::Thresholds;
 use crate::detect::outcome::find_burst;
 use crate::detect::replay::duplicate::refused_replay;
@@ -10,7 +10,7 @@ use crate::profile::outcome::Failure;
 use crate::proof::Attempt;
 
 use super::partition_clock::PartitionClock;
-use super::shard::{Shard, Shared, tenant_of};
+use super::shard::{Shard, Shared};
 
 impl Shard {
     /// Judges an attempt against all requests that name its key. The profile of the key's holder
@@ -42,6 +42,11 @@ impl Shard {
         if burst.is_of_refusals() && is_at_home && profile.named.is_refused_throughout() {
             return true;
         }
+        // Refusals that follow from a suspension, a revocation or a rotation are no evidence either.
+        let deeds = shared.registry.deeds();
+        if burst.is_of_refusals() && deeds.explain_refusal(&event.key_id, event.time) {
+            return true;
+        }
         profile.named.exclude_current();
         if burst.p_value >= thresholds.rate {
             return true;
@@ -52,7 +57,8 @@ impl Shard {
         let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
         if signal.p_value <= news_below {
             let registered = shared.registry.get(&event.key_id);
-            let occurrence = Occurrence::of_key(attempt.enriched(), tenant_of(registered, profile));
+            let occurrence =
+                Occurrence::of_key(attempt.enriched(), KnownKey::new(registered, Some(profile)));
             let alert =
                 self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
             shared.outcome.alerts.extend(alert);
@@ -75,7 +81,8 @@ impl Shard {
         let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
         if signal.p_value <= news_below {
             let registered = shared.registry.get(&event.key_id);
-            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, &kept.profile));
+            let occurrence =
+                Occurrence::of_key(enriched, KnownKey::new(registered, Some(&kept.profile)));
             let alert =
                 self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
             shared.outcome.alerts.extend(alert);

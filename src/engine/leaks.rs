@@ -1,7 +1,7 @@
 //! Raises reports of leaks, and requests that name a canary.
 
 use crate::alert::{Alert, DetectorId};
-use crate::decide::{Moment, Occurrence, Policy, Subject};
+use crate::decide::{KnownKey, Moment, Occurrence, Policy, Subject};
 use crate::detect::canary::{BY_CHANCE, canary_signal};
 use crate::detect::leak::{FirstUse, report_signal};
 use crate::event::{EnrichedEvent, EventTime, KeyId, ShardId};
@@ -9,7 +9,7 @@ use crate::proof::Standing;
 use crate::registry::{Leak, RegisteredKey};
 
 use super::Engine;
-use super::shard::{Shard, Shared, tenant_of};
+use super::shard::{Shard, Shared};
 
 impl Engine {
     /// The shard that has a profile of the key.
@@ -60,11 +60,7 @@ impl Shard {
             named_after: leak.since,
             // No record shows the leak: the incident begins where the log is.
             offset: self.position(&partition).unwrap_or_default(),
-            tenant: match (registered, profile) {
-                (registered, Some(profile)) => tenant_of(registered, profile),
-                (Some(key), None) => Some(key.tenant.as_str()).filter(|tenant| !tenant.is_empty()),
-                (None, None) => None,
-            },
+            known: KnownKey::new(registered, profile),
             source_ip: None,
             affected_keys: &[],
         };
@@ -91,8 +87,8 @@ impl Shard {
         if BY_CHANCE > self.decider.news_below(&subject, DetectorId::CanaryUse, signal.ceiling) {
             return;
         }
-        let tenant = Some(key.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-        let occurrence = Occurrence::of_key(enriched, tenant);
+        let known = KnownKey::new(Some(key), None);
+        let occurrence = Occurrence::of_key(enriched, known);
         let alert =
             self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
         shared.outcome.alerts.extend(alert);

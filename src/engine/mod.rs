@@ -12,6 +12,7 @@ mod fleet;
 mod history_scorer;
 mod inspection;
 mod leaks;
+mod lessons;
 mod outcome;
 mod partition_clock;
 mod request;
@@ -20,7 +21,7 @@ mod scorer;
 mod shard;
 mod stuffing;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use crate::detect::priors::Priors;
 use crate::detect::{Family, Thresholds};
 use crate::event::{EnrichedEvent, EventTime, PartitionId, ShardId};
 use crate::profile::stuffing::{SourceAttempt, network_of};
-use crate::registry::Registry;
+use crate::registry::{Lesson, Registry};
 
 pub use self::checkpoint::Restoration;
 use self::checkpoint::{CheckpointError, Chunk, Cut, Extent};
@@ -58,6 +59,8 @@ pub struct Engine {
     drift: Drift,
     shards: HashMap<ShardId, Shard>,
     partition_count: usize,
+    /// What people have taught, for shards that are restored.
+    lessons: VecDeque<Lesson>,
 }
 
 impl Engine {
@@ -71,6 +74,7 @@ impl Engine {
             drift: Drift::default(),
             shards: HashMap::new(),
             partition_count: 1,
+            lessons: VecDeque::new(),
         }
     }
 
@@ -185,7 +189,8 @@ impl Engine {
         shard: ShardId,
         restoration: Restoration,
     ) -> Result<(), CheckpointError> {
-        let restored = restoration.into_shard(&self.config, &self.policy)?;
+        let mut restored = restoration.into_shard(&self.config, &self.policy)?;
+        self.lessons.iter().for_each(|lesson| restored.learn_lesson(lesson));
         self.shards.insert(shard, restored);
         Ok(())
     }

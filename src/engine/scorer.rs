@@ -118,6 +118,7 @@ impl Scorer {
     /// Takes over changes of the registry. The next batch is judged by them.
     pub fn learn_keys(&mut self, news: &KeyNews) {
         self.engine.registry_mut().learn(news);
+        self.engine.learn_lessons(&news.lessons);
         let hashes = news.keys.iter().filter_map(|key| Some((key.key_hash?, &key.key_id)));
         self.public_ids.extend(hashes);
     }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::alert::Alert;
+use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
-use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
+use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
@@ -20,6 +20,7 @@ use crate::registry::{RegisteredKey, Registry};
 use super::behaviour::{Bench, WindowJudgement};
 use super::checkpoint::{Changes, Kept, Profiles};
 use super::inspection::{Findings, Inspection, class_of, note_reports, teach};
+use super::lessons::Classroom;
 use super::outcome::{BatchOutcome, Disposition};
 use super::partition_clock::PartitionClock;
 use super::request::RequestView;
@@ -63,6 +64,7 @@ pub struct Shard {
     pub(super) calibration: Calibration,
     pub(super) unconfirmed: Unconfirmed,
     pub(super) stuffing: StuffingTables,
+    pub(super) classroom: Classroom,
     pub(super) changes: Changes,
 }
 
@@ -79,6 +81,7 @@ impl Shard {
             calibration: Calibration::default(),
             unconfirmed: Unconfirmed::default(),
             stuffing: StuffingTables::default(),
+            classroom: Classroom::default(),
             changes: Changes::default(),
         }
     }
@@ -220,6 +223,7 @@ impl Shard {
             profile,
             registered,
             leak: shared.registry.leak(&event.key_id),
+            deeds: shared.registry.deeds(),
             population: &self.population,
             fleet: &clock.fleet,
             peers: &self.peers,
@@ -240,20 +244,23 @@ impl Shard {
         }
         note_reports(&mut self.unconfirmed, &signals, profile, enriched);
         profile.note_judgement(scores, session, suspicion);
+        // Decided before the profile learns the request: a request must not say who its key is.
+        let subject = || Subject::Key(event.key_id.clone());
+        let occurrence = Occurrence::of_key(enriched, KnownKey::new(registered, Some(profile)));
         if is_unusual || suspicion != Suspicion::default() {
-            let subject = Subject::Key(event.key_id.clone());
-            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, profile));
-            self.decider.keep_open(&subject, occurrence, moment, shared.policy);
+            self.decider.keep_open(&subject(), occurrence, moment, shared.policy);
+        }
+        if !signals.is_empty() {
+            let policy = shared.policy;
+            let alert = self.decider.consider(&subject(), occurrence, signals, moment, policy);
+            if let Some(alert) = alert.as_ref().filter(|it| it.alert_type == AlertType::Opened) {
+                self.classroom.keep(&alert.id, &event.key_id, profile);
+            }
+            shared.outcome.alerts.extend(alert);
         }
         profile.nonces.told.add(told_habits);
         profile.learn(accepted, repetition.map(|repetition| repetition.again), suspicion);
         request.learn(event, registered, suspicion, profile, &mut self.peers);
-        if !signals.is_empty() {
-            let subject = Subject::Key(event.key_id.clone());
-            let occurrence = Occurrence::of_key(enriched, tenant_of(registered, profile));
-            let alert = self.decider.consider(&subject, occurrence, signals, moment, shared.policy);
-            shared.outcome.alerts.extend(alert);
-        }
     }
 
     /// Judges the event's source. With several partitions it hands the attempt out instead, because
@@ -357,15 +364,6 @@ fn end_hours(
         unconfirmed.add_hour(class_of(profile));
     }
     if let Some(session) = profile.end_session_before(time) {
-        teach(dependence, &session, profile, tenant_of(registered, profile));
+        teach(dependence, &session, profile, KnownKey::new(registered, Some(profile)).tenant());
     }
-}
-
-/// The key's tenant: as registered, else that of the key's last proven use.
-pub(super) fn tenant_of<'a>(
-    registered: Option<&'a RegisteredKey>,
-    profile: &'a Profile,
-) -> Option<&'a str> {
-    let registered = registered.map(|key| key.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-    registered.or(profile.facts.tenant.as_deref())
 }

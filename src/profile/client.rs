@@ -141,6 +141,14 @@ impl ClientProfile {
         self.of_mut(which).mark(client.id);
     }
 
+    /// Makes the programs that were reported since `since` the key's own.
+    pub fn take_up(&mut self, since: EventTime) {
+        self.agents.take_up(since);
+        if let Some(fingerprints) = &mut self.fingerprints {
+            fingerprints.take_up(since);
+        }
+    }
+
     /// Counts a request if its client is not known.
     pub fn count_fresh(&mut self, which: Trait, client: &Client, time: EventTime) {
         if !client.is_known() {

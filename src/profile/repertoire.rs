@@ -180,6 +180,16 @@ impl<const MAX: usize> Repertoire<MAX> {
         }
     }
 
+    /// Makes the items known that were used since `since`.
+    pub fn take_up(&mut self, since: EventTime) {
+        let since = hour_of(since);
+        // Hours wrap; an age of more than half of them is a time before.
+        let is_recent = |found: &&mut Use| found.hour.wrapping_sub(since) < u16::MAX / 2;
+        for found in self.uses.iter_mut().filter(is_recent) {
+            found.weight = found.weight().max(KNOWN) | found.weight & MARK;
+        }
+    }
+
     fn learn_again(&mut self, place: usize, hour: u16, gain: u16, is_suspicious: bool) {
         let found = &mut self.uses[place];
         if found.hour == hour {

@@ -20,6 +20,8 @@ const LOWEST: u8 = 14;
 /// A burst that is lower by more than this many steps (a third of the height) does not refresh a
 /// remembered one.
 const SMALLER_STEPS: u8 = 5;
+/// A burst that was reported this often is not reported again.
+const ORDINARY: u8 = 4;
 const MINUTES_A_DAY: i32 = 1_440;
 
 /// Height of a count: its logarithm to the base [`STEP`], plus 1. The height of 0 is 0.
@@ -120,6 +122,25 @@ impl Habits {
             if habit.times > 0 && own > SMALLER_STEPS && height >= own - SMALLER_STEPS {
                 habit.day = day_of(minute);
             }
+        }
+    }
+
+    /// Forgets the bursts that were reported on the day of `minute` or later.
+    pub fn forget_since(&mut self, minute: i32) {
+        for habit in self.known.iter_mut().filter(|habit| habit.day >= day_of(minute)) {
+            *habit = Habit::default();
+        }
+        self.open = Open::default();
+    }
+
+    /// Makes the bursts ordinary that were reported on the day of `minute` or later; `now` is the
+    /// current minute. A burst that is still open ends with it.
+    pub fn take_up_since(&mut self, minute: i32, now: i32) {
+        self.open.is_tainted = false;
+        self.close_before(now.saturating_add(QUIET_MINUTES + 1));
+        let is_recent = |habit: &&mut Habit| habit.times > 0 && habit.day >= day_of(minute);
+        for habit in self.known.iter_mut().filter(is_recent) {
+            habit.times = habit.times.max(ORDINARY);
         }
     }
 

@@ -123,6 +123,11 @@ pub struct RateProfile {
     habits: Habits,
 }
 
+/// Minutes since the epoch.
+fn minute_of(time: EventTime) -> i32 {
+    i32::try_from(seconds(time).div_euclid(60)).unwrap_or(i32::MAX)
+}
+
 impl RateProfile {
     pub fn new(time: EventTime) -> Self {
         let window =
@@ -215,10 +220,20 @@ impl RateProfile {
         f64::from(self.seasons.overall.hours)
     }
 
-    /// Mean number of events in an hour.
-    pub fn events_an_hour(&self) -> f64 {
+    /// Forgets the bursts that were reported since `since`: they were a thief's.
+    pub fn forget_habits_since(&mut self, since: EventTime) {
+        self.habits.forget_since(minute_of(since));
+    }
+
+    /// Makes the bursts that were reported since `since` ordinary.
+    pub fn take_up_habits_since(&mut self, since: EventTime) {
+        self.habits.take_up_since(minute_of(since), self.minute());
+    }
+
+    /// Events of a usual day; 0 while no hour is known.
+    pub fn per_day(&self) -> f64 {
         let overall = self.seasons.overall;
-        f64::from(overall.events / overall.hours.max(1.0))
+        if overall.hours > 0.0 { 24.0 * f64::from(overall.events / overall.hours) } else { 0.0 }
     }
 
     /// How busy the current hour of the week is, as a multiple of the key's mean hour. Near 1

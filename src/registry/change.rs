@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::{KeyStatus, RegisteredKey};
+use super::{Deed, KeyStatus, Lesson, RegisteredKey};
 use crate::event::{EventTime, KeyId};
 
 /// Events in the life of a key.
@@ -134,4 +134,8 @@ pub struct KeyNews {
     pub number: u64,
     pub keys: Vec<RegisteredKey>,
     pub leaks: Vec<Leak>,
+    /// What was asked of the keys' store, and done by it.
+    pub deeds: Vec<Deed>,
+    /// What people have taught by closing incidents.
+    pub lessons: Vec<Lesson>,
 }

@@ -137,6 +137,11 @@ impl RegisteredKey {
         ]
     }
 
+    /// Whether the registration says that the key is revoked, now or later.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked_at.is_some() || self.status == KeyStatus::Revoked
+    }
+
     /// Whether the key is a trap, by its flag or its tag.
     pub fn is_canary(&self) -> bool {
         self.canary || self.tags.iter().any(|tag| tag == "canary")

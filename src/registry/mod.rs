@@ -1,8 +1,10 @@
 //! Holds the registry of keys: who owns them, what they may do, and until when.
 
 mod change;
+mod deeds;
 mod import;
 mod key;
+mod lesson;
 mod networks;
 mod read;
 
@@ -13,8 +15,10 @@ use foldhash::HashMap;
 use crate::event::{KeyHash, KeyId};
 
 pub use self::change::{KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
+pub use self::deeds::{Deed, DeedKind, Deeds};
 pub use self::import::{Import, Refused, Stored};
 pub use self::key::{KeyStatus, RegisteredKey};
+pub use self::lesson::{Lesson, LessonKind};
 pub use self::networks::Networks;
 pub use self::read::RegistryError;
 
@@ -30,6 +34,7 @@ pub struct Registry {
     file: Keys,
     table: Keys,
     leaks: HashMap<KeyId, Leak>,
+    deeds: Deeds,
 }
 
 /// The keys of one origin.
@@ -78,6 +83,12 @@ impl Registry {
         for leak in &news.leaks {
             self.leaks.insert(leak.key_id.clone(), leak.clone());
         }
+        news.deeds.iter().for_each(|deed| self.deeds.learn(deed));
+    }
+
+    /// What was done to keys. It counts for all of them, wherever they are registered.
+    pub const fn deeds(&self) -> &Deeds {
+        &self.deeds
     }
 
     pub fn get(&self, key_id: &KeyId) -> Option<&RegisteredKey> {
@@ -152,7 +163,7 @@ mod tests {
     }
 
     fn news(keys: &[RegisteredKey]) -> KeyNews {
-        KeyNews { number: 1, keys: keys.to_vec(), leaks: Vec::new() }
+        KeyNews { number: 1, keys: keys.to_vec(), ..KeyNews::default() }
     }
 
     #[test]

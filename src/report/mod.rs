@@ -4,6 +4,7 @@
 //! Incidents are those that were alerted. Scores and features are measured by feeding the same
 //! events to an engine again ([`HistoryScorer`]), with the current model.
 
+pub mod outcomes;
 pub mod page;
 pub mod text;
 
@@ -21,6 +22,7 @@ use crate::engine::HistoryScorer;
 use crate::event::{EventTime, ShardId};
 use crate::store::{Store, StoreError};
 
+use self::outcomes::{OfDetector, Range, by_confidence, by_detector};
 use self::text::DRIFTED;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,6 +40,9 @@ pub struct Report {
     pub incidents_by_severity: BTreeMap<Severity, usize>,
     pub promises: Vec<Promise>,
     pub features: Vec<FeatureDrift>,
+    /// Confidence against what people decided.
+    pub confidence: Vec<Range>,
+    pub outcomes: Vec<OfDetector>,
 }
 
 /// The promise of one family of detectors, and the measured figures.
@@ -81,6 +86,7 @@ pub async fn measure(
     }
     let mut incidents = store.incidents(from).await?;
     incidents.retain(|incident| incident.detected_event_time >= from);
+    let decided = store.outcomes(from).await?;
     let engine = scorer.engine();
     Ok(Report {
         from,
@@ -93,6 +99,8 @@ pub async fn measure(
         incidents_by_severity: by_severity(&incidents),
         promises: promises(&scorer, &incidents),
         features: engine.feature_drift(),
+        confidence: by_confidence(&decided),
+        outcomes: by_detector(&decided),
     })
 }
 

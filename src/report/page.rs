@@ -16,7 +16,9 @@ const FULL_BAR: f64 = 2.0 * DRIFTED;
 pub fn render(report: &Report) -> String {
     let drifted = report.drifted();
     let headline = format!("{} incidents, {drifted} features drifted", report.incidents);
-    let body = html! { (head(report, drifted)) (promises(report)) (features(report)) };
+    let body = html! {
+        (head(report, drifted)) (promises(report)) (confidence(report)) (features(report))
+    };
     page("report", &headline, &body)
 }
 
@@ -62,6 +64,40 @@ fn promises(report: &Report) -> Markup {
         "Not every incident is a false alert, so their number bounds the false ones from above. A \
          tail is the share of key-hours with the highest scores; if more is measured than the \
          model promises, its p-values are raised to the measured share.",
+        &body,
+    )
+}
+
+fn confidence(report: &Report) -> Markup {
+    let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), share_text);
+    let body = html! {
+        table {
+            thead { tr {
+                th { "Confidence" } th { "Incidents" } th { "Confirmed" } th { "Dismissed" }
+                th { "Said" } th { "Found" }
+            } }
+            tbody { @for it in &report.confidence { tr {
+                th { (format!("{:.1} to {:.1}", it.from, it.from + 0.1)) }
+                td { (it.incidents) } td { (it.confirmed) } td { (it.dismissed) }
+                td { (percent(it.said)) } td { (percent(it.measured)) }
+            } } }
+        }
+        table {
+            thead { tr {
+                th { "Strongest sign" } th { "Incidents" } th { "Confirmed" } th { "Dismissed" }
+                th { "Assumed" } th { "Found" }
+            } }
+            tbody { @for it in &report.outcomes { tr {
+                th { (it.detector) }
+                td { (it.incidents) } td { (it.confirmed) } td { (it.dismissed) }
+                td { (percent(it.assumed)) } td { (percent(it.measured)) }
+            } } }
+        }
+    };
+    section(
+        "Confidence and what people found",
+        "Confidence is honest if the share that people confirmed is what was said. Tests, duplicates \
+         and incidents that nobody closed are not counted.",
         &body,
     )
 }

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Report;
+use crate::text::visible;
 
 /// Stability index from which a feature has moved, and from which it has drifted (Siddiqi 2006).
 const MOVED: f64 = 0.1;
@@ -17,7 +18,45 @@ pub fn render(report: &Report) -> String {
         lines.push(String::new());
         lines.push(advice(report));
     }
+    if !report.confidence.is_empty() {
+        lines.extend([String::new(), confidence(report), String::new(), outcomes(report)]);
+    }
     lines.join("\n")
+}
+
+/// Confidence is honest if what was said is what people found.
+fn confidence(report: &Report) -> String {
+    let header = ["confidence", "incidents", "confirmed", "dismissed", "said", "found"];
+    let rows = report.confidence.iter().map(|it| {
+        [
+            format!("{:.1} to {:.1}", it.from, it.from + 0.1),
+            it.incidents.to_string(),
+            it.confirmed.to_string(),
+            it.dismissed.to_string(),
+            percent(it.said),
+            percent(it.measured),
+        ]
+    });
+    table(header, rows)
+}
+
+fn outcomes(report: &Report) -> String {
+    let header = ["strongest sign", "incidents", "confirmed", "dismissed", "assumed", "found"];
+    let rows = report.outcomes.iter().map(|it| {
+        [
+            visible(&it.detector),
+            it.incidents.to_string(),
+            it.confirmed.to_string(),
+            it.dismissed.to_string(),
+            percent(it.assumed),
+            percent(it.measured),
+        ]
+    });
+    table(header, rows)
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", 100.0 * share))
 }
 
 fn headline(report: &Report) -> String {

@@ -1,7 +1,7 @@
 //! Decides which proposal is requested next, and what the others wait for.
 
 use crate::alert::{Action, Alert, AlertType, Handling, Restraint};
-use crate::config::PolicyConfig;
+use crate::config::{PolicyConfig, Rule};
 use crate::decide::Exemptions;
 use crate::event::{EventTime, HOUR_SECONDS};
 
@@ -103,6 +103,12 @@ impl Rules {
         (most > 0 && facts.requests > most)
             || approval.environments.contains(&facts.environment)
             || alert.tenant.as_ref().is_some_and(|tenant| approval.tenants.contains(tenant))
+            || self.rule(alert).is_some_and(|rule| rule.approval)
+    }
+
+    /// The rule of the policy that applies to the alert, as it is now.
+    fn rule(&self, alert: &Alert) -> Option<&Rule> {
+        self.config.rules.named(alert.guidance.rule.as_deref()?)
     }
 
     /// Builds the request for a granted proposal: the same alert under the next revision number,

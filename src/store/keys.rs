@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError};
 use crate::event::{EventTime, KeyHash};
 use crate::instance::InstanceId;
-use crate::registry::{KeyChange, KeyEvent, KeyNews, KeyStatus, Leak, RegisteredKey, Stored};
+use crate::registry::{
+    Deed, DeedKind, KeyChange, KeyEvent, KeyNews, KeyStatus, Leak, RegisteredKey, Stored,
+};
 
 /// Rows of one insert. A million keys go in as ten blocks.
 const BLOCK_ROWS: usize = 100_000;
@@ -145,7 +147,11 @@ const KEY_COLUMNS: &str = "change, key_id, owner, tenant, environment, class, ta
     toUnixTimestamp64Micro(grace_ends_at) AS grace_ends_at, status, canary, key_hash";
 const EVENT_COLUMNS: &str =
     "change, key_id, kind, toUnixTimestamp64Micro(time) AS time, source, url, text";
-/// Leaks of so many days are known when a process starts.
+const DEEDS: &str = "SELECT key_id, toString(kind) AS kind, toUnixTimestamp64Micro(time) AS time";
+const ARE_DEEDS: &str = "kind IN ('suspended', 'revoked', 'rotated', 'resumed')";
+/// Requests of so many days are known when a process starts.
+const ASKED_DAYS: u32 = 30;
+/// Leaks and ends of keys of so many days are known when a process starts.
 const LEAKS_KEPT_DAYS: u32 = 365;
 
 impl Store {
@@ -233,8 +239,10 @@ impl Store {
              ORDER BY time"
         );
         let leaks = self.read_leaks(self.client.query(&sql).bind(names.as_slice())).await?;
+        let sql = format!("{DEEDS} FROM key_event_rows WHERE {ARE_DEEDS} AND change IN ?");
+        let deeds = self.read_deeds(self.client.query(&sql).bind(names.as_slice())).await?;
         let keys = keys.into_iter().map(KeyRow::read).collect();
-        Ok(KeyNews { number: latest, keys, leaks })
+        Ok(KeyNews { number: latest, keys, leaks, deeds, ..KeyNews::default() })
     }
 
     async fn all_keys(&self, number: u64) -> Result<KeyNews, StoreError> {
@@ -245,8 +253,40 @@ impl Store {
              AND key_events.time > now64(6) - toIntervalDay(?) ORDER BY key_events.time"
         );
         let leaks = self.read_leaks(self.client.query(&sql).bind(LEAKS_KEPT_DAYS)).await?;
+        let sql = format!(
+            "{DEEDS} FROM key_events WHERE {ARE_DEEDS} \
+             AND key_events.time > now64(6) - toIntervalDay(?)"
+        );
+        let deeds = self.read_deeds(self.client.query(&sql).bind(LEAKS_KEPT_DAYS)).await?;
         let keys = keys.into_iter().map(KeyRow::read).collect();
-        Ok(KeyNews { number, keys, leaks })
+        Ok(KeyNews { number, keys, leaks, deeds, ..KeyNews::default() })
+    }
+
+    /// What Keywatch asked of the keys' store by requests after this number, and the number of the
+    /// latest request. The end of a suspension is among it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn asked_after(&self, number: u64) -> Result<(u64, Vec<Deed>), StoreError> {
+        let sql = "SELECT number, key_id, toUnixTimestamp64Micro(time) AS asked_at, \
+                ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull( \
+                    JSONExtractString(alert, 'suspend_until'), 6)), 0) AS until \
+            FROM revocation_requests \
+            WHERE number > ? AND revocation_requests.time > now64(6) - toIntervalDay(?)";
+        let query = self.client.query(sql).bind(number).bind(ASKED_DAYS);
+        let rows: Result<Vec<(u64, String, i64, i64)>, _> = query.fetch_all().await;
+        let rows = rows.map_err(|error| self.error("reading revocation_requests", &error))?;
+        let latest = rows.iter().map(|(number, ..)| *number).max().unwrap_or(number);
+        let deeds = rows.into_iter().flat_map(|(_, key_id, asked, until)| {
+            let deed = |micros, kind| Deed {
+                key_id: key_id.as_str().into(),
+                time: EventTime::from_micros(micros),
+                kind,
+            };
+            let end = (until > 0).then(|| deed(until, DeedKind::Resumed));
+            [Some(deed(asked, DeedKind::Asked)), end].into_iter().flatten().collect::<Vec<_>>()
+        });
+        Ok((latest, deeds.collect()))
     }
 
     /// All registrations, by key, with the number of the change that they include.
@@ -288,6 +328,16 @@ impl Store {
 
     async fn read_keys(&self, query: Query) -> Result<Vec<KeyRow>, StoreError> {
         query.fetch_all().await.map_err(|error| self.error("reading api_keys", &error))
+    }
+
+    async fn read_deeds(&self, query: Query) -> Result<Vec<Deed>, StoreError> {
+        let rows: Result<Vec<(String, String, i64)>, _> = query.fetch_all().await;
+        let rows = rows.map_err(|error| self.error("reading key_events", &error))?;
+        let deed = |(key_id, kind, micros): (String, String, i64)| {
+            let (kind, time) = (DeedKind::named(&kind)?, EventTime::from_micros(micros));
+            Some(Deed { key_id: key_id.into(), time, kind })
+        };
+        Ok(rows.into_iter().filter_map(deed).collect())
     }
 
     async fn read_leaks(&self, query: Query) -> Result<Vec<Leak>, StoreError> {

@@ -2,6 +2,7 @@
 //! queries. Every insert may be repeated.
 
 mod acts;
+mod answers;
 mod check;
 mod checkpoint;
 mod claim;
@@ -14,8 +15,10 @@ mod history;
 mod keys;
 mod leaks;
 mod ledger;
+mod lessons;
 mod migrate;
 mod monitor;
+mod outcomes;
 mod promise;
 mod query;
 mod requests;
@@ -35,6 +38,7 @@ use clickhouse::Client;
 use parking_lot::Mutex;
 
 pub use self::acts::ACTS_KEPT_DAYS;
+pub use self::answers::Answered;
 pub use self::check::check;
 pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};
@@ -42,6 +46,7 @@ pub use self::error::StoreError;
 pub use self::history::Slice;
 pub use self::keys::Author;
 pub use self::ledger::{BatchInDoubt, Progress};
+pub use self::outcomes::Outcomes;
 pub use self::query::{ANALYST_QUERIES, AnalystQuery, Parameter, Table, analyst_query};
 pub use self::requests::{EarlierRequest, RefusedRow, RequestProgress};
 pub use self::revocation::{Proposal, RequestLedger, UntoldRequest};

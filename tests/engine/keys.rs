@@ -4,10 +4,10 @@ use keywatch::alert::{Action, Alert, DetectorId, Restraint, Severity};
 use keywatch::config::{DetectConfig, PolicyConfig};
 use keywatch::engine::Engine;
 use keywatch::event::{EventTime, ShardId};
-use keywatch::registry::{KeyNews, Leak, RegisteredKey, Registry};
+use keywatch::registry::{Deed, DeedKind, KeyNews, Leak, RegisteredKey, Registry};
 
-use super::DAY;
 use super::scene::{HOSTER, LONDON, Place, SYDNEY, Scene, with_model};
+use super::{DAY, HOUR};
 
 const THIEF: Place = Place { asn: HOSTER, ip: "203.0.113.66", ..SYDNEY };
 const AGENT: &str = "payments-service/2.1";
@@ -19,7 +19,7 @@ fn key(id: &str, owner: &str) -> RegisteredKey {
 /// `old` was rotated to `new`; `new` belongs to this owner.
 fn rotation(owner_of_new: &str) -> KeyNews {
     let old = RegisteredKey { rotated_to: Some("new".into()), ..key("old", "ann") };
-    KeyNews { number: 1, keys: vec![old, key("new", owner_of_new)], leaks: Vec::new() }
+    KeyNews { number: 1, keys: vec![old, key("new", owner_of_new)], ..KeyNews::default() }
 }
 
 fn engine(news: &KeyNews) -> Engine {
@@ -86,7 +86,7 @@ fn a_key_of_another_owner_inherits_nothing() {
 fn leaked(since: EventTime) -> KeyNews {
     let (key_id, source, url) = ("ak".into(), "github".into(), "https://example.com/x".into());
     let leak = Leak { key_id, since, source, url };
-    KeyNews { number: 1, keys: Vec::new(), leaks: vec![leak] }
+    KeyNews { number: 1, leaks: vec![leak], ..KeyNews::default() }
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_use_before_the_leak_is_not_evidence_of_it() {
 
 fn canary() -> KeyNews {
     let canary = RegisteredKey { canary: true, ..key("trap", "security") };
-    KeyNews { number: 1, keys: vec![canary], leaks: Vec::new() }
+    KeyNews { number: 1, keys: vec![canary], ..KeyNews::default() }
 }
 
 #[test]
@@ -156,4 +156,60 @@ fn attempts_on_a_canary_do_not_hide_its_use() {
     scene.request("trap", THIEF, 30.0);
     let alerts = run(&scene, &canary());
     assert_eq!(alerts.last().map(|alert| alert.action), Some(Action::Revoke));
+}
+
+/// The store has suspended the key from the third day to the fourth.
+fn suspension() -> KeyNews {
+    let deed =
+        |kind, day: f64| Deed { key_id: "key".into(), time: Scene::new().at(day * DAY), kind };
+    let deeds = vec![
+        deed(DeedKind::Asked, 2.0),
+        deed(DeedKind::Suspended, 2.01),
+        deed(DeedKind::Resumed, 3.0),
+    ];
+    KeyNews { number: 1, deeds, ..KeyNews::default() }
+}
+
+fn detectors(alerts: &[Alert]) -> Vec<DetectorId> {
+    alerts.iter().flat_map(|alert| alert.detectors.clone()).collect()
+}
+
+/// A minute in which most requests of the key are refused.
+fn refuse(scene: &mut Scene, begin: f64) {
+    for n in 0..60 {
+        let time = begin + f64::from(n);
+        scene.request("key", LONDON, time).status(401);
+        if n % 5 == 0 {
+            scene.request("key", LONDON, time + 0.5);
+        }
+    }
+}
+
+#[test]
+fn refusals_that_follow_our_own_action_are_no_evidence() {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 2.0 * DAY, 10.0);
+    refuse(&mut scene, 2.0 * DAY + 30.0);
+    let without = run(&scene, &KeyNews::default());
+    assert!(detectors(&without).contains(&DetectorId::AuthFailureBurst), "{without:#?}");
+    assert_eq!(run(&scene, &suspension()), []);
+
+    // After the end of the suspension they are evidence again.
+    scene.steady("key", LONDON, 3.0 * DAY, DAY, 10.0);
+    refuse(&mut scene, 4.0 * DAY);
+    let later = run(&scene, &suspension());
+    assert!(detectors(&later).contains(&DetectorId::AuthFailureBurst), "{later:#?}");
+}
+
+#[test]
+fn a_use_after_the_confirmed_suspension_is_told_and_one_after_its_end_is_not() {
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 2.0 * DAY, 60.0);
+    scene.steady("key", LONDON, 3.0 * DAY + 60.0, HOUR, 60.0);
+    assert_eq!(run(&scene, &suspension()), []);
+    scene.request("key", LONDON, 2.5 * DAY);
+    let alerts = run(&scene, &suspension());
+    let first = &alerts[0];
+    assert_eq!(first.detectors, [DetectorId::RevokedKeyUse]);
+    assert!(first.title.contains("a suspended key was used"), "{}", first.title);
 }

@@ -362,3 +362,37 @@ fn at_medium(report: &Value) -> Value {
     let rows = report["at_severity"].as_array().unwrap();
     rows.iter().find(|row| row["severity"] == "medium").unwrap().clone()
 }
+
+#[test]
+fn two_files_of_rules_are_compared_on_alerts_that_were_made() {
+    let desk = Desk::new();
+    let alert = |id: &str, tenant: &str| {
+        let text = include_str!("../fixtures/alerts/revocation_requested.json");
+        let mut alert: Value = serde_json::from_str(text).unwrap();
+        alert["id"] = id.into();
+        alert["type"] = "alert.opened".into();
+        alert["tenant"] = tenant.into();
+        alert.to_string() + "\n"
+    };
+    desk.write("alerts.jsonl", alert("inc_1", "bank") + &alert("inc_2", "shop"));
+    desk.write("now.toml", "[[rule]]\nname = \"all\"\n");
+    let next = "[[rule]]\nname = \"bank\"\nmatch.tenants = [\"bank\"]\naction = \"notify\"\n\
+                channels = [\"pager\"]\n";
+    desk.write("next.toml", next);
+    let diff = |more: &[&str]| {
+        let mut command = Command::cargo_bin("keywatch").unwrap();
+        command.current_dir(desk.folder.path()).args(["diff", "--alerts", "alerts.jsonl"]);
+        command.args(["--policy", "now.toml", "--policy", "next.toml"]).args(more).assert()
+    };
+    let table = String::from_utf8(diff(&[]).success().get_output().stdout.clone()).unwrap();
+    assert!(table.starts_with("2 incidents judged again; 1 treated differently."), "{table}");
+    assert!(table.contains("revoke -> notify") && table.contains("all -> pager"), "{table}");
+    assert!(!table.contains("inc_2"), "{table}");
+    let json = diff(&["--json"]).success().get_output().stdout.clone();
+    let found: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(found["policies"][0]["revocations"], 2);
+    assert_eq!(found["policies"][1]["revocations"], 1);
+    assert_eq!(found["changed"][0]["outcomes"][1]["rule"], "bank");
+    let both = diff(&["--input", "alerts.jsonl"]).code(2);
+    assert!(message(&both).contains("cannot be used with"), "{}", message(&both));
+}

@@ -48,3 +48,23 @@ fn mistakes_are_named_with_their_line_and_exit_code_2() {
     assert!(stderr.contains("keywatch.toml:2: unknown key `source.knd`; did you mean `kind`?"));
     assert!(assert.get_output().stdout.is_empty());
 }
+
+#[test]
+fn the_rules_of_the_policy_are_explained_in_words() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("policy.toml");
+    let rules = "[[rule]]\nname = \"bank\"\nmatch.tenants = [\"bank\"]\nmatch.min_severity = \"high\"\n\
+                 action = \"suspend\"\napproval = true\n[exempt]\nkeys = [\"ak_1\"]\n";
+    fs::write(&path, rules).unwrap();
+    let config = format!("[policy]\nrules_file = \"{}\"\n", path.display());
+    let assert = check_config(&config, &[]).success();
+    let shown = text(&assert.get_output().stdout);
+    let rule = "# 1. \"bank\": incidents of severity high or higher, and of tenant bank: at most suspend; \
+                all channels are told; a person approves each suspension and revocation.";
+    assert!(shown.contains(rule), "{shown}");
+    assert!(shown.contains("nothing but a notice for keys ak_1"), "{shown}");
+    toml::from_str::<toml::Table>(&shown).unwrap();
+    let report = check_config(&config, &["--json"]).success();
+    let report: Value = serde_json::from_slice(&report.get_output().stdout).unwrap();
+    assert_eq!(report["rules"].as_array().map(Vec::len), Some(4));
+}

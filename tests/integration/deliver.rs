@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keywatch::alert::{Alert, Severity};
+use keywatch::alert::{Action, Alert, AlertType, Severity};
 use keywatch::config::{EmailConfig, Secret, SmtpTls, WebhookConfig};
 use keywatch::deliver::memory::MemoryLog;
 use keywatch::deliver::record::{DeliveryOutcome, DeliveryRow};
-use keywatch::deliver::{Channel, EmailChannel, Outbox, OutboxSettings, WebhookChannel};
+use keywatch::deliver::{
+    Channel, EmailChannel, Outbox, OutboxSettings, TemplateChannel, WebhookChannel,
+};
 use keywatch::event::EventTime;
 use mailparse::MailHeaderMap;
 use serde_json::Value;
@@ -380,4 +382,118 @@ async fn an_unreachable_receiver_is_named_without_its_token() {
     assert_eq!(row.outcome, DeliveryOutcome::Failed);
     assert!(row.detail.starts_with("cannot reach 127.0.0.1: "), "{}", row.detail);
     assert!(!row.detail.contains("s3cr3t"), "{}", row.detail);
+}
+
+// ---- answers to requests, and order -----------------------------------------------
+
+#[tokio::test]
+async fn what_the_receiver_says_about_a_request_is_recorded_and_nothing_else() {
+    let receiver = Receiver::start([
+        Answer::Body(r#"{"status":"revoked"}"#),
+        Answer::Body(r#"{"status":"<b>gone</b>"}"#),
+        Answer::Body(r#"{"status":"revoked"}"#),
+    ])
+    .await;
+    let delivery = Delivery::start(webhook(&receiver.url));
+    let alerts = [
+        Alert { id: "al_1".into(), ..fixture("revocation_requested") },
+        Alert { id: "al_2".into(), ..fixture("revocation_requested") },
+        Alert { id: "al_3".into(), ..fixture("impossible_travel") },
+    ];
+    for (place, alert) in alerts.iter().enumerate() {
+        delivery.send(alert);
+        delivery.wait_for(place + 1).await;
+    }
+    let details: Vec<String> = delivery.log.rows().into_iter().map(|row| row.detail).collect();
+    let plain = "accepted by 127.0.0.1";
+    assert_eq!(details, [&format!("{plain}, which answered: revoked"), plain, plain]);
+}
+
+#[tokio::test]
+async fn a_request_that_failed_is_not_sent_after_a_later_one() {
+    let receiver = Receiver::start([Answer::WithHeader(503, "retry-after", "0")]).await;
+    let delivery = Delivery::start(webhook(&receiver.url));
+    let suspension = Alert {
+        alert_type: AlertType::SuspensionRequested,
+        action: Action::Suspend,
+        ..fixture("revocation_requested")
+    };
+    let revocation = Alert { revision: suspension.revision + 3, ..fixture("revocation_requested") };
+    delivery.send(&suspension);
+    delivery.wait_for(1).await;
+    delivery.send(&revocation);
+    let rows = eventually("both have an end", LIMIT, async || {
+        let rows = delivery.log.rows();
+        let is_over = |revision: u32| {
+            let ends = |row: &&DeliveryRow| row.outcome != DeliveryOutcome::Failed;
+            rows.iter().filter(ends).any(|row| row.revision == revision)
+        };
+        match is_over(suspension.revision) && is_over(revocation.revision) {
+            true => Ok(rows),
+            false => Err(rows),
+        }
+    })
+    .await;
+    let types: Vec<String> = receiver
+        .received()
+        .iter()
+        .map(|call| serde_json::from_slice::<Value>(&call.body).unwrap()["type"].to_string())
+        .collect();
+    let last = types.last().unwrap();
+    assert_eq!(last, "\"key.revocation_requested\"", "{types:?} {rows:?}");
+}
+
+// ---- JSON of templates ------------------------------------------------------------
+
+fn template(kind: &str, url: &str) -> TemplateChannel {
+    let text = format!("kind = \"{kind}\"\nurl = \"{url}\"\nsecret = \"s3cr3t\"\n");
+    TemplateChannel::new("oncall", &toml::from_str(&text).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn ready_templates_reach_their_receivers_with_the_secret_in_its_place() {
+    let receiver = Receiver::start([]).await;
+    let opened = fixture("impossible_travel");
+    let resolved = Alert { alert_type: AlertType::Resolved, revision: 2, ..opened.clone() };
+    for (kind, alerts) in [("pagerduty", [&opened, &resolved]), ("jira", [&opened, &resolved])] {
+        let delivery = Delivery::start(template(kind, &receiver.url));
+        for (place, alert) in alerts.into_iter().enumerate() {
+            delivery.send(alert);
+            let row = delivery.wait_for(place + 1).await.swap_remove(place);
+            assert_eq!(row.outcome, DeliveryOutcome::Delivered, "{row:?}");
+            assert_eq!(row.channel, "oncall");
+            assert!(!row.detail.contains("s3cr3t"), "{row:?}");
+        }
+    }
+    let calls = receiver.received();
+    let bodies: Vec<Value> =
+        calls.iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect();
+    assert_eq!(
+        (&bodies[0]["event_action"], &bodies[0]["routing_key"]),
+        (&"trigger".into(), &"s3cr3t".into())
+    );
+    assert_eq!(bodies[1]["event_action"], "resolve");
+    assert_eq!(bodies[0]["dedup_key"], bodies[1]["dedup_key"]);
+    assert_eq!(bodies[2]["alias"], "al_6f1d2c9b0a7e4453");
+    assert_eq!(calls[2].header("authorization"), "GenieKey s3cr3t");
+    let addresses: Vec<&str> = calls.iter().map(|call| call.address.as_str()).collect();
+    let close = "/hook/al_6f1d2c9b0a7e4453/close?identifierType=alias";
+    assert_eq!(addresses, ["/hook", "/hook", "/hook", close]);
+}
+
+#[tokio::test]
+async fn an_alert_goes_only_where_the_policy_routes_it_and_a_request_everywhere() {
+    let receiver = Receiver::start([]).await;
+    let delivery = Delivery::start(webhook(&receiver.url));
+    let mut routed = fixture("impossible_travel");
+    routed.guidance.channels = vec!["oncall".into()];
+    let mut request = Alert { revision: 2, ..fixture("revocation_requested") };
+    request.guidance.channels = vec!["oncall".into()];
+    delivery.send(&routed);
+    delivery.send(&request);
+    let mut rows = delivery.wait_for(2).await;
+    rows.sort_by_key(|row| row.revision);
+    let outcomes: Vec<_> = rows.iter().map(|row| row.outcome).collect();
+    assert_eq!(outcomes, [DeliveryOutcome::Skipped, DeliveryOutcome::Delivered]);
+    assert_eq!(rows[0].detail, "the policy tells other channels of it");
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use keywatch::alert::{Action, Alert, AlertType, DetectorId, Evidence, Handling, Severity};
 use keywatch::detect::Family;
 use keywatch::event::EventTime;
+use keywatch::registry::DeedKind;
 use keywatch::respond::Spent;
 use keywatch::store::Store;
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ use crate::clickhouse::samples::alert;
 use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::mailbox::Mailbox;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Answer, Receiver};
 use crate::support::service::Service;
 use crate::support::settings::Settings;
 
@@ -271,4 +272,28 @@ async fn a_request_that_comes_too_late_is_withdrawn() {
     })
     .await;
     assert!(service.terminate().0.success());
+}
+
+/// The receiver says that it has revoked the key: four steps, each with its word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_receiver_has_done_is_confirmed_and_an_event_of_the_key() {
+    let database = database().await;
+    let proposed = Answer::Status(204);
+    let receiver = Receiver::start([proposed, Answer::Body(r#"{"status":"revoked"}"#)]).await;
+    leave(&database.store, &[proposal("shop", Action::Revoke)]).await;
+    let _service = Service::start(&settings(&database, &receiver));
+    wait_until_told(&receiver, "shop", "key.revocation_requested", Value::Null).await;
+    let shown = eventually("the answer is an event of the key", LIMIT, async || {
+        // A terminal gets words; here a pipe asks for JSON.
+        let shown: Value =
+            serde_json::from_str(&alerts(&database, &["show", "shop", "--json"])).unwrap();
+        let response = shown["response"].clone();
+        if response["confirmed"] == "revoked" { Ok(response) } else { Err(response) }
+    })
+    .await;
+    assert!(shown["requested_at"].is_string() && shown["sent_at"].is_string(), "{shown}");
+    assert_eq!(shown["answered"], "accepted by 127.0.0.1, which answered: revoked");
+    assert_eq!(shown["confirmed_by"], "the receiver's answer");
+    let events = database.store.key_news(0).await.unwrap().deeds;
+    assert_eq!((&*events[0].key_id, events[0].kind), ("key-shop", DeedKind::Revoked));
 }

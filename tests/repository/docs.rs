@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keywatch::alert::Alert;
+use keywatch::alert::{Alert, DetectorId};
 use keywatch::event::{PartitionId, ShardId};
+use strum::VariantArray;
 
 use crate::scene::{Place, Scene};
 use crate::{root, text};
@@ -156,4 +157,30 @@ fn the_guide_for_analysts_lists_every_query_with_its_question() {
         let row = format!("| {} | [{1}](../sql/queries/{1}.sql) |", query.question(), query.name);
         assert!(guide.contains(&row), "docs/ANALYSTS.md should have the row\n{row}");
     }
+}
+
+/// Each detector has a page, and the folder has a list of them.
+#[test]
+fn every_detector_has_a_playbook_whose_links_and_queries_exist() {
+    let folder = root().join("docs/playbooks");
+    let list = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut wrong = Vec::new();
+    for detector in DetectorId::VARIANTS {
+        let path = folder.join(format!("{detector}.md"));
+        let Ok(page) = fs::read_to_string(&path) else {
+            wrong.push(format!("{detector} has no page"));
+            continue;
+        };
+        let queries = page.split("< ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        let dead = queries.filter(|query| !root().join(query).exists());
+        wrong.extend(dead.map(|query| format!("{detector}: {query}")));
+        let broken = links(&page).filter(|link| !leads_somewhere(&path, link));
+        wrong.extend(broken.map(|link| format!("{detector}: {link}")));
+        if !list.contains(&format!("[{detector}]({detector}.md)")) {
+            wrong.push(format!("{detector} is not in the list"));
+        }
+    }
+    let broken = links(&list).filter(|link| !leads_somewhere(&folder.join("README.md"), link));
+    wrong.extend(broken.map(|link| format!("README.md: {link}")));
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -31,10 +31,11 @@ const RULES: &[Rule] = &[
     rule("watched", &[]),
     rule("alert", &["event"]),
     rule("facts", &["alert", "event", "text"]),
+    rule("playbook", &["alert", "event", "facts", "text"]),
     rule("record", &["event"]),
     rule("registry", &["event"]),
-    // `min_severity` is a setting, and severities have one name everywhere.
-    rule("config", &["alert::Severity"]),
+    // Settings and rules name them, and they have one name everywhere.
+    rule("config", &["alert::Action", "alert::DetectorId", "alert::Severity"]),
     // The core.
     rule("decode", &["config", "event", "record"]),
     rule("enrich", &["config", "event", "network", "watched"]),
@@ -43,7 +44,7 @@ const RULES: &[Rule] = &[
         "detect",
         &["alert", "answer", "config", "event", "network", "profile", "rate", "registry", "text"],
     ),
-    rule("decide", &["alert", "config", "detect", "event", "profile"]),
+    rule("decide", &["alert", "config", "detect", "event", "profile", "registry"]),
     rule("workflow", &["alert", "event"]),
     rule("respond", &["alert", "config", "decide", "detect::Family", "detect::family", "event"]),
     rule(
@@ -149,7 +150,18 @@ const RULES: &[Rule] = &[
     rule("doctor", &["config", "decode", "detect", "event", "record", "source", "text"]),
     rule(
         "report",
-        &["alert", "backtest", "config", "detect", "engine", "event", "page", "store", "text"],
+        &[
+            "alert",
+            "backtest",
+            "config",
+            "decide::risk",
+            "detect",
+            "engine",
+            "event",
+            "page",
+            "store",
+            "text",
+        ],
     ),
     rule(
         "train",
@@ -186,6 +198,8 @@ const RULES: &[Rule] = &[
             "backtest",
             "config",
             "console",
+            // The rules of the policy, in words.
+            "decide::in_words",
             "decode",
             // A person may send an alert again, without the service.
             "deliver",
@@ -201,6 +215,9 @@ const RULES: &[Rule] = &[
             "rate",
             "registry",
             "report",
+            "playbook",
+            // Two policies compared on stored alerts.
+            "respond",
             "store",
             "telemetry",
             "text",

@@ -31,6 +31,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     if let Some(webhook) = &config.webhook {
         deliver::check_webhook(webhook, &mut findings);
     }
+    deliver::check_channels(&config.channel, &mut findings);
     check_topics(config, &mut findings);
     findings.into_vec()
 }

@@ -22,8 +22,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
         "policy.dry_run is false, but without [webhook] nothing can revoke a key",
     );
     warn(
-        config.email.is_none() && config.webhook.is_none() && config.alerts_topic.is_none(),
-        "no [email], [webhook] or [alerts_topic]: alerts are stored and sent to nobody",
+        config.channel_names().is_empty(),
+        "no [email], [webhook], [channel.NAME] or [alerts_topic]: alerts are stored and sent to nobody",
     );
     warn(
         config.enrich.city_databases.is_empty(),
@@ -74,6 +74,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
         config.webhook.as_ref().is_some_and(|webhook| is_remote_http(&webhook.url)),
         "webhook.url is http: alerts travel unencrypted",
     );
+    for (name, channel) in &config.channel {
+        let text = format!("channel.{name}.url is http: alerts travel unencrypted");
+        warnings.extend(is_remote_http(channel.url.reveal()).then_some(text));
+    }
     warnings
 }
 

@@ -7,6 +7,7 @@ use metrics::gauge;
 use tracing::{info, warn};
 
 use super::breakers::Breakers;
+use super::confirm;
 use crate::alert::{Action, Alert, Restraint};
 use crate::app::announce::publish_missing;
 use crate::deliver::Outbox;
@@ -64,7 +65,8 @@ impl Desk {
             self.store.record_request(last_number, &request, &spent).await?;
             self.breakers.note_request();
         }
-        self.publish_requests(takeover_seconds).await
+        self.publish_requests(takeover_seconds).await?;
+        confirm::record(&self.store).await
     }
 
     /// Leaves out the proposals that people have dismissed, rejected or suppressed. The acts are read after the

@@ -6,6 +6,7 @@
 //! proposal waits says so in a revision of its own.
 
 mod breakers;
+mod confirm;
 mod desk;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::alert::{
-    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Handling, Severity,
+    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Guidance, Handling, Severity,
 };
 use crate::decide::MODEL_VERSION;
 use crate::event::EventTime;
@@ -121,6 +121,7 @@ impl Notice<'_> {
             position: finding.position.clone(),
             policy_version: self.policy_version.to_owned(),
             model_version: MODEL_VERSION.to_owned(),
+            guidance: Guidance::default(),
             handling: Handling::default(),
         }
     }

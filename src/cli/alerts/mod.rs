@@ -6,9 +6,11 @@ mod case;
 pub(super) mod filter;
 mod list;
 pub(super) mod person;
+mod playbook;
 mod sending;
 mod show;
 mod suppress;
+mod undelivered;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use crate::store::Store;
 #[command(after_help = "Examples:
   keywatch alerts list --severity high,critical --since 24h
   keywatch alerts show inc_9c0f6a1b2d3e4f5061728394 | jq .explanation
+  keywatch alerts playbook inc_9c0f6a1b2d3e4f5061728394
   keywatch alerts ack inc_9c0f6a1b2d3e4f5061728394
   keywatch alerts approve inc_9c0f6a1b2d3e4f5061728394
   keywatch alerts assign inc_9c0f6a1b2d3e4f5061728394 --to alice
@@ -43,6 +46,8 @@ enum Action {
     List(list::Args),
     /// Show one incident: on a terminal in words, else every revision as one JSON object a line
     Show(show::Args),
+    /// Print what to do about an incident, with its values
+    Playbook(playbook::Args),
     /// Acknowledge: somebody looks at it
     Ack(args::AckArgs),
     /// Assign to a person
@@ -63,6 +68,8 @@ enum Action {
     Suppressions(suppress::SuppressionsArgs),
     /// Send one revision again, also one that was kept quiet or given up
     Redeliver(sending::RedeliverArgs),
+    /// List what was not delivered, or send again what was given up
+    Undelivered(undelivered::Args),
     /// Send a sample, marked as one, through a channel
     Test(sending::TestArgs),
 }
@@ -79,6 +86,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         match &args.action {
             Action::List(args) => list::run(args, &store).await,
             Action::Show(args) => show::run(args, &store).await,
+            Action::Playbook(args) => playbook::run(args, &store).await,
             Action::Ack(args) => acting::run(args.order()?, &store).await,
             Action::Assign(args) => acting::run(args.order()?, &store).await,
             Action::Comment(args) => acting::run(args.order()?, &store).await,
@@ -89,6 +97,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             Action::Suppress(args) => suppress::suppress(args, &store).await,
             Action::Suppressions(args) => suppress::suppressions(args, &store).await,
             Action::Redeliver(args) => sending::redeliver(args, &config, &store).await,
+            Action::Undelivered(args) => undelivered::run(args, &config, &store).await,
             Action::Test(args) => sending::test(args, &config).await,
         }
     })

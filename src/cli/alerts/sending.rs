@@ -10,7 +10,7 @@ use crate::alert::Alert;
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
-use crate::deliver::{DeliveryLog, OnceError, channel_names, deliver_once, delivery_id, sample};
+use crate::deliver::{DeliveryLog, OnceError, deliver_once, delivery_id, sample};
 use crate::event::EventTime;
 use crate::store::Store;
 use crate::text::visible;
@@ -28,7 +28,7 @@ pub struct RedeliverArgs {
     /// The revision, if it is not the latest
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u32>,
-    /// The channel: email, webhook or topic; without it, all that are configured
+    /// The channel: email, webhook, topic, or the NAME of a [channel.NAME]; without it, all of them
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
     /// Your name, if it is not the login name
@@ -39,10 +39,11 @@ pub struct RedeliverArgs {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   keywatch alerts test --channel email -c keywatch.toml
+  keywatch alerts test --channel oncall -c keywatch.toml
 
 The sample concerns no key and asks for nothing. It is not stored.")]
 pub struct TestArgs {
-    /// The channel: email, webhook or topic
+    /// The channel: email, webhook, topic, or the NAME of a [channel.NAME]
     #[arg(long, value_name = "NAME")]
     channel: String,
     /// Your name, if it is not the login name
@@ -73,10 +74,12 @@ pub async fn redeliver(
     let alert = chosen(&case, args.revision)?;
     let channels = match &args.channel {
         Some(name) => vec![name.as_str()],
-        None => channel_names(config),
+        None => config.channel_names(),
     };
     if channels.is_empty() {
-        return Err(usage("no channel is configured: set [email], [webhook] or [alerts_topic]"));
+        return Err(usage(
+            "no channel is configured: set [email], [webhook], [channel.NAME] or [alerts_topic]",
+        ));
     }
     for channel in channels {
         send_again(config, store, channel, &alert, &who).await?;
@@ -85,7 +88,7 @@ pub async fn redeliver(
 }
 
 /// The revision, with the state of its incident.
-fn chosen(case: &Case, revision: Option<u32>) -> Result<Alert, CommandError> {
+pub(super) fn chosen(case: &Case, revision: Option<u32>) -> Result<Alert, CommandError> {
     let wanted = revision.unwrap_or(case.latest().revision);
     let found = case.revisions.iter().find(|alert| alert.revision == wanted);
     let alert = found.ok_or_else(|| {
@@ -113,7 +116,7 @@ fn chosen(case: &Case, revision: Option<u32>) -> Result<Alert, CommandError> {
 }
 
 /// Sends the alert and records the attempt as the service does.
-async fn send_again(
+pub(super) async fn send_again(
     config: &Config,
     store: &Store,
     channel: &str,
@@ -151,7 +154,7 @@ fn not_sent(error: OnceError) -> CommandError {
     }
 }
 
-fn who(by: Option<&str>) -> Result<String, CommandError> {
+pub(super) fn who(by: Option<&str>) -> Result<String, CommandError> {
     let name = by.map_or_else(person::login_name, |by| person::name("--by", by));
     name.map_err(|sentence| usage(&sentence))
 }

@@ -11,6 +11,7 @@ use super::case::{self, Case};
 use super::print;
 use crate::alert::{Alert, Restraint};
 use crate::cli::CommandError;
+use crate::event::EventTime;
 use crate::facts::plain_id;
 use crate::store::{Store, StoreError};
 use crate::text::{counted, visible, visible_json};
@@ -46,6 +47,23 @@ const SENT: &str = "SELECT revision, toString(channel) AS channel, \
         toString(max(time)) AS at \
     FROM deliveries WHERE alert_id = {id:String} GROUP BY revision, channel";
 
+const CONFIRMED: &str = include_str!("../../../sql/console/confirmed.sql");
+
+/// What became of the key after the request.
+#[derive(Deserialize)]
+struct Confirmed {
+    kind: String,
+    at: i64,
+    told_by: String,
+}
+
+/// What is known of the way of a request.
+#[derive(Default)]
+struct Way {
+    sent: Vec<Sent>,
+    confirmed: Option<Confirmed>,
+}
+
 #[derive(Deserialize)]
 struct Sent {
     revision: u32,
@@ -56,28 +74,28 @@ struct Sent {
 }
 
 pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
-    let (case, unsent, sent) = load(&args.id, store).await.map_err(anyhow::Error::from)?;
+    let (case, unsent, way) = load(&args.id, store).await.map_err(anyhow::Error::from)?;
     let case = case.ok_or_else(|| unknown_incident(&args.id))?;
     print(&if args.json {
-        visible_json(&as_json(&args.id, &case, &unsent).to_string()) + "\n"
+        visible_json(&as_json(&args.id, &case, &unsent, &way).to_string()) + "\n"
     } else if io::stdout().is_terminal() {
-        in_words(&args.id, &case, &unsent, &sent)
+        in_words(&args.id, &case, &unsent, &way)
     } else {
         let line = |alert| serde_json::to_string(alert).map(|json| visible_json(&json) + "\n");
         case.revisions.iter().map(line).collect::<Result<_, _>>().map_err(anyhow::Error::from)?
     })
 }
 
-async fn load(
-    id: &str,
-    store: &Store,
-) -> Result<(Option<Case>, Vec<Unsent>, Vec<Sent>), StoreError> {
+async fn load(id: &str, store: &Store) -> Result<(Option<Case>, Vec<Unsent>, Way), StoreError> {
     let mut cases = case::load(store, &[id]).await?;
     let unsent = store.query_rows(UNSENT, &[("id", id)]).await?;
-    Ok((cases.remove(id), unsent, store.query_rows(SENT, &[("id", id)]).await?))
+    let confirmed: Vec<Confirmed> = store.query_rows(CONFIRMED, &[("id", id)]).await?;
+    let sent = store.query_rows(SENT, &[("id", id)]).await?;
+    let way = Way { sent, confirmed: confirmed.into_iter().next() };
+    Ok((cases.remove(id), unsent, way))
 }
 
-fn as_json(id: &str, case: &Case, unsent: &[Unsent]) -> serde_json::Value {
+fn as_json(id: &str, case: &Case, unsent: &[Unsent], way: &Way) -> serde_json::Value {
     let standing = &case.course.standing;
     let closing = standing.closing_in_force(&case.revisions);
     let unsent: serde_json::Map<_, _> =
@@ -96,12 +114,13 @@ fn as_json(id: &str, case: &Case, unsent: &[Unsent]) -> serde_json::Value {
         "waits_for": case.waits_for(),
         "approved": standing.ruling.as_ref().map(|ruling| ruling.is_approval),
         "not_sent": unsent,
+        "response": case.request().map(|request| way.as_json(request)),
         "acts": case.course.steps.iter().map(act).collect::<Vec<_>>(),
         "revisions": case.revisions,
     })
 }
 
-fn in_words(id: &str, case: &Case, unsent: &[Unsent], sent: &[Sent]) -> String {
+fn in_words(id: &str, case: &Case, unsent: &[Unsent], way: &Way) -> String {
     let alert = case.latest();
     let mut text = format!("{}\n\n", visible(&alert.title));
     let risk = format!("{} (risk {:.0} of 100)", alert.severity, alert.risk);
@@ -117,7 +136,7 @@ fn in_words(id: &str, case: &Case, unsent: &[Unsent], sent: &[Sent]) -> String {
         facts.push(("decision", visible(&ruling.to_string())));
     }
     if let Some(request) = case.request() {
-        facts.extend(steps(request, sent));
+        facts.extend(steps(request, way));
     }
     facts.push(("first sign", alert.first_event_time.to_string()));
     facts.push(("last sign", alert.last_event_time.to_string()));
@@ -160,7 +179,7 @@ fn waits(restraint: Restraint, alert: &Alert) -> String {
 }
 
 /// The four steps of a request: made, sent, answered, confirmed.
-fn steps(request: &Alert, sent: &[Sent]) -> Vec<(&'static str, String)> {
+fn steps(request: &Alert, way: &Way) -> Vec<(&'static str, String)> {
     let mut steps =
         vec![("requested", format!("to {} the key, at {}", request.action, request.detected_at))];
     if let Some(deadline) = request.handling.deadline {
@@ -169,18 +188,50 @@ fn steps(request: &Alert, sent: &[Sent]) -> Vec<(&'static str, String)> {
     if let Some(end) = request.handling.suspend_until {
         steps.push(("until", end.to_string()));
     }
-    let is_of = |it: &&Sent| it.revision == request.revision && it.channel == "webhook";
-    match sent.iter().find(is_of) {
+    match way.of(request) {
         None => steps.push(("sent", "not yet".to_owned())),
         Some(it) if it.outcome == "delivered" => {
             steps.push(("sent", format!("to the webhook, at {}", it.at)));
             steps.push(("answered", visible(&it.detail)));
-            steps
-                .push(("confirmed", "not known: Keywatch does not see the key's state".to_owned()));
         }
         Some(it) => steps.push(("sent", visible(&format!("no: {} ({})", it.outcome, it.detail)))),
     }
+    steps.push((
+        "confirmed",
+        match &way.confirmed {
+            None => "not yet: nobody has told Keywatch that it took effect".to_owned(),
+            Some(it) => visible(&format!("{} at {}, by {}", it.kind, it.time(), it.told_by)),
+        },
+    ));
     steps
+}
+
+impl Way {
+    /// The last attempt to send the request.
+    fn of(&self, request: &Alert) -> Option<&Sent> {
+        let is_of = |it: &&Sent| it.revision == request.revision && it.channel == "webhook";
+        self.sent.iter().find(is_of)
+    }
+
+    fn as_json(&self, request: &Alert) -> serde_json::Value {
+        let sent = self.of(request);
+        let answered = sent.filter(|it| it.outcome == "delivered");
+        json!({
+            "requested_at": request.detected_at,
+            "sent_at": answered.map(|it| &it.at),
+            "answered": answered.map(|it| &it.detail),
+            "not_sent": sent.filter(|it| it.outcome != "delivered").map(|it| &it.detail),
+            "confirmed": self.confirmed.as_ref().map(|it| &it.kind),
+            "confirmed_at": self.confirmed.as_ref().map(Confirmed::time),
+            "confirmed_by": self.confirmed.as_ref().map(|it| &it.told_by),
+        })
+    }
+}
+
+impl Confirmed {
+    fn time(&self) -> EventTime {
+        EventTime::from_micros(self.at)
+    }
 }
 
 fn why(outcome: &str) -> &'static str {
@@ -216,7 +267,6 @@ mod tests {
     use super::*;
     use crate::alert::{AlertType, CloseReason, DetectorId};
     use crate::deliver::fixtures;
-    use crate::event::EventTime;
     use crate::workflow::{Course, Kind, Origin, Seen};
 
     fn act(case: &[Alert], second: i64, who: &str, kind: Kind) -> Act {
@@ -244,7 +294,7 @@ mod tests {
         ];
         let case = Case { revisions, course: Course::of(acts) };
         let unsent = [Unsent { outcome: "kept_quiet".into(), revisions: 2 }];
-        let text = in_words("al_6f1d2c9b0a7e4453", &case, &unsent, &[]);
+        let text = in_words("al_6f1d2c9b0a7e4453", &case, &unsent, &Way::default());
         for words in [
             "  state       closed: dismissed as false_travel by alice at 1970-01-01T00:00:10",
             "  not sent    2 revisions kept quiet",
@@ -255,7 +305,7 @@ mod tests {
         ] {
             assert!(text.contains(words), "no {words} in\n{text}");
         }
-        let json = as_json("al_6f1d2c9b0a7e4453", &case, &unsent);
+        let json = as_json("al_6f1d2c9b0a7e4453", &case, &unsent, &Way::default());
         assert_eq!(json["state"], "closed");
         assert_eq!(json["not_sent"]["kept_quiet"], 2);
         assert_eq!(json["acts"][1]["has_effect"], false);
@@ -269,7 +319,7 @@ mod tests {
         second.detectors.push(DetectorId::DuplicateNonce);
         let acts = vec![act(std::slice::from_ref(&first), 10, "alice", Kind::Dismiss)];
         let case = Case { revisions: vec![first, second], course: Course::of(acts) };
-        let text = in_words("x", &case, &[], &[]);
+        let text = in_words("x", &case, &[], &Way::default());
         assert!(text.contains("open again by new evidence, after it was dismissed"), "{text}");
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
 }
 
 /// "did you mean" the closest name, or else the list of all names.
-fn hint(name: &str, known: &[&str]) -> String {
+pub(in crate::config) fn hint(name: &str, known: &[&str]) -> String {
     const SIMILAR: f64 = 0.6;
     let similarity = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
     let closest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));

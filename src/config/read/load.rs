@@ -1,10 +1,11 @@
 //! Loads a checked configuration from file and environment.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::deserialize;
 use super::tree::{self, Place, Table};
+use super::{deserialize, rules};
 use crate::config::error::Problem;
 use crate::config::{Config, ConfigError, Finding, Secret};
 
@@ -44,34 +45,58 @@ impl Config {
                 if findings.is_empty() {
                     findings = check(&config);
                 }
-                if findings.is_empty() {
+                problems.extend(findings.into_iter().map(|finding| places.locate(finding)));
+                problems.extend(config.read_rules());
+                if problems.is_empty() {
                     return Ok(config);
                 }
-                problems.extend(findings.into_iter().map(|finding| places.locate(finding)));
             }
             Ok(_) => {}
         }
         Err(problems)
     }
 
+    /// Reads the file of rules into the policy.
+    fn read_rules(&mut self) -> Vec<Problem> {
+        let Some(path) = &self.policy.rules_file else { return Vec::new() };
+        match rules::load(path, Some(&self.channel_names())) {
+            Ok(rules) => self.policy.rules = rules,
+            Err(problems) => return problems,
+        }
+        Vec::new()
+    }
+
     /// Copies the contents of `*_file` files into the secrets beside them.
     fn read_secrets(&mut self) -> Vec<Finding> {
         let kafka = &mut self.source.kafka;
         let http = &mut self.source.http;
-        let mut secrets = vec![
-            ("source.kafka.sasl_password", &mut kafka.sasl_password, &kafka.sasl_password_file),
-            ("source.http.token", &mut http.token, &http.token_file),
-            ("decode.pepper", &mut self.decode.pepper, &self.decode.pepper_file),
-            ("clickhouse.password", &mut self.clickhouse.password, &self.clickhouse.password_file),
+        let mut secrets: Vec<(Cow<'static, str>, &mut Secret, &Option<PathBuf>)> = vec![
+            (
+                "source.kafka.sasl_password".into(),
+                &mut kafka.sasl_password,
+                &kafka.sasl_password_file,
+            ),
+            ("source.http.token".into(), &mut http.token, &http.token_file),
+            ("decode.pepper".into(), &mut self.decode.pepper, &self.decode.pepper_file),
+            (
+                "clickhouse.password".into(),
+                &mut self.clickhouse.password,
+                &self.clickhouse.password_file,
+            ),
         ];
         if let Some(email) = &mut self.email {
-            secrets.push(("email.password", &mut email.password, &email.password_file));
+            secrets.push(("email.password".into(), &mut email.password, &email.password_file));
         }
         if let Some(webhook) = &mut self.webhook {
-            secrets.push(("webhook.secret", &mut webhook.secret, &webhook.secret_file));
+            secrets.push(("webhook.secret".into(), &mut webhook.secret, &webhook.secret_file));
         }
-        let read = |(key, secret, file): (&'static str, &mut Secret, &Option<PathBuf>)| {
-            let message = read_secret(key, secret, file.as_deref()?).err()?;
+        for (name, it) in &mut self.channel {
+            secrets.push((format!("channel.{name}.url").into(), &mut it.url, &it.url_file));
+            let key = format!("channel.{name}.secret").into();
+            secrets.push((key, &mut it.secret, &it.secret_file));
+        }
+        let read = |(key, secret, file): (Cow<'static, str>, &mut Secret, &Option<PathBuf>)| {
+            let message = read_secret(&key, secret, file.as_deref()?).err()?;
             Some(Finding { key, message })
         };
         secrets.into_iter().filter_map(read).collect()
@@ -97,10 +122,10 @@ impl Places {
         let written = |path: &str| {
             self.table.iter().find(|(known, _)| known == path).map(|(_, place)| place.clone())
         };
-        let around = std::iter::successors(Some(key), |path| {
+        let around = std::iter::successors(Some(key.as_ref()), |path| {
             path.rsplit_once('.').map(|(section, _)| section)
         });
-        let place = written(key)
+        let place = written(&key)
             .or_else(|| written(&format!("{key}_file")))
             .or_else(|| around.skip(1).find_map(written))
             .unwrap_or_else(|| self.root.clone());

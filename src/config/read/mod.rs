@@ -2,6 +2,8 @@
 
 mod deserialize;
 mod load;
+mod rules;
 mod tree;
 
+pub(super) use self::deserialize::hint;
 pub(super) use self::tree::Place;

@@ -23,6 +23,15 @@ pub struct Delivery {
     pub detail: String,
 }
 
+/// What became of the key after a request, as its life in the registry tells.
+#[derive(Debug, Deserialize)]
+pub struct Confirmed {
+    /// `suspended`, `revoked` or `rotated`.
+    pub kind: String,
+    pub at: i64,
+    pub told_by: String,
+}
+
 /// An address from which the key was used around the incident.
 #[derive(Debug, Deserialize)]
 pub struct Place {
@@ -55,6 +64,7 @@ pub struct Incident {
     /// What people did.
     pub course: Course,
     pub deliveries: Vec<Delivery>,
+    pub confirmed: Option<Confirmed>,
     pub series: Option<Series>,
     pub places: Vec<Place>,
     /// What is stored of the requests of a replay.
@@ -103,17 +113,20 @@ pub async fn load(store: &Store, id: &str) -> Result<Option<Incident>, StoreErro
     let revisions: Vec<Alert> = rows.iter().map(parse).collect::<Result<_, _>>()?;
     let Some(latest) = revisions.first().cloned() else { return Ok(None) };
     let deliveries = include_str!("../../../sql/console/deliveries.sql");
+    let confirmed = include_str!("../../../sql/console/confirmed.sql");
     let values = [("id", id)];
     let ids = [id];
-    let (acts, deliveries, series, places, replayed) = tokio::try_join!(
+    let (acts, deliveries, confirmed, series, places, replayed) = tokio::try_join!(
         store.acts_of(&ids),
         store.query_rows(deliveries, &values),
+        store.query_rows::<Confirmed>(confirmed, &values),
         series(store, &latest),
         places(store, &latest),
         replay::load(store, &latest),
     )?;
     let course = Course::of(acts);
-    Ok(Some(Incident { revisions, course, deliveries, series, places, replayed }))
+    let confirmed = confirmed.into_iter().next();
+    Ok(Some(Incident { revisions, course, deliveries, confirmed, series, places, replayed }))
 }
 
 /// The picture begins some time before the incident and ends some time after it.

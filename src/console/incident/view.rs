@@ -4,13 +4,13 @@ use maud::{Markup, html};
 
 use super::load::{Delivery, Incident};
 use super::{evidence, people, pictures, replay};
-use crate::alert::{Alert, AlertType, Restraint};
+use crate::alert::{Alert, AlertType, Attacks, Restraint};
 use crate::console::Console;
 use crate::console::frame::{card, encoded, key_link, time};
 use crate::console::visible::shown;
 use crate::console::words;
 use crate::event::EventTime;
-use crate::facts;
+use crate::facts::{self, plain_id};
 use crate::text::{counted, duration_figure};
 
 pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
@@ -107,18 +107,32 @@ fn done(console: &Console, incident: &Incident) -> Markup {
     html! {
         p { (facts::what_was_done(alert)) }
         @if let Some(ruling) = &incident.standing().ruling { p { "The proposed action was " (shown(&ruling.to_string())) "." } }
-        @if let Some(request) = incident.request() { (steps(request, &incident.deliveries)) }
+        @if let Some(request) = incident.request() { (steps(request, incident)) }
         @if let Some(restraint) = alert.restraint.filter(|restraint| !restraint.is_wait()) {
             p { "A stronger action is not advised, because " (restraint.because()) "." }
         }
+        (steps_to_take(alert))
         @if console.is_dry_run { p.note { "This installation is in a dry run." } }
     }
 }
 
+/// Where the steps are written that people take, and what the signs are called in catalogues.
+fn steps_to_take(alert: &Alert) -> Markup {
+    html! {
+        @if let Some(own) = &alert.guidance.playbook {
+            p { "What to do: " a href=(own) rel="noreferrer" { (shown(own)) } }
+        } @else if !alert.detectors.is_empty() {
+            p { "What to do: " code { "keywatch alerts playbook " (plain_id(alert)) } }
+        }
+        @if let Some(rule) = &alert.guidance.rule { p { "The policy's rule " strong { (shown(rule)) } " applies." } }
+        @if let Some(attacks) = Attacks::of(&alert.detectors) { p.note { (attacks.in_words()) } }
+    }
+}
+
 /// The four steps of a request: made, sent, answered, confirmed.
-fn steps(request: &Alert, deliveries: &[Delivery]) -> Markup {
+fn steps(request: &Alert, incident: &Incident) -> Markup {
     let is_of = |it: &&Delivery| it.revision == request.revision && it.channel == "webhook";
-    let last = deliveries.iter().rev().find(is_of);
+    let last = incident.deliveries.iter().rev().find(is_of);
     html! {
         ol.course {
             li { (time(request.detected_at)) div { strong { "Requested" } " to " (request.action.as_str()) " the key" } }
@@ -126,9 +140,12 @@ fn steps(request: &Alert, deliveries: &[Delivery]) -> Markup {
                 None => { li { div { "Not sent yet." } } },
                 Some(it) if it.outcome == "delivered" => {
                     li { (time(EventTime::from_micros(it.at))) div { strong { "Sent" } " to the webhook; " strong { "answered" } ": " (shown(&it.detail)) } }
-                    li { div { "Whether the action took effect is not " strong { "confirmed" } ": Keywatch does not see the state of the key." } }
+                    @if incident.confirmed.is_none() { li { div { "Whether the action took effect is not " strong { "confirmed" } " yet." } } }
                 },
                 Some(it) => { li { (time(EventTime::from_micros(it.at))) div { "Not sent: " (shown(&it.detail)) } } },
+            }
+            @if let Some(it) = &incident.confirmed {
+                li { (time(EventTime::from_micros(it.at))) div { strong { "Confirmed" } " by " (shown(&it.told_by)) ": the key was " (shown(&it.kind)) "." } }
             }
         }
     }

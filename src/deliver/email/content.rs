@@ -1,7 +1,7 @@
 //! The content of an alert mail, before it is rendered as text or HTML.
 
 use super::wording::{label, one_line, value};
-use crate::alert::{Alert, AlertType, Evidence, Restraint, Severity};
+use crate::alert::{Alert, AlertType, Attacks, Evidence, Guidance, Restraint, Severity};
 use crate::facts::{plain_id, requests_sql, time, what_was_done};
 use crate::text::precise_number;
 
@@ -104,6 +104,23 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
     }
     if let Some(tenant) = &alert.tenant {
         facts.push(("Tenant", one_line(tenant, 100)));
+    }
+    let Guidance { key, rule, playbook, .. } = &alert.guidance;
+    for (name, text) in [("Environment", &key.environment), ("Class", &key.class)] {
+        if !text.is_empty() {
+            facts.push((name, one_line(text, 100)));
+        }
+    }
+    for (name, text) in [("Rule", rule), ("Playbook", playbook)] {
+        if let Some(text) = text {
+            facts.push((name, one_line(text, 500)));
+        }
+    }
+    if playbook.is_none() && !alert.detectors.is_empty() {
+        facts.push(("Steps", format!("keywatch alerts playbook {}", plain_id(alert))));
+    }
+    if let Some(attacks) = Attacks::of(&alert.detectors) {
+        facts.push(("Catalogues", attacks.in_words()));
     }
     if let Some(assignee) = &alert.handling.assignee {
         facts.push(("Assigned to", one_line(assignee, 100)));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -68,7 +70,7 @@ fn builder(
     let mut builder = Message::builder()
         .from(envelope.from.clone())
         .date(date)
-        .subject(subject)
+        .raw_header(subject_header(subject))
         // RFC 3834: asks for no automatic replies, such as holiday notices.
         .raw_header(header("Auto-Submitted", "auto-generated"))
         // Exchange uses this header for the same request.
@@ -78,6 +80,31 @@ fn builder(
         builder = builder.raw_header(header("Importance", "high"));
     }
     envelope.to.iter().fold(builder, |builder, to| builder.to(to.clone()))
+}
+
+/// The mailer leaves plain ASCII as it is, and a reader would decode what looks like an encoded word
+/// (RFC 2047) in it: whoever names keys would write subjects. Such a subject is encoded as a whole.
+fn subject_header(subject: &str) -> HeaderValue {
+    if !subject.contains("=?") {
+        return header("Subject", subject);
+    }
+    let name = HeaderName::new_from_ascii_str("Subject");
+    HeaderValue::dangerous_new_pre_encoded(name, subject.to_owned(), encoded_words(subject))
+}
+
+/// The text as encoded words, one a line. A line holds 78 characters, the first one with the name of
+/// the header.
+fn encoded_words(text: &str) -> String {
+    const MOST_BYTES: usize = 42;
+    let mut words = vec![String::new()];
+    for letter in text.chars() {
+        if words.last().is_some_and(|word| word.len() + letter.len_utf8() > MOST_BYTES) {
+            words.push(String::new());
+        }
+        words.last_mut().into_iter().for_each(|word| word.push(letter));
+    }
+    let encoded = words.iter().map(|word| format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+    encoded.collect::<Vec<_>>().join("\r\n ")
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {
@@ -103,6 +130,23 @@ mod tests {
 
     fn header(mail: &ParsedMail<'_>, name: &str) -> Option<String> {
         mail.headers.get_first_value(name)
+    }
+
+    #[test]
+    fn a_key_id_that_looks_encoded_reaches_the_subject_as_it_is() {
+        for key in
+            ["=?utf-8?q?Please_ignore?=", "=?utf-8?b?SGVsbG8=?=", "=?", "a=?é?= =?utf-8?q?=41?="]
+        {
+            let mut alert = fixtures::alert("impossible_travel");
+            alert.title =
+                format!("Key {key}: requests from two places 8,900 km apart within 4 minutes");
+            let bytes = bytes(&alert);
+            let mail = parse_mail(&bytes).unwrap();
+            let subject = header(&mail, "Subject").unwrap();
+            assert_eq!(subject, format!("[HIGH] {}", alert.title));
+            let lines = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(lines.lines().take(20).all(|line| line.len() <= 78), "{lines}");
+        }
     }
 
     #[test]

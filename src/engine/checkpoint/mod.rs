@@ -19,6 +19,7 @@ use crate::detect::unconfirmed::Unconfirmed;
 use crate::event::{KeyId, PartitionId};
 use crate::profile::{Dependence, PeerRoutes, Population, Profile};
 
+use super::lessons::Classroom;
 use super::partition_clock::PartitionClock;
 use super::stuffing::StuffingTables;
 
@@ -26,7 +27,7 @@ pub use self::restore::Restoration;
 
 /// Version of the bytes. It must be raised whenever a saved type changes its fields, because the
 /// bytes do not describe themselves. A test compares saved bytes with this version.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// The kind of entries in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
@@ -88,7 +89,7 @@ pub enum CheckpointError {
 /// The parts of a shard that no other chunk holds.
 pub(super) type Rest = (
     HashMap<PartitionId, PartitionClock>,
-    ((Population, PeerRoutes, Dependence), Calibration, Unconfirmed, StuffingTables),
+    ((Population, PeerRoutes, Dependence), Calibration, Unconfirmed, StuffingTables, Classroom),
     Decider,
     Lengths,
 );

@@ -51,7 +51,8 @@ impl Restoration {
     ) -> Result<Shard, CheckpointError> {
         let rest = self.rest.ok_or(CheckpointError::Missing("logs and incidents"))?;
         let (clocks, shared, mut decider, first_uses) = rest;
-        let ((population, peers, dependence), calibration, unconfirmed, stuffing) = shared;
+        let (of_fleet, calibration, unconfirmed, stuffing, classroom) = shared;
+        let (population, peers, dependence) = of_fleet;
         let mut history = RequestHistory::new(config);
         history
             .restore(&self.requests, (first_uses, &self.first_uses), &self.used)
@@ -65,6 +66,7 @@ impl Restoration {
             calibration,
             unconfirmed,
             stuffing,
+            classroom,
             history,
             clocks,
             decider,

@@ -44,7 +44,7 @@ impl Shard {
         let of_fleet = (&self.population, &self.peers, &self.dependence);
         rest.push(&(
             &self.clocks,
-            (of_fleet, &self.calibration, &self.unconfirmed, &self.stuffing),
+            (of_fleet, &self.calibration, &self.unconfirmed, &self.stuffing, &self.classroom),
             &self.decider,
             self.history.first_uses.lengths(),
         ))?;

@@ -20,7 +20,7 @@ use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::silence::Waking;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
 use crate::rate::{MINUTE_WINDOW, Rise, find_rise, find_spike};
-use crate::registry::{Leak, RegisteredKey};
+use crate::registry::{Deeds, Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
@@ -46,6 +46,8 @@ pub struct Inspection<'a> {
     pub registered: Option<&'a RegisteredKey>,
     /// The latest report that the key has leaked.
     pub leak: Option<&'a Leak>,
+    /// What was done to keys.
+    pub deeds: &'a Deeds,
     pub population: &'a Population,
     pub fleet: &'a Fleet,
     pub peers: &'a PeerRoutes,
@@ -109,7 +111,7 @@ impl Inspection<'_> {
     }
 
     fn inspect_rules(&self, findings: &mut Findings) -> bool {
-        let mut is_broken = self.inspect_leak(findings);
+        let mut is_broken = self.inspect_leak(findings) | self.inspect_use_after(findings);
         let Some(key) = self.registered else { return is_broken };
         let event = &self.enriched.event;
         for found in rules::find_broken_rules(key, event) {
@@ -125,6 +127,18 @@ impl Inspection<'_> {
         let Some(found) = found else { return false };
         let (detector, p_value) = (DetectorId::LeakedKey, leak::USED);
         let signal = || found.into_signal(self.enriched);
+        self.keep(detector, p_value, rules::FACT, &mut findings.signals, signal)
+    }
+
+    fn inspect_use_after(&self, findings: &mut Findings) -> bool {
+        let event = &self.enriched.event;
+        // A registration that says so is judged by its own rule.
+        if self.registered.is_some_and(RegisteredKey::is_revoked) {
+            return false;
+        }
+        let Some(found) = rules::find_use_after(self.deeds, event) else { return false };
+        let (detector, p_value) = (DetectorId::RevokedKeyUse, found.p_value);
+        let signal = || found.into_signal(event);
         self.keep(detector, p_value, rules::FACT, &mut findings.signals, signal)
     }
 
@@ -181,6 +195,10 @@ impl Inspection<'_> {
         // is an answer of the API, not a sign of an attack.
         let own = self.profile.places.is_established(event.client_ip, &self.enriched.origin);
         if burst.is_of_refusals() && outcomes.is_refused_throughout() && own {
+            return false;
+        }
+        // So does a suspension or revocation.
+        if burst.is_of_refusals() && self.deeds.explain_refusal(&event.key_id, event.time) {
             return false;
         }
         burst.p_value = self.calibrate(Family::Outcome, burst.p_value, findings);

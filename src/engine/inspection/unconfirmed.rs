@@ -48,7 +48,7 @@ fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
 
 /// The class of keys that are used about as much as this one.
 pub(in crate::engine) fn class_of(profile: &Profile) -> Class {
-    Class::of(profile.rate.events_an_hour())
+    Class::of(profile.rate.per_day() / 24.0)
 }
 
 /// Teaches the fleet the reports about a key. Evidence that its owner's work does not explain

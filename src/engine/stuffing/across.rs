@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use ipnet::IpNet;
 
 use crate::alert::Alert;
-use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
+use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
 use crate::detect::Signal;
 use crate::event::{EventTime, KeyId};
 use crate::profile::stuffing::SourceAttempt;
@@ -124,9 +124,11 @@ impl Shard {
             !is_told
         };
         if is_new {
-            let tenant = attempt.tenant.as_deref();
+            let profile = self.profiles.get(key_id).map(|kept| &*kept.profile);
+            let told_tenant = attempt.tenant.as_deref();
+            let known = KnownKey { registered: None, profile, told_tenant };
             let occurrence =
-                Occurrence { tenant, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
+                Occurrence { known, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
             let signals = vec![signal.clone()];
             alerts.extend(self.decider.consider(&subject, occurrence, signals, moment, policy));
         }

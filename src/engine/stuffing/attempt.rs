@@ -1,6 +1,7 @@
 //! Describes a request as an attempt of its source.
 
 use crate::answer::Answer;
+use crate::decide::KnownKey;
 use crate::event::{EnrichedEvent, PartitionId};
 use crate::profile::Profile;
 use crate::profile::stuffing::SourceAttempt;
@@ -48,8 +49,14 @@ impl Caller<'_> {
             is_accepted,
             is_refused: !is_accepted && !is_at_home,
             key_id: is_affected.then(|| event.key_id.clone()),
-            tenant: if is_affected { event.tenant.clone() } else { None },
+            tenant: self.tenant().filter(|_| is_affected).map(Into::into),
         })
+    }
+
+    /// The key's tenant as a fact, and not as the request claims it.
+    fn tenant(&self) -> Option<&str> {
+        let registered = self.registry.get(&self.enriched.event.key_id);
+        KnownKey::new(registered, self.profile).tenant()
     }
 
     /// Whether the key exists.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
-use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
+use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
 use crate::detect::stuffing::{Stuffing, find_stuffing};
 use crate::event::{EventTime, KeyId};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
@@ -205,9 +205,10 @@ impl Judge<'_, '_> {
     /// before its source was recognised as stuffing.
     pub fn leaked_key(&mut self, leak: Leak, attempt: &SourceAttempt) -> Option<Alert> {
         let is_own = attempt.key_id.as_ref() == Some(&leak.key_id);
-        let tenant = attempt.tenant.as_deref().filter(|_| is_own);
+        let told_tenant = attempt.tenant.as_deref().filter(|_| is_own);
+        let known = KnownKey { told_tenant, ..KnownKey::default() };
         let occurrence =
-            Occurrence { tenant, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
+            Occurrence { known, source_ip: None, ..Occurrence::of_source(attempt, &[]) };
         let signals = vec![leak.stuffing.leak_signal(attempt)];
         let subject = Subject::Key(leak.key_id);
         self.decider.consider(&subject, occurrence, signals, self.moment, self.policy)

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EnrichedEvent, Origin, SitePrefix};
+use crate::event::{EnrichedEvent, EventTime, Origin, SitePrefix};
 use crate::network::NetworkKind;
 
 pub use self::journey::{Journey, MAX_SPEED_KMH};
@@ -70,6 +70,14 @@ impl PlaceProfile {
         let passing = !self.is_established(event.client_ip, origin);
         let rented = origin.kind == NetworkKind::Hosting;
         self.novelty.count(Firsts { impossible, passing, rented, ..firsts }, gain);
+    }
+
+    /// Makes the sites that were reported since `since` the key's own.
+    pub fn take_up(&mut self, since: EventTime) {
+        for site in self.sites.iter_mut().filter(|it| it.is_told && it.last_seen >= since) {
+            site.weight = site.weight.max(2.0 * ESTABLISHED);
+            site.is_told = false;
+        }
     }
 
     fn firsts(&self, origin: &Origin) -> Firsts {

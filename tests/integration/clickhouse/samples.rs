@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 
 use keywatch::alert::{
-    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Handling, Severity,
+    Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Guidance, Handling, Severity,
 };
 use keywatch::decode::{RejectReason, Rejection};
 use keywatch::event::{
@@ -151,6 +151,7 @@ pub fn alert(id: &str, revision: u32, key_id: &str, detected_at: EventTime) -> A
         },
         policy_version: "default".into(),
         model_version: "built-in".into(),
+        guidance: Guidance::default(),
         handling: Handling::default(),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -21,12 +21,16 @@ use super::eventually::{LIMIT, eventually};
 pub enum Answer {
     Status(u16),
     WithHeader(u16, &'static str, &'static str),
+    /// 200 with this body.
+    Body(&'static str),
     /// Never replies.
     Hang,
 }
 
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// Path and query.
+    pub address: String,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
@@ -68,7 +72,10 @@ impl Receiver {
     pub async fn slow(pause: Duration, answers: impl IntoIterator<Item = Answer>) -> Self {
         let shared = Shared { pause, ..Shared::default() };
         shared.answers.lock().unwrap().extend(answers);
-        let router = Router::new().route("/hook", post(receive)).with_state(shared.clone());
+        let router = Router::new()
+            .route("/hook", post(receive))
+            .fallback(receive)
+            .with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -101,24 +108,30 @@ impl Drop for Receiver {
 
 async fn receive(
     State(shared): State<Shared>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, HeaderMap) {
-    shared.received.lock().unwrap().push(Received { headers, body: body.to_vec() });
+) -> (StatusCode, HeaderMap, &'static str) {
+    let received = Received { address: uri.to_string(), headers, body: body.to_vec() };
+    shared.received.lock().unwrap().push(received);
     if !shared.pause.is_zero() {
         tokio::time::sleep(shared.pause).await;
     }
     let answer = shared.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(204));
-    let mut headers = HeaderMap::new();
+    let (mut headers, mut body) = (HeaderMap::new(), "");
     let status = match answer {
         Answer::Status(status) => status,
         Answer::WithHeader(status, name, value) => {
             headers.insert(name, value.parse().unwrap());
             status
         }
+        Answer::Body(text) => {
+            body = text;
+            200
+        }
         Answer::Hang => std::future::pending().await,
     };
-    (StatusCode::from_u16(status).unwrap(), headers)
+    (StatusCode::from_u16(status).unwrap(), headers, body)
 }
 
 /// Asks the reference implementation to verify; `None` if it refuses.

@@ -205,8 +205,16 @@ async fn revocations() {
     {
         database.store.record_delivery(&row).await.unwrap();
     }
-    let columns = ["key_id", "incident", "channel", "outcome", "detail", "attempts"];
+    for sql in [
+        "INSERT INTO key_event_rows (change, key_id, kind, time) VALUES ('c', 'key-a', 'revoked', now64(6))",
+        "INSERT INTO key_changes (number, change) VALUES (1, 'c')",
+    ] {
+        execute(&database, sql).await;
+    }
+    let columns = ["key_id", "incident", "channel", "outcome", "detail", "attempts", "confirmed"];
     let mut rows = answer(&database.store, "revocations", &[], &columns).await;
     rows.sort();
-    assert_eq!(rows, ["key-a | one | webhook | delivered | 200 | 2", "key-b | two |  |  |  | 0"]);
+    let expected =
+        ["key-a | one | webhook | delivered | 200 | 2 | revoked", "key-b | two |  |  |  | 0 | "];
+    assert_eq!(rows, expected);
 }

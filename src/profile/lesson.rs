@@ -1,0 +1,61 @@
+//! Takes back what a thief has taught, and takes up what people say is ordinary.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ClockProfile, KeyFacts, KeyManagementProfile, PlaceProfile, Profile, RouteProfile, client,
+    volume,
+};
+use crate::event::EventTime;
+
+/// The memories of a key that its holder shapes by where, with what and for what the key is used.
+///
+/// Rates, outcomes and silences are not among them: they are counts over time, and windows that an
+/// alert reports are not learned. To set them back would make the time since then look empty.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memories {
+    facts: KeyFacts,
+    places: PlaceProfile,
+    clock: ClockProfile,
+    routes: RouteProfile,
+    clients: client::ClientProfile,
+    volume: volume::VolumeProfile,
+    walks: volume::WalkProfile,
+    key_management: KeyManagementProfile,
+}
+
+impl Profile {
+    /// The memories as they are now.
+    pub fn memories(&self) -> Memories {
+        Memories {
+            facts: self.facts.clone(),
+            places: self.places.clone(),
+            clock: self.clock,
+            routes: self.routes.clone(),
+            clients: self.clients.clone(),
+            volume: self.volume,
+            walks: self.walks,
+            key_management: self.key_management,
+        }
+    }
+
+    /// Puts earlier memories in the place of those since `since`, in which a thief used the key.
+    pub fn take_back(&mut self, memories: Memories, since: EventTime) {
+        let Memories { facts, places, clock, routes, clients, volume, walks, key_management } =
+            memories;
+        (self.facts, self.places, self.clock, self.routes) = (facts, places, clock, routes);
+        (self.clients, self.volume, self.walks) = (clients, volume, walks);
+        self.key_management = key_management;
+        self.rate.forget_habits_since(since);
+        self.session = None;
+    }
+
+    /// Makes what was reported since `since` the key's own: places, programs, routes, and bursts of
+    /// that height.
+    pub fn take_up(&mut self, since: EventTime) {
+        self.places.take_up(since);
+        self.clients.take_up(since);
+        self.routes.take_up(since);
+        self.rate.take_up_habits_since(since);
+    }
+}

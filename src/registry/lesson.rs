@@ -1,0 +1,23 @@
+//! Defines what people teach by closing an incident.
+
+use crate::event::{EventTime, KeyId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LessonKind {
+    /// The key was misused: what was learned since the incident began was learned from a thief.
+    Confirmed,
+    /// What was reported is ordinary for the key.
+    Dismissed,
+}
+
+/// The closing of an incident about a key, as its profile hears of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lesson {
+    /// The id of the act: a lesson is applied once.
+    pub act: String,
+    pub incident: String,
+    pub key_id: KeyId,
+    /// The time of the incident's first evidence.
+    pub since: EventTime,
+    pub kind: LessonKind,
+}
