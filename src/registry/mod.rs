@@ -1,10 +1,12 @@
 //! Holds the registry of keys: who owns them, what they may do, and until when.
 
 mod change;
+mod fitting;
 mod import;
 mod key;
 mod networks;
 mod read;
+mod row;
 
 use std::path::Path;
 
@@ -12,11 +14,12 @@ use foldhash::HashMap;
 
 use crate::event::{KeyHash, KeyId};
 
-pub use self::change::{KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
-pub use self::import::{Import, Refused, Stored};
+pub use self::change::{FeedPosition, KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
+pub use self::import::{Import, Known, Refused, Repeats, Stored};
 pub use self::key::{KeyStatus, RegisteredKey};
 pub use self::networks::Networks;
 pub use self::read::RegistryError;
+pub use self::row::{Entry, Row, Told};
 
 /// Hashes a raw key under the pepper. `None`: there is no pepper.
 pub type Hasher<'a> = &'a dyn Fn(&str) -> Option<KeyHash>;

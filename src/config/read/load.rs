@@ -64,6 +64,8 @@ impl Config {
             ("decode.pepper", &mut self.decode.pepper, &self.decode.pepper_file),
             ("clickhouse.password", &mut self.clickhouse.password, &self.clickhouse.password_file),
         ];
+        let registry = &mut self.registry;
+        secrets.push(("registry.token", &mut registry.token, &registry.token_file));
         if let Some(email) = &mut self.email {
             secrets.push(("email.password", &mut email.password, &email.password_file));
         }
