@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::alert::Alert;
 use crate::config::DetectConfig;
 use crate::decide::{Decider, Moment, Occurrence, Policy, Subject};
+use crate::decode::Rejection;
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
@@ -24,6 +25,7 @@ use super::partition_clock::PartitionClock;
 use super::request::RequestView;
 use super::request_history::{EarlierUses, ReplayLookup, RequestHistory};
 use super::stuffing::{Caller, Judge, StuffingOutcome, StuffingTables};
+use super::unread::Unread;
 
 /// The parts that all shards of a process share.
 pub struct Shared<'a> {
@@ -61,6 +63,7 @@ pub struct Shard {
     pub(super) decider: Decider,
     pub(super) calibration: Calibration,
     pub(super) stuffing: StuffingTables,
+    pub(super) unread: Unread,
     pub(super) changes: Changes,
 }
 
@@ -76,6 +79,7 @@ impl Shard {
             decider: Decider::default(),
             calibration: Calibration::default(),
             stuffing: StuffingTables::default(),
+            unread: Unread::default(),
             changes: Changes::default(),
         }
     }
@@ -109,19 +113,25 @@ impl Shard {
         self.history.replay_lookups(events)
     }
 
-    /// Folds one partition's next events.
+    /// Folds one partition's next events, and the records among them that could not be read.
     pub fn process(
         &mut self,
         partition: &PartitionId,
         events: &[EnrichedEvent],
+        rejections: &[Rejection],
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) {
         let mut clock = self.clocks.remove(partition).unwrap_or_default();
+        let mut unread = rejections.iter().filter(|it| it.key_id.is_some()).peekable();
         for enriched in events {
+            while let Some(it) = unread.next_if(|it| it.position < enriched.position) {
+                self.judge_unread(&clock, partition, it, now, shared);
+            }
             let disposition = self.step(&mut clock, partition, enriched, now, shared);
             shared.outcome.dispositions.push(disposition);
         }
+        unread.for_each(|it| self.judge_unread(&clock, partition, it, now, shared));
         self.clocks.insert(partition.clone(), clock);
         self.changes.events += events.len() as u64;
         shared.outcome.forgotten += self.history.take_forgotten();
@@ -148,6 +158,7 @@ impl Shard {
         if self.history.is_repeated_request(&enriched.event) {
             return Disposition::Redelivered;
         }
+        self.unread.count_read(&enriched.event.key_id, watermark);
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let standing = Standing::of(enriched, || self.is_known(enriched, shared.registry));

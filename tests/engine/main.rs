@@ -17,6 +17,7 @@ mod routes;
 mod scene;
 mod stuffing;
 mod theft;
+mod unread;
 mod usage;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};
