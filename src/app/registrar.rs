@@ -6,17 +6,13 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{debug, warn};
 
+use super::looks::Looks;
 use crate::registry::KeyNews;
 use crate::store::{Store, StoreError};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for one look. A large import takes a while to read.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A warning is due when the registry could not be read for so long.
-const DEAF_AFTER: Duration = Duration::from_secs(60);
 
 /// Reads what is new once a second. Nothing waits for it: what is known stays in force.
 pub struct Registrar {
@@ -24,7 +20,6 @@ pub struct Registrar {
     /// The number of the latest change that was read.
     number: u64,
     news: mpsc::Sender<KeyNews>,
-    heard: Instant,
 }
 
 impl Registrar {
@@ -39,7 +34,7 @@ impl Registrar {
         let first = store.until_available(|| store.key_news(0)).await?;
         let (news, received) = mpsc::channel(1);
         let (store, number) = (Arc::clone(store), first.number);
-        Ok((Self { store, number, news, heard: Instant::now() }, first, received))
+        Ok((Self { store, number, news }, first, received))
     }
 
     /// Starts the task. It ends with the pipeline, which holds the other end of the channel.
@@ -47,27 +42,17 @@ impl Registrar {
         tokio::spawn(self.run())
     }
 
-    async fn run(mut self) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn run(self) {
+        let Self { store, mut number, news } = self;
+        let mut looks = Looks::new("the key registry", PATIENCE);
         loop {
-            looks.tick().await;
-            match timeout(PATIENCE, self.store.key_news(self.number)).await {
-                Ok(Ok(news)) => {
-                    self.heard = Instant::now();
-                    let is_new = news.number > self.number;
-                    self.number = news.number;
-                    if is_new && self.news.send(news).await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-                Ok(Err(error)) => debug!(%error, "the key registry could not be read"),
-                Err(_) => debug!("ClickHouse did not answer in time with the key registry"),
-            }
-            if self.heard.elapsed() >= DEAF_AFTER {
-                warn!("changes of the key registry have not been read for a while");
-                self.heard = Instant::now();
+            let Some(found) = looks.next(async || store.key_news(number).await).await else {
+                continue;
+            };
+            let is_new = found.number > number;
+            number = found.number;
+            if is_new && news.send(found).await.is_err() {
+                return;
             }
         }
     }
