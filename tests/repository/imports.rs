@@ -89,6 +89,8 @@ const RULES: &[Rule] = &[
     rule("embedded", &["cache", "config", "store"]),
     // Takes reports over HTTP, and stores them as changes of the registry.
     rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
+    // Takes registrations of keys over HTTP, from files and topics.
+    rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
@@ -119,12 +121,15 @@ const RULES: &[Rule] = &[
             "decode",
             "deliver",
             "detect",
+            // The first records of a log are examined on their way.
+            "doctor",
             "engine",
             "enrich",
             "event",
             "http",
             "instance",
             "kafka",
+            "keys",
             "profile",
             "record",
             "registry",
@@ -197,10 +202,13 @@ const RULES: &[Rule] = &[
             "facts",
             "generate",
             "http",
+            "keys",
             "leaks",
             "rate",
             "registry",
             "report",
+            // An error of settings is a usage error.
+            "source::SourceError",
             "store",
             "telemetry",
             "text",
