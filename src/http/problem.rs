@@ -11,7 +11,8 @@ use serde::Serialize;
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, because results with a problem are returned everywhere.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     errors: Vec<LineError>,
 }
 
@@ -40,7 +41,7 @@ impl Problem {
 
     /// Adds a header that the status requires, such as `Retry-After`.
     pub fn with_header(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, HeaderValue::from_static(value))), ..self }
+        Self { header: Some(Box::new((name, HeaderValue::from_static(value)))), ..self }
     }
 
     /// Adds a member `errors` (RFC 9457, section 3.2).
@@ -71,7 +72,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.header.map(|header| *header));
         response
     }
 }

@@ -183,7 +183,7 @@ fn events(before: Option<&RegisteredKey>, key: &RegisteredKey, now: EventTime) -
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::event::KeyHash;
