@@ -40,6 +40,7 @@ GRANT SELECT ON api_key_rows TO keywatch_analyst;
 GRANT SELECT ON key_events TO keywatch_analyst;
 GRANT SELECT ON key_event_rows TO keywatch_analyst;
 GRANT SELECT ON key_changes TO keywatch_analyst;
+GRANT SELECT ON key_feed_rows TO keywatch_analyst;
 GRANT SELECT ON key_scope_day TO keywatch_analyst;
 GRANT SELECT ON incident_standing TO keywatch_analyst;
 GRANT SELECT ON incident_states TO keywatch_analyst;

@@ -45,6 +45,7 @@ pub mod generate;
 mod http;
 mod instance;
 pub mod kafka;
+mod keys;
 mod leaks;
 #[deny(clippy::disallowed_methods)]
 pub mod network;

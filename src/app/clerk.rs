@@ -5,19 +5,15 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{debug, warn};
 
+use super::looks::Looks;
 use crate::deliver::Casebook;
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::{ACTS_KEPT_DAYS, Store, StoreError};
 use crate::workflow::{Act, Suppression};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for one look.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A warning is due when acts could not be read for so long.
-const DEAF_AFTER: Duration = Duration::from_secs(60);
 
 /// Acts, incidents that have ended since a request, and suppressions.
 type News = (Vec<Act>, Vec<String>, Vec<Suppression>);
@@ -29,8 +25,6 @@ pub struct Clerk {
     casebook: Arc<Casebook>,
     /// Time of the latest act that was read.
     latest: Option<EventTime>,
-    /// When acts were last read, or their absence was last told.
-    heard: Instant,
 }
 
 impl Clerk {
@@ -41,8 +35,7 @@ impl Clerk {
     /// Errors that a retry cannot fix.
     pub async fn open(store: &Arc<Store>) -> Result<Self, StoreError> {
         let casebook = Arc::default();
-        let mut clerk =
-            Self { store: Arc::clone(store), casebook, latest: None, heard: Instant::now() };
+        let mut clerk = Self { store: Arc::clone(store), casebook, latest: None };
         let acts = store.until_available(|| store.acts_since(None)).await?;
         let ended = store.until_available(|| store.ended_since_request()).await?;
         let suppressions = store.until_available(|| store.suppressions()).await?;
@@ -60,22 +53,10 @@ impl Clerk {
     }
 
     async fn run(mut self) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = Looks::new("what people did to incidents", PATIENCE);
         loop {
-            looks.tick().await;
-            match timeout(PATIENCE, self.read()).await {
-                Ok(Ok(news)) => {
-                    self.take(news);
-                    continue;
-                }
-                // What is known stays in force.
-                Ok(Err(error)) => debug!(%error, "the acts of people could not be read"),
-                Err(_) => debug!("ClickHouse did not answer in time with the acts of people"),
-            }
-            if self.heard.elapsed() >= DEAF_AFTER {
-                warn!("what people did to incidents has not been read for a while");
-                self.heard = Instant::now();
+            if let Some(news) = looks.next(async || self.read().await).await {
+                self.take(news);
             }
         }
     }
@@ -95,7 +76,6 @@ impl Clerk {
         // A time ahead of the clock would hide the acts after it.
         let latest = acts.iter().map(|act| act.time.min(now)).max();
         self.latest = latest.max(self.latest);
-        self.heard = Instant::now();
         self.casebook.learn(acts);
         self.casebook.forget_before(now.plus_seconds(-f64::from(ACTS_KEPT_DAYS) * DAY_SECONDS));
         let active = self.casebook.active_suppressions(now);

@@ -22,6 +22,8 @@ mod dead_letters;
 mod degraded;
 mod error;
 mod intake;
+mod key_feed;
+mod looks;
 mod patient;
 mod pipeline;
 mod presence;

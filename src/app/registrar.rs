@@ -6,25 +6,20 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{debug, warn};
 
+use super::looks::Looks;
 use crate::event::EventTime;
 use crate::registry::KeyNews;
 use crate::store::{Store, StoreError};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for one look. A large import takes a while to read.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A warning is due when the registry could not be read for so long.
-const DEAF_AFTER: Duration = Duration::from_secs(60);
 
 /// Reads what is new once a second. Nothing waits for it: what is known stays in force.
 pub struct Registrar {
     store: Arc<Store>,
     read: Read,
     news: mpsc::Sender<KeyNews>,
-    heard: Instant,
 }
 
 /// What was read so far.
@@ -50,8 +45,7 @@ impl Registrar {
         let read = || news_after(store, Read::default());
         let (read, first) = store.until_available(read).await?;
         let (news, received) = mpsc::channel(1);
-        let store = Arc::clone(store);
-        Ok((Self { store, read, news, heard: Instant::now() }, first, received))
+        Ok((Self { store: Arc::clone(store), read, news }, first, received))
     }
 
     /// Starts the task. It ends with the pipeline, which holds the other end of the channel.
@@ -59,29 +53,17 @@ impl Registrar {
         tokio::spawn(self.run())
     }
 
-    async fn run(mut self) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn run(self) {
+        let Self { store, mut read, news } = self;
+        let mut looks = Looks::new("the key registry", PATIENCE);
         loop {
-            looks.tick().await;
-            let look = news_after(&self.store, self.read);
-            match timeout(PATIENCE, look).await {
-                Ok(Ok((read, news))) => {
-                    self.heard = Instant::now();
-                    // An act may become visible after a later one. Lessons that are known change nothing.
-                    let is_new = read != self.read || !news.lessons.is_empty();
-                    self.read = read;
-                    if is_new && self.news.send(news).await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-                Ok(Err(error)) => debug!(%error, "the key registry could not be read"),
-                Err(_) => debug!("ClickHouse did not answer in time with the key registry"),
-            }
-            if self.heard.elapsed() >= DEAF_AFTER {
-                warn!("changes of the key registry have not been read for a while");
-                self.heard = Instant::now();
+            let look = async || news_after(&store, read).await;
+            let Some((now, found)) = looks.next(look).await else { continue };
+            // An act may become visible after a later one. Lessons that are known change nothing.
+            let is_new = now != read || !found.lessons.is_empty();
+            read = now;
+            if is_new && news.send(found).await.is_err() {
+                return;
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::clerk::Clerk;
 use super::dead_letters::DeadLetters;
 use super::error::AppError;
+use super::key_feed::KeyFeed;
 use super::patient::PatientStore;
 use super::pipeline::{Background, Parts, Pipeline};
 use super::presence::Presence;
@@ -108,6 +109,7 @@ async fn run_with<S: Source>(
     outbox: impl FnOnce(&Arc<Store>, &Arc<Casebook>) -> Result<Outbox, ChannelError>,
 ) -> Result<Summary, AppError> {
     decode::require_named(&config.decode)?;
+    let feed = KeyFeed::open(config)?;
     let dead_letters = DeadLetters::start(&config.source.kafka)?;
     let store = Arc::new(Store::new(&config.clickhouse));
     let patient = PatientStore::new(Arc::clone(&store), health.clone());
@@ -124,6 +126,7 @@ async fn run_with<S: Source>(
         watchdog: Watchdog::start(config, &store, &outbox, observed),
         clerk: clerk.start(),
         registrar: registrar.start(),
+        feed: feed.map(|feed| feed.start(&store)),
         responder: Responder::start(config, &store, &outbox),
         presence: Presence::start(&store, &outbox),
     };

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-
 use super::CommandError;
 use crate::config::ClickHouseConfig;
 use crate::embedded::{Credentials, EmbeddedError, ServeOptions, USER, serve};
@@ -28,10 +26,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         port: args.port,
         until_stdin_closes: args.until_stdin_closes,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = super::runtime()?;
     let outcome = runtime.block_on(serve(&options, || say_when_ready(&options)));
     // A read of standard input may never return.
     runtime.shutdown_background();

@@ -74,8 +74,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let format = args.out.as_deref().map(format_of).transpose()?;
     check_outputs(args.out.iter().map(|out| ("--out", out.as_path())), args.config.as_deref())?;
     let store = Store::new(&load_config(args.config.as_deref())?.clickhouse);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
+    let runtime = super::runtime()?;
     let values = args.values();
     let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
     match (&args.out, format) {

@@ -49,7 +49,10 @@ pub fn choose_format(decode: &mut DecodeConfig, named: Option<&str>) {
         None if decode.format == DecodeConfig::default().format => decode.format = "auto".into(),
         None => {}
     }
-    // A file of CloudTrail is one record. Lines of a file need no guard against their sender.
+}
+
+/// A file of CloudTrail is one record. Lines of a file need no guard against their sender.
+pub fn allow_large_records(decode: &mut DecodeConfig) {
     decode.max_record_bytes = decode.max_record_bytes.max(FILE_RECORD_BYTES);
 }
 
@@ -80,6 +83,7 @@ impl LogArgs {
 impl ReadingArgs {
     pub fn apply_to(&self, config: &mut Config) {
         choose_format(&mut config.decode, self.format.as_deref());
+        allow_large_records(&mut config.decode);
         if !self.geo_city.is_empty() {
             config.enrich.city_databases.clone_from(&self.geo_city);
         }

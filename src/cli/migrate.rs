@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-
 use super::{CommandError, load_config};
 use crate::store::Store;
 
@@ -16,10 +14,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = load_config(args.config.as_deref())?.clickhouse;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = super::runtime()?;
     let applied = runtime.block_on(Store::new(&config).migrate()).map_err(anyhow::Error::from)?;
     for name in &applied {
         anstream::println!("applied {name}");

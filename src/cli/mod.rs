@@ -14,6 +14,7 @@ mod generate;
 mod hunt;
 mod inputs;
 mod keys;
+mod listing;
 mod logs;
 mod migrate;
 mod moment;
@@ -26,6 +27,7 @@ mod train;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::app::{self, AppError};
@@ -148,6 +150,12 @@ pub fn run() -> ExitCode {
         Err(CommandError::Usage(error)) => fail(&error, 2),
         Err(CommandError::Failure(error)) => fail(&error, 1),
     }
+}
+
+/// A runtime for commands that ask ClickHouse.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")
 }
 
 /// The configuration file, or the defaults without one, with overrides from the environment.

@@ -46,8 +46,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = load_config(args.config.as_deref())?;
     let model = Model::in_use(&config.models).map_err(|error| CommandError::Usage(error.into()))?;
     let store = Store::new(&config.clickhouse);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
+    let runtime = super::runtime()?;
     let until = EventTime::now();
     let span = (until.plus_seconds(-86_400.0 * args.days), until);
     let bar = event_bar();

@@ -12,6 +12,7 @@ use crate::app::{self, Summary};
 use crate::config::Config;
 use crate::console::{self, Console};
 use crate::http::tls;
+use crate::keys;
 use crate::leaks;
 use crate::telemetry::{self, Health};
 
@@ -58,8 +59,21 @@ async fn serve(config: &Config) -> Result<Summary, CommandError> {
         info!(%address, "taking reports of leaked keys at POST /v1/leaks");
     }
 
+    open_key_desk(config).await?;
     let outcome = app::run(config, &health, &shutdown).await;
     Ok(outcome?)
+}
+
+/// Serves the HTTP API of the key registry, if it has an address.
+async fn open_key_desk(config: &Config) -> Result<(), CommandError> {
+    let Some(address) = config.registry.listen else { return Ok(()) };
+    let listener = keys::bind(address).await.map_err(|error| anyhow!(error))?;
+    let address = listener.local_addr().context("registry.listen")?;
+    let desk = keys::open(config, address);
+    let desk = desk.map_err(|error| CommandError::Usage(anyhow!(error)))?;
+    tokio::spawn(keys::serve(listener, desk));
+    info!(%address, "taking keys at POST /v1/keys");
+    Ok(())
 }
 
 /// Serves the console until the service shuts down. An address that another process has taken does

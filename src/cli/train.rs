@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::files::check_outputs;
 use super::logs::{ReadingArgs, check_read_twice, event_bar, progress_bar};
-use super::{CommandError, load_config};
+use super::{CommandError, inputs, load_config};
 use crate::alert::Alert;
 use crate::backtest::labels;
 use crate::config::Config;
@@ -25,6 +25,7 @@ use crate::train::{TrainError, Trained, card, history, priors, train};
 #[command(after_help = "Examples:
   keywatch train --clickhouse -c keywatch.toml --out models/mine
   keywatch train --input march.jsonl.zst april.jsonl.zst --out models/mine
+  keywatch train --input 'logs/2026/*/access.jsonl.gz' --out models/mine
   keywatch train --clickhouse -c keywatch.toml --compare models/mine.json --out models/mine
   keywatch train --input log.parquet --labels known-attacks.jsonl --geo-asn asn.csv --out models/mine
   keywatch backtest --input log.jsonl --alerts alerts.jsonl
@@ -33,7 +34,7 @@ Then, in keywatch.toml:
   [models]
   path = \"models/mine.json\"")]
 pub struct Args {
-    /// Logs, oldest first: .jsonl, .jsonl.gz, .jsonl.zst, .parquet
+    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
     #[arg(long, required_unless_present = "clickhouse", num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Train from the events in ClickHouse instead of files, without the hours in which their keys
@@ -71,13 +72,14 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         CommandError::Usage(anyhow!("--out {}: give a folder and a name", args.out.display()))
     })?;
     let files = [args.out.with_extension("json"), args.out.with_extension("md")];
-    check_outputs(files.iter().map(|path| ("--out", path.as_path())), args.inputs())?;
-    check_read_twice(&args.input)?;
+    let input = inputs::files(&args.input)?;
+    check_outputs(files.iter().map(|path| ("--out", path.as_path())), args.inputs(&input))?;
+    check_read_twice(&input)?;
     let begin = Instant::now();
     let old = args.compare.as_deref().map(Model::read).transpose();
     let old = old.map_err(|error| CommandError::Usage(error.into()))?;
     let past = Past::open(args, &config)?;
-    let (source, exclusions) = (past.source(args, &config)?, past.exclusions(args)?);
+    let (source, exclusions) = (past.source(&input, &config)?, past.exclusions(args)?);
     let history = args.with_progress(|progress| history::read(&source, progress))?;
     let read = begin.elapsed().as_secs_f64();
     let samples = samples(&history, &exclusions);
@@ -122,9 +124,9 @@ impl Args {
         ))
     }
 
-    fn inputs(&self) -> impl Iterator<Item = &Path> {
+    fn inputs<'a>(&'a self, input: &'a [PathBuf]) -> impl Iterator<Item = &'a Path> {
         let named = [&self.alerts, &self.config].into_iter().flatten();
-        self.input.iter().chain(named).map(PathBuf::as_path).chain(self.reading.files())
+        input.iter().chain(named).map(PathBuf::as_path).chain(self.reading.files())
     }
 }
 
@@ -136,14 +138,17 @@ impl Past {
         if !args.clickhouse {
             return Ok(Self(None));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("cannot start the runtime")?;
+        let runtime = super::runtime()?;
         Ok(Self(Some((Store::new(&config.clickhouse), runtime))))
     }
 
-    fn source<'a>(&'a self, args: &'a Args, config: &'a Config) -> Result<Source<'a>, TrainError> {
+    fn source<'a>(
+        &'a self,
+        paths: &'a [PathBuf],
+        config: &'a Config,
+    ) -> Result<Source<'a>, TrainError> {
         match &self.0 {
-            None => Ok(Source::Files { paths: &args.input, config }),
+            None => Ok(Source::Files { paths, config }),
             Some((store, runtime)) => Source::stored(store, runtime),
         }
     }

@@ -14,6 +14,7 @@ mod models;
 mod monitor;
 mod policy;
 mod read;
+mod registry;
 mod rule_faults;
 mod rules;
 mod secret;
@@ -43,6 +44,7 @@ pub use self::leaks::LeaksConfig;
 pub use self::models::ModelsConfig;
 pub use self::monitor::{MonitorConfig, OnBrokenPromise};
 pub use self::policy::{ApprovalConfig, PolicyConfig};
+pub use self::registry::RegistryConfig;
 pub use self::rules::{DetectorPattern, Exempt, Match, MonitorRoute, Rule, Rulebook};
 pub use self::secret::Secret;
 pub use self::service::{LogConfig, LogFormat, ServiceConfig};
@@ -75,6 +77,7 @@ pub struct Config {
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
     pub console: ConsoleConfig,
+    pub registry: RegistryConfig,
     /// Reports of leaked keys are taken over HTTP when present.
     pub leaks: Option<LeaksConfig>,
     pub log: LogConfig,

@@ -6,7 +6,7 @@ use super::left_out::LeftOut;
 use super::mask::{self, Trust};
 use super::reason::RejectReason;
 use super::requests::{Request, each_request};
-use crate::event::{AccessEvent, PartitionId, RecordPosition};
+use crate::event::{AccessEvent, KeyId, PartitionId, RecordPosition};
 use crate::record::RawBatch;
 
 /// Rejections that one record may make. One more counts for the rest: `[{},{},...]` would otherwise
@@ -40,6 +40,8 @@ pub struct Rejection {
     pub masked_payload: String,
     /// The number of parts of the record that it stands for, at least 1.
     pub parts: u64,
+    /// The key that the record names, if it can be told.
+    pub key_id: Option<KeyId>,
 }
 
 /// The lengths of a batch at one moment.
@@ -91,12 +93,16 @@ impl DecodedBatch {
         let most = if first < MAX_DETAILED_REJECTIONS { MAX_REJECTIONS } else { 0 };
         each_request(context.format, text, is_lossy, &mut |index, text, request| {
             let position = RecordPosition { offset, index };
+            let mut key_id = None;
             let refused = match request {
                 Request::Event(raw) => {
                     let Self { events, fields_left_out, .. } = self;
                     context
                         .assemble(raw, fields_left_out, |event| events.push((position, event)))
-                        .map_err(|refusal| (Trust::Parsed, refusal))
+                        .map_err(|refusal| {
+                            key_id = context.key_id(raw).ok();
+                            (Trust::Parsed, refusal)
+                        })
                 }
                 Request::Skipped { .. } => {
                     self.skipped += 1;
@@ -112,7 +118,12 @@ impl DecodedBatch {
                 _ if made == most => {
                     self.rejections.push(Rejection::of_the_rest(position, refusal.reason))
                 }
-                _ => self.reject(offset, index, payload, trust, format, refusal),
+                _ => {
+                    self.reject(offset, index, payload, trust, format, refusal);
+                    if let Some(rejection) = self.rejections.last_mut() {
+                        rejection.key_id = key_id;
+                    }
+                }
             }
         });
     }
@@ -132,6 +143,7 @@ impl DecodedBatch {
             detail: refusal.detail,
             masked_payload: mask::payload(payload, trust, format),
             parts: 1,
+            key_id: None,
         });
     }
 }
@@ -139,8 +151,8 @@ impl DecodedBatch {
 impl Rejection {
     /// Stands for all further rejections of a record.
     pub(super) fn of_the_rest(position: RecordPosition, reason: RejectReason) -> Self {
-        let masked_payload = String::new();
-        let mut rest = Self { position, reason, detail: String::new(), masked_payload, parts: 0 };
+        let (masked_payload, detail) = Default::default();
+        let mut rest = Self { position, reason, detail, masked_payload, parts: 0, key_id: None };
         rest.count_one_more();
         rest
     }

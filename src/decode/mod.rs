@@ -14,6 +14,7 @@ mod forwarded;
 mod left_out;
 mod mapping;
 mod mask;
+mod path;
 mod presets;
 mod pseudonym;
 mod public_ids;

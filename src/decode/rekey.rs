@@ -15,7 +15,7 @@ use super::mask::{self, Trust};
 use super::raw_event::{Field, RawEvent};
 use super::requests::{Request, each_request};
 use super::scalar::Scalar;
-use super::{Decoder, RejectReason, Rejection, text};
+use super::{Decoder, RejectReason, Rejection, path};
 use crate::event::{EventTime, RecordPosition};
 use crate::record::KeyedRecord;
 
@@ -131,7 +131,7 @@ fn with_key_id(key_id: &str, client: Option<IpAddr>, event: &RawEvent<'_>) -> Ve
             Some(client.to_string().into())
         } else if let (Field::Path, Scalar::Text(path)) = (field, value) {
             // The query may hold a raw key.
-            Some(text::path(path).as_str().into())
+            Some(path::path(path).as_str().into())
         } else if is_uncertain && is_replaced() {
             Some(serde_json::Value::Array(Vec::new()))
         } else {
@@ -173,7 +173,8 @@ fn passed_on(
     let Refusal { reason, detail } = refusal;
     let masked_payload = mask::payload(payload, trust, format);
     let position = RecordPosition { offset: 0, index: 0 };
-    envelope(place, Rejection { position, reason, detail, masked_payload, parts: 1 })
+    let parts = 1;
+    envelope(place, Rejection { position, reason, detail, masked_payload, parts, key_id: None })
 }
 
 fn envelope(place: &str, rejection: Rejection) -> KeyedRecord {
@@ -194,7 +195,7 @@ pub(super) fn rejection(offset: i64, text: &str) -> Option<Rejection> {
     let PassedOn { reason, detail, masked_payload, parts } = keywatch_rejection;
     let reason = reason.parse().unwrap_or(RejectReason::Rejected);
     let position = RecordPosition { offset, index: 0 };
-    Some(Rejection { position, reason, detail, masked_payload, parts })
+    Some(Rejection { position, reason, detail, masked_payload, parts, key_id: None })
 }
 
 #[cfg(test)]

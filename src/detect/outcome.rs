@@ -50,6 +50,24 @@ pub fn find_burst(outcomes: &OutcomeProfile, failure: Failure, elsewhere: f64) -
     Some(Burst { p_value, failure, requests, failed, usual_share })
 }
 
+/// The signal of a burst of requests that could not be read. They are counted as failures.
+pub fn unread_signal(burst: Burst, reason: &str, outcomes: &OutcomeProfile) -> Signal {
+    let Burst { requests, failed, .. } = burst;
+    let signal = burst.into_signal(outcomes);
+    let mut fields = signal.fields;
+    fields["unread"] = true.into();
+    fields["reason"] = reason.into();
+    Signal {
+        headline: format!("{failed} of {requests} requests in a minute could not be read"),
+        sentence: format!(
+            "{failed} of {requests} records of this key within {WINDOW_SECONDS} seconds could not \
+             be read (the last one: {reason}), so that these requests are not judged."
+        ),
+        fields,
+        ..signal
+    }
+}
+
 impl Burst {
     pub fn detector(&self) -> DetectorId {
         match self.failure {

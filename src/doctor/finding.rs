@@ -3,19 +3,18 @@
 use serde::Serialize;
 
 use super::addresses::Front;
-use super::clocks::Offsets;
+use super::partitions::{tombstones, unnamed_format, unpartitioned};
 use super::tally::Tally;
+use super::times::{clock, clocks_of_keys, future, old, whole_seconds};
 use crate::config::Config;
 use crate::decode::{Decoder, RejectReason, ToLog};
-use crate::event::{DAY_SECONDS, EventTime};
-use crate::text::{count, duration_figure, number, plural, share};
+use crate::event::EventTime;
+use crate::text::{count, number, plural, share};
 
 /// More rejections than this share are worth a warning.
 const REJECTED_SHARE: f64 = 0.01;
 /// Repeated or shared ids above this share are worth a word.
 const REPEATED_SHARE: f64 = 0.001;
-/// Clocks that differ by less are ordinary.
-const CLOCK_SECONDS: f64 = 2.0;
 /// Fewer events say nothing about how many keys there should be.
 const MANY_EVENTS: u64 = 200;
 
@@ -52,7 +51,7 @@ pub(super) struct Settings<'a> {
 
 impl Settings<'_> {
     /// The setting of the gateway that adds a field, in a sentence.
-    fn to_log(&self, format: &str, field: &str) -> Option<String> {
+    pub fn to_log(&self, format: &str, field: &str) -> Option<String> {
         match self.decoder.to_log(format, field) {
             ToLog::Setting(setting) => Some(format!("{format}: {setting}")),
             ToLog::Impossible => Some(format!("{format} cannot log it")),
@@ -61,7 +60,7 @@ impl Settings<'_> {
     }
 }
 
-fn finding(
+pub(super) fn finding(
     level: Level,
     title: impl Into<String>,
     detail: impl Into<String>,
@@ -81,6 +80,9 @@ pub(super) fn findings(tally: &Tally, settings: &Settings<'_>) -> Vec<Finding> {
             raw_keys(tally, settings.config),
             key_of_each_request(tally),
             refused_without_key(tally),
+            unpartitioned(tally, settings.config),
+            unnamed_format(tally, settings.config),
+            tombstones(tally.record_keys),
             proxy(tally, settings),
             sampled(tally),
             whole_seconds(tally, settings),
@@ -217,46 +219,6 @@ fn sampled(tally: &Tally) -> Option<Finding> {
     Some(finding(Level::Warn, title, detail, "log every request".to_owned()))
 }
 
-fn whole_seconds(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
-    tally.clocks.are_whole_seconds().then(|| {
-        let title = "all times are whole seconds";
-        let detail = "the order within a second is that of the lines; short bursts, travel and \
-                      stale requests are judged less exactly";
-        finding(Level::Note, title, detail, settings.to_log(tally.format(), "time"))
-    })
-}
-
-fn clock(tally: &Tally) -> Option<Finding> {
-    let Offsets { median, keys, .. } = tally.clocks.offsets()?;
-    if median.abs() <= CLOCK_SECONDS {
-        return None;
-    }
-    let by = duration_figure(median.abs());
-    let side = if median > 0.0 { "later" } else { "earlier" };
-    let title = format!("the log's times are {by} {side} than the clients' (half of {keys} keys)");
-    let hours = median / 1_800.0;
-    let is_zone = hours.abs() > 0.9 && (hours - hours.round()).abs() < 0.05;
-    let detail = if is_zone {
-        "a multiple of half an hour: times without a zone are read in the wrong one"
-    } else {
-        "the server's clock is wrong, or `client_time` is not the time of signing"
-    };
-    let remedy = is_zone.then(|| "zone = \"+02:00\" in [decode.mapping]".to_owned());
-    Some(finding(Level::Warn, title, detail, remedy))
-}
-
-fn clocks_of_keys(tally: &Tally) -> Option<Finding> {
-    let Offsets { keys, keys_off, largest, .. } = tally.clocks.offsets()?;
-    (keys_off > 0).then(|| {
-        let title = format!("the clocks of {keys_off} of {keys} keys are more than 5 s off");
-        let detail = format!(
-            "the largest usual offset is {}; a constant one is learned",
-            duration_figure(largest.abs())
-        );
-        finding(Level::Note, title, detail, None)
-    })
-}
-
 fn shared_ids(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
     let other = tally.repetitions.other;
     (other as f64 > REPEATED_SHARE * tally.events as f64).then(|| {
@@ -275,37 +237,6 @@ fn repeated(tally: &Tally) -> Option<Finding> {
         let title = format!("{} {noun} are in the log twice", count(same as usize));
         finding(Level::Note, title, "they count once, as redelivered", None)
     })
-}
-
-fn future(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
-    let ahead = settings.config.decode.max_future_seconds as f64;
-    let latest = settings.now.plus_seconds(ahead);
-    let number = tally.times.iter().filter(|time| **time > latest).count();
-    (number > 0).then(|| {
-        let title = format!("{} {} in the future", count(number), events_are(number));
-        let detail = "`keywatch run` rejects them; a backtest reads them".to_owned();
-        finding(Level::Warn, title, detail, None)
-    })
-}
-
-fn old(tally: &Tally, settings: &Settings<'_>) -> Option<Finding> {
-    let days = settings.config.clickhouse.raw_retention_days;
-    let oldest = settings.now.plus_seconds(-f64::from(days) * DAY_SECONDS);
-    if days == 0 {
-        return None;
-    }
-    let number = tally.times.iter().filter(|time| **time < oldest).count();
-    (number > 0).then(|| {
-        let title = format!("{} {} older than {days} days", count(number), events_are(number));
-        let detail = "ClickHouse deletes such rows, so `keywatch run` refuses to import the file; a \
-                      backtest does not mind";
-        let remedy = "clickhouse.raw_retention_days, 0 for ever".to_owned();
-        finding(Level::Warn, title, detail, remedy)
-    })
-}
-
-fn events_are(number: usize) -> &'static str {
-    if number == 1 { "event is" } else { "events are" }
 }
 
 fn unreadable_fields(tally: &Tally) -> Option<Finding> {

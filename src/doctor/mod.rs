@@ -5,11 +5,13 @@ mod addresses;
 mod clocks;
 mod fields;
 mod finding;
+mod partitions;
 mod sample;
 mod sampling;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod times;
 mod words;
 
 use std::path::PathBuf;
@@ -19,14 +21,15 @@ use serde::Serialize;
 pub use self::fields::{Blindness, FieldShare};
 use self::finding::Settings;
 pub use self::finding::{Finding, Level};
-pub use self::sample::Extent;
-use self::sample::{Decoders, Sampled};
+use self::sample::Decoders;
+pub use self::sample::{Extent, Sampled};
 use self::tally::Tally;
 pub use self::tally::{RejectionKind, Span};
-pub use self::words::{render, summary};
+pub use self::words::{Glance, glances, render, summary};
 use crate::config::Config;
 use crate::decode::DecodeError;
 use crate::event::EventTime;
+use crate::record::RawBatch;
 use crate::source::SourceError;
 
 /// Why a log cannot be examined.
@@ -89,9 +92,46 @@ pub fn examine(
     config: &Config,
     now: EventTime,
 ) -> Result<Diagnosis, DoctorError> {
+    diagnose(config, now, |decoders, tallies| sample::read(inputs, extent, decoders, tallies))
+}
+
+/// Examines the latest records of a topic, without joining the group and without committing
+/// anything. Blocks the thread.
+///
+/// # Errors
+/// The configuration cannot be used, there is no such topic, or the brokers do not answer.
+pub fn examine_topic(
+    topic: &str,
+    extent: Extent,
+    config: &Config,
+    now: EventTime,
+) -> Result<Diagnosis, DoctorError> {
+    let kafka = &config.source.kafka;
+    diagnose(config, now, |decoders, tallies| {
+        sample::read_topic(topic, extent, kafka, decoders, tallies)
+    })
+}
+
+/// Examines records that were read for another purpose.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn examine_batches(
+    batches: &[RawBatch],
+    config: &Config,
+    now: EventTime,
+) -> Result<Diagnosis, DoctorError> {
+    diagnose(config, now, |decoders, tallies| Ok(sample::add(batches, decoders, tallies)))
+}
+
+fn diagnose(
+    config: &Config,
+    now: EventTime,
+    read: impl FnOnce(&Decoders, &mut Vec<Tally>) -> Result<Sampled, DoctorError>,
+) -> Result<Diagnosis, DoctorError> {
     let mut tallies: Vec<Tally> = Vec::new();
     let decoders = Decoders::new(&config.decode)?;
-    let sample = sample::read(inputs, extent, &decoders, &mut tallies)?;
+    let sample = read(&decoders, &mut tallies)?;
     let settings = Settings { config, decoder: &decoders.by_content, now };
     let logs = tallies.into_iter().map(|tally| tally.finish(&settings)).collect();
     Ok(Diagnosis { sample, logs })

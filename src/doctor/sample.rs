@@ -1,17 +1,19 @@
-//! Reads the beginning of each file and decodes it.
+//! Reads the beginning of each file or the end of a topic, and decodes it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::DoctorError;
+use super::partitions::RecordKeys;
 use super::tally::Tally;
-use crate::config::{DecodeConfig, Secret};
+use crate::config::{DecodeConfig, KafkaConfig, Secret};
 use crate::decode::{DecodeError, DecodedBatch, Decoder, MIN_PEPPER_BYTES};
 use crate::event::EventTime;
 use crate::record::{BatchLimits, RawBatch};
-use crate::source::FileReader;
+use crate::source::{FileReader, sample_topic};
 
 /// What is read of all files together.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +55,24 @@ pub struct Sampled {
     pub bytes: u64,
     /// Bytes on the disk, of all files that were opened.
     pub total_bytes: u64,
-    /// Every record of the files was read.
+    /// The topic, for a sample of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicSampled>,
+    /// Every record was read.
     pub is_whole: bool,
     /// What is wrong with the files themselves.
     pub warnings: Vec<String>,
+}
+
+/// A topic whose latest records were read.
+#[derive(Debug, Serialize)]
+pub struct TopicSampled {
+    pub name: String,
+    pub partitions: usize,
+    /// Records without a Kafka key.
+    pub unkeyed: u64,
+    /// Records without a payload, which are no requests.
+    pub tombstones: u64,
 }
 
 /// The decoders of a sample.
@@ -123,6 +139,46 @@ pub(super) fn read(
     Ok(sampled)
 }
 
+/// Reads the latest records of a topic and adds them to the tallies of their formats.
+pub(super) fn read_topic(
+    topic: &str,
+    extent: Extent,
+    config: &KafkaConfig,
+    decoders: &Decoders,
+    tallies: &mut Vec<Tally>,
+) -> Result<Sampled, DoctorError> {
+    let sample = sample_topic(config, topic, extent.records, extent.bytes)?;
+    let sampled = add(&sample.batches, decoders, tallies);
+    let (partitions, unkeyed, tombstones) = (sample.partitions, sample.unkeyed, sample.tombstones);
+    for tally in tallies {
+        tally.record_keys = RecordKeys { partitions, unkeyed, tombstones };
+    }
+    let name = topic.to_owned();
+    let topic = Some(TopicSampled { name, partitions, unkeyed, tombstones });
+    Ok(Sampled { topic, is_whole: sample.is_whole, ..sampled })
+}
+
+/// Adds batches to the tallies of their formats.
+pub(super) fn add(batches: &[RawBatch], decoders: &Decoders, tallies: &mut Vec<Tally>) -> Sampled {
+    let mut sampled = Sampled::default();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for batch in batches {
+        sampled.count(batch);
+        let decoded = decoders.decode(batch);
+        let place = places.entry(&batch.partition.topic);
+        let at = *place.or_insert_with(|| begin(batch, decoders, tallies));
+        tallies[at].add(batch, decoded, decoders);
+    }
+    sampled
+}
+
+impl Sampled {
+    fn count(&mut self, batch: &RawBatch) {
+        self.records += batch.len() as u64;
+        self.bytes += batch.size_bytes() as u64;
+    }
+}
+
 fn read_file(
     file: &Path,
     decoders: &Decoders,
@@ -147,8 +203,7 @@ fn read_file(
         };
         records += batch.len();
         bytes += batch.size_bytes();
-        sampled.records += batch.len() as u64;
-        sampled.bytes += batch.size_bytes() as u64;
+        sampled.count(&batch);
         let decoded = decoders.decode(&batch);
         let at = *at.get_or_insert_with(|| begin(&batch, decoders, tallies));
         tallies[at].add(&batch, decoded, decoders);

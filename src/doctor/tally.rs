@@ -11,10 +11,11 @@ use super::addresses::Addresses;
 use super::clocks::Clocks;
 use super::fields::Fields;
 use super::finding::{Settings, findings};
+use super::partitions::{Keys, RecordKeys};
 use super::sample::{Decoders, NEVER};
 use super::sampling::{self, SampleRate};
 use crate::decode::{Choice, DecodedBatch, LeftOut, RejectReason, Rejection};
-use crate::event::{AccessEvent, EventTime, KeyId};
+use crate::event::{AccessEvent, EventTime};
 use crate::record::RawBatch;
 
 /// The first and the last event time of a sample.
@@ -43,14 +44,15 @@ pub(super) struct Tally {
     reasons: Vec<String>,
     /// The format that the records look like, where another one is configured.
     pub looks_like: Option<Choice>,
-    records: u64,
+    pub records: u64,
     pub events: u64,
     pub skipped: u64,
     /// Events with a status of 401 or 403.
     pub refused: u64,
     /// Events whose log held the raw key.
     pub raw_keys: u64,
-    pub keys: HashMap<KeyId, u64>,
+    pub keys: Keys,
+    pub record_keys: RecordKeys,
     rejections: Vec<(RejectReason, RejectionKind)>,
     pub left_out: LeftOut,
     pub fields: Fields,
@@ -117,7 +119,7 @@ impl Tally {
             self.reject(&batch.partition.topic, rejection);
         }
         for (_, event) in &decoded.events {
-            self.count(event);
+            self.count(event, batch.partition.partition);
         }
     }
 
@@ -139,11 +141,11 @@ impl Tally {
         }
     }
 
-    fn count(&mut self, event: &AccessEvent) {
+    fn count(&mut self, event: &AccessEvent, partition: i32) {
         self.events += 1;
         self.refused += u64::from(matches!(event.status, 401 | 403));
         self.raw_keys += u64::from(event.has_secret);
-        *self.keys.entry(event.key_id.clone()).or_default() += 1;
+        self.keys.count(&event.key_id, partition);
         self.fields.count(event);
         self.addresses.count(event.client_ip);
         self.clocks.count(event);
@@ -152,7 +154,7 @@ impl Tally {
     }
 
     fn reject(&mut self, topic: &str, rejection: Rejection) {
-        let Rejection { position, reason, detail, masked_payload, parts } = rejection;
+        let Rejection { position, reason, detail, masked_payload, parts, .. } = rejection;
         match self.rejections.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, kind)) => kind.number += parts,
             None => {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::config::Secret;
+use crate::event::PartitionId;
 
 const NOW: EventTime = EventTime::from_seconds(1_800_000_000);
 const WIDTH: usize = 100;
@@ -280,4 +281,30 @@ fn every_format_says_how_its_missing_fields_are_logged() {
             assert_ne!(to_log, crate::decode::ToLog::Unknown, "{format}: {field}");
         }
     }
+}
+
+/// Two partitions of a topic, of which `key` names the key of a request.
+fn partitioned(config: &Config, key: impl Fn(i32, usize) -> usize) -> Diagnosis {
+    let batch = |partition: i32| {
+        let mut batch = RawBatch::new(PartitionId { topic: "access".into(), partition });
+        for number in 0..50 {
+            let own = format!("\"k{}\"", number % 30);
+            let other = format!("\"k{}\"", key(partition, number));
+            batch.push(number as i64, request(number, "").replace(&own, &other).as_bytes());
+        }
+        batch
+    };
+    examine_batches(&[batch(0), batch(1)], config, NOW).unwrap()
+}
+
+#[test]
+fn keys_in_several_partitions_are_told_unless_the_service_partitions_them() {
+    let scattered = partitioned(&config(), |_, number| number % 10);
+    assert_eq!(titles(&scattered), ["the requests of 10 of 10 API keys are in several partitions"]);
+    let apart = partitioned(&config(), |partition, number| number % 10 + 10 * partition as usize);
+    assert_eq!(titles(&apart), Vec::<String>::new());
+    let mut repartitioning = config();
+    repartitioning.source.kafka.repartition_topic = Some("by-key".into());
+    let scattered = partitioned(&repartitioning, |_, number| number % 10);
+    assert_eq!(titles(&scattered), Vec::<String>::new());
 }

@@ -20,6 +20,7 @@ mod request_history;
 mod scorer;
 mod shard;
 mod stuffing;
+mod unread;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use crate::alert::Alert;
 use crate::config::{DetectConfig, PolicyConfig};
 use crate::decide::{MODEL_VERSION, Policy};
+use crate::decode::Rejection;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
 use crate::detect::outlier::drift::{Drift, FeatureDrift};
@@ -263,16 +265,17 @@ impl Engine {
         events: &[EnrichedEvent],
         now: Option<EventTime>,
     ) -> BatchOutcome {
-        self.process_knowing(None, shard, partition, events, now)
+        self.process_knowing(None, shard, partition, (events, &[]), now)
     }
 
-    /// As [`Self::process`], with the store's answer to [`Self::replay_lookups`].
+    /// As [`Self::process`], with the store's answer to [`Self::replay_lookups`], and the records
+    /// among the events that could not be read.
     pub fn process_knowing(
         &mut self,
         earlier_uses: Option<&EarlierUses>,
         shard: ShardId,
         partition: &PartitionId,
-        events: &[EnrichedEvent],
+        (events, rejections): (&[EnrichedEvent], &[Rejection]),
         now: Option<EventTime>,
     ) -> BatchOutcome {
         let mut outcome = BatchOutcome::default();
@@ -294,7 +297,7 @@ impl Engine {
         let model = self.model.as_deref();
         let shard =
             self.shards.entry(shard).or_insert_with(|| Shard::starting(&self.config, model));
-        shard.process(partition, events, now, &mut shared);
+        shard.process(partition, events, rejections, now, &mut shared);
         outcome
     }
 }

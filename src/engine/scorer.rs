@@ -195,7 +195,8 @@ impl Scorer {
     ) -> ScoredBatch {
         let DecodedBatch { shard, partition, events, rejections, fields_left_out, skipped } =
             decoded;
-        let outcome = self.engine.process_knowing(earlier_uses, shard, &partition, &events, now);
+        let records = (&events[..], &rejections[..]);
+        let outcome = self.engine.process_knowing(earlier_uses, shard, &partition, records, now);
         ScoredBatch { partition, events, rejections, fields_left_out, skipped, outcome }
     }
 

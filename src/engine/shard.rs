@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::alert::{Alert, AlertType};
 use crate::config::DetectConfig;
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
+use crate::decode::Rejection;
 use crate::detect::Thresholds;
 use crate::detect::calibration::Calibration;
 use crate::detect::outlier::Model;
@@ -26,6 +27,7 @@ use super::partition_clock::PartitionClock;
 use super::request::RequestView;
 use super::request_history::{EarlierUses, ReplayLookup, RequestHistory};
 use super::stuffing::{Caller, Judge, StuffingOutcome, StuffingTables};
+use super::unread::Unread;
 
 /// The parts that all shards of a process share.
 pub struct Shared<'a> {
@@ -65,6 +67,7 @@ pub struct Shard {
     pub(super) unconfirmed: Unconfirmed,
     pub(super) stuffing: StuffingTables,
     pub(super) classroom: Classroom,
+    pub(super) unread: Unread,
     pub(super) changes: Changes,
 }
 
@@ -82,6 +85,7 @@ impl Shard {
             unconfirmed: Unconfirmed::default(),
             stuffing: StuffingTables::default(),
             classroom: Classroom::default(),
+            unread: Unread::default(),
             changes: Changes::default(),
         }
     }
@@ -115,19 +119,25 @@ impl Shard {
         self.history.replay_lookups(events)
     }
 
-    /// Folds one partition's next events.
+    /// Folds one partition's next events, and the records among them that could not be read.
     pub fn process(
         &mut self,
         partition: &PartitionId,
         events: &[EnrichedEvent],
+        rejections: &[Rejection],
         now: Option<EventTime>,
         shared: &mut Shared<'_>,
     ) {
         let mut clock = self.clocks.remove(partition).unwrap_or_default();
+        let mut unread = rejections.iter().filter(|it| it.key_id.is_some()).peekable();
         for enriched in events {
+            while let Some(it) = unread.next_if(|it| it.position < enriched.position) {
+                self.judge_unread(&clock, partition, it, now, shared);
+            }
             let disposition = self.step(&mut clock, partition, enriched, now, shared);
             shared.outcome.dispositions.push(disposition);
         }
+        unread.for_each(|it| self.judge_unread(&clock, partition, it, now, shared));
         self.clocks.insert(partition.clone(), clock);
         self.changes.events += events.len() as u64;
         shared.outcome.forgotten += self.history.take_forgotten();
@@ -154,6 +164,7 @@ impl Shard {
         if self.history.is_repeated_request(&enriched.event) {
             return Disposition::Redelivered;
         }
+        self.unread.count_read(&enriched.event.key_id, watermark);
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let standing = Standing::of(enriched, || self.is_known(enriched, shared.registry));

@@ -16,5 +16,5 @@ pub mod url;
 
 pub use self::access::Access;
 pub use self::names::Names;
-pub use self::problem::Problem;
+pub use self::problem::{LineError, Problem};
 pub use self::tokens::Tokens;

@@ -11,7 +11,16 @@ use serde::Serialize;
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, because results with a problem are returned everywhere.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+    errors: Vec<LineError>,
+}
+
+/// What is wrong with one line of a request, or with one element.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LineError {
+    pub line: u64,
+    pub detail: String,
 }
 
 #[derive(Serialize)]
@@ -20,17 +29,24 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [LineError],
 }
 
 impl Problem {
     /// Creates a problem. `detail` states what was wrong with this request and how to correct it.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), header: None }
+        Self { status, detail: detail.into(), header: None, errors: Vec::new() }
     }
 
     /// Adds a header that the status requires, such as `Retry-After`.
     pub fn with_header(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, HeaderValue::from_static(value))), ..self }
+        Self { header: Some(Box::new((name, HeaderValue::from_static(value)))), ..self }
+    }
+
+    /// Adds a member `errors` (RFC 9457, section 3.2).
+    pub fn with_errors(self, errors: Vec<LineError>) -> Self {
+        Self { errors, ..self }
     }
 
     #[cfg(test)]
@@ -51,11 +67,12 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
+            errors: &self.errors,
         };
         let mut response = (self.status, Json(body)).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.header.map(|header| *header));
         response
     }
 }

@@ -56,6 +56,11 @@ pub struct OutcomeProfile {
 }
 
 impl OutcomeProfile {
+    /// A baseline of so many requests of which none failed.
+    pub fn without_failures(learned: u32) -> Self {
+        Self { learned, ..Self::default() }
+    }
+
     /// Counts a request. It closes the current minute if `time` is in a later one. A late request
     /// counts for the current minute.
     pub fn count(&mut self, time: EventTime, status: u16) {

@@ -9,7 +9,7 @@ use crate::event::{EventTime, KeyId};
 
 /// Events in the life of a key.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
@@ -42,7 +42,7 @@ impl KeyEventKind {
 }
 
 /// One event in the life of a key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct KeyEvent {
     pub key_id: KeyId,
     pub kind: KeyEventKind,
@@ -115,6 +115,17 @@ impl KeyChange {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.events.is_empty()
     }
+}
+
+/// The end of the records of a topic that a change was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPosition {
+    pub topic: String,
+    /// Kafka's topic ID.
+    pub topic_id: String,
+    pub partition: i32,
+    /// Included.
+    pub last_offset: i64,
 }
 
 /// A report that a key has leaked.

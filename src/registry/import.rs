@@ -1,20 +1,38 @@
-//! Takes the rows of a file into the registry, except those that contradict others.
+//! Compares rows with the registry, and leaves out those that contradict others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::read::{self, Line};
-use super::{Hasher, KeyChange, KeyEvent, KeyEventKind, KeyStatus, RegisteredKey, RegistryError};
-use crate::event::{EventTime, KeyHash, KeyId};
+use super::fitting::Fitting;
+use super::row::{Entry, Row, Told};
+use super::{KeyChange, KeyEvent, KeyEventKind, KeyStatus, RegisteredKey};
+use crate::event::{EventTime, KeyId};
 
 /// A row that is not taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    pub line: u64,
+    /// Its line, its place, or its offset.
+    pub number: u64,
     pub reason: String,
 }
 
 /// The registrations before the import, by key.
 pub type Stored = HashMap<KeyId, RegisteredKey>;
+
+/// What is stored of the keys that the rows name, and of those that they rotate to.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub keys: Stored,
+    pub events: HashSet<KeyEvent>,
+}
+
+/// What a second row about the same key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// A mistake: the rows of a file stand side by side.
+    Refused,
+    /// A later state: the records of a topic follow each other.
+    Follow,
+}
 
 /// The result of an import, which nobody has stored yet.
 #[derive(Debug, Default)]
@@ -25,110 +43,112 @@ pub struct Import {
     pub added: usize,
     /// ... keys whose registration differs from before, ...
     pub changed: usize,
-    /// ... and keys whose registration is the same.
+    /// ... and rows that say what is known already.
     pub unchanged: usize,
+    /// Events that rows told, beside those that follow from registrations.
+    pub recorded: usize,
 }
-
-/// More rotations in a row are a mistake, and following them would take long.
-const LONGEST_CHAIN: usize = 1_000;
 
 impl Import {
-    /// Reads the text of a file and compares it with what is stored.
-    ///
-    /// # Errors
-    /// The file as a whole cannot be read: a CSV without a column `key_id` or `api_key`.
-    pub fn read(
-        name: &str,
-        text: &str,
-        hasher: Hasher<'_>,
-        stored: &Stored,
+    /// Compares the rows with what is known.
+    pub fn of<'e>(
+        entries: impl IntoIterator<Item = &'e Entry>,
+        known: &Known,
+        repeats: Repeats,
         now: EventTime,
-    ) -> Result<Self, RegistryError> {
-        let lines = read::lines(name, text, hasher)?;
-        let mut taken = Taken::new(stored);
+    ) -> Self {
+        let mut merge = Merge::new(known, repeats);
         let mut import = Self::default();
-        for Line { number, key } in lines {
-            match key.and_then(|key| taken.take(number, key)) {
-                Ok(key) => import.add(stored.get(&key.key_id), key, now),
-                Err(reason) => import.refused.push(Refused { line: number, reason }),
+        for Entry { number, row } in entries {
+            let taken = match row {
+                Ok(Row::Key(key)) => merge.register(*number, key),
+                Ok(Row::Event(told)) => merge.record(told),
+                Err(reason) => Err(reason.clone()),
+            };
+            if let Err(reason) = taken {
+                import.refused.push(Refused { number: *number, reason });
             }
         }
-        Ok(import)
+        import.add(merge, known, now);
+        import
     }
 
-    fn add(&mut self, before: Option<&RegisteredKey>, key: RegisteredKey, now: EventTime) {
-        match before {
-            Some(before) if *before == key => {
-                self.unchanged += 1;
-                return;
+    fn add(&mut self, merge: Merge<'_>, known: &Known, now: EventTime) {
+        let Merge { fitting, told, unchanged, .. } = merge;
+        self.unchanged = unchanged;
+        self.recorded = told.len();
+        for key in fitting.into_taken() {
+            let before = known.keys.get(&key.key_id);
+            match before {
+                Some(before) if *before == key => {
+                    self.unchanged += 1;
+                    continue;
+                }
+                Some(_) => self.changed += 1,
+                None => self.added += 1,
             }
-            Some(_) => self.changed += 1,
-            None => self.added += 1,
+            let follows = |event: &KeyEvent| {
+                told.iter().any(|it| {
+                    it.key_id == event.key_id
+                        && (it.kind == event.kind || event.kind == KeyEventKind::Changed)
+                })
+            };
+            let events = events(before, &key, now).into_iter();
+            self.change.events.extend(events.filter(|event| !follows(event)));
+            self.change.keys.push(key);
         }
-        self.change.events.extend(events(before, &key, now));
-        self.change.keys.push(key);
+        self.change.events.extend(told);
     }
 }
 
-/// The rows taken so far, for the rules that concern several rows.
-struct Taken<'a> {
-    stored: &'a Stored,
+/// The rows that were taken so far.
+struct Merge<'a> {
+    known: &'a Known,
+    repeats: Repeats,
+    fitting: Fitting<'a>,
     lines: HashMap<KeyId, u64>,
-    successors: HashMap<KeyId, Option<KeyId>>,
-    hashes: HashMap<KeyHash, KeyId>,
+    told: Vec<KeyEvent>,
+    /// Events that were known.
+    unchanged: usize,
 }
 
-impl<'a> Taken<'a> {
-    fn new(stored: &'a Stored) -> Self {
-        let hash = |key: &RegisteredKey| Some((key.key_hash?, key.key_id.clone()));
-        let hashes = stored.values().filter_map(hash).collect();
-        Self { stored, hashes, lines: HashMap::new(), successors: HashMap::new() }
+impl<'a> Merge<'a> {
+    fn new(known: &'a Known, repeats: Repeats) -> Self {
+        let (lines, told) = Default::default();
+        Self { known, repeats, fitting: Fitting::new(&known.keys), lines, told, unchanged: 0 }
     }
 
-    fn take(&mut self, line: u64, mut key: RegisteredKey) -> Result<RegisteredKey, String> {
-        if let Some(first) = self.lines.get(&key.key_id) {
+    fn register(&mut self, line: u64, key: &RegisteredKey) -> Result<(), String> {
+        if self.repeats == Repeats::Refused
+            && let Some(first) = self.lines.get(&key.key_id)
+        {
             return Err(format!("line {first} registers the key {} already", key.key_id));
         }
-        // A file without hashes, exported from elsewhere, must not part a key from its raw form.
-        key.key_hash =
-            key.key_hash.or_else(|| self.stored.get(&key.key_id).and_then(|it| it.key_hash));
-        if let Some(hash) = key.key_hash
-            && let Some(other) = self.hashes.get(&hash).filter(|other| **other != key.key_id)
-        {
-            return Err(format!("the key {other} has the same raw key"));
-        }
-        self.check_rotation(&key)?;
+        self.fitting.take(key.clone())?;
         self.lines.insert(key.key_id.clone(), line);
-        self.successors.insert(key.key_id.clone(), key.rotated_to.clone());
-        if let Some(hash) = key.key_hash {
-            self.hashes.insert(hash, key.key_id.clone());
-        }
-        Ok(key)
+        Ok(())
     }
 
-    /// Follows the rotations from the key. They must end, and not where they began.
-    fn check_rotation(&self, key: &RegisteredKey) -> Result<(), String> {
-        let mut next = key.rotated_to.as_ref();
-        for _ in 0..LONGEST_CHAIN {
-            match next {
-                None => return Ok(()),
-                Some(id) if *id == key.key_id => {
-                    let first = key.rotated_to.as_deref().unwrap_or_default();
-                    return Err(format!(
-                        "field `rotated_to`: {first} is rotated back to {id}, in a circle"
-                    ));
-                }
-                Some(id) => next = self.successor(id),
-            }
+    /// An event that is known changes nothing: what came after it is known too.
+    fn record(&mut self, told: &Told) -> Result<(), String> {
+        let Told { event, step } = told;
+        if self.known.events.contains(event) || self.told.contains(event) {
+            self.unchanged += 1;
+            return Ok(());
         }
-        Err(format!("field `rotated_to`: more than {LONGEST_CHAIN} rotations follow each other"))
-    }
-
-    fn successor(&self, key_id: &KeyId) -> Option<&KeyId> {
-        match self.successors.get(key_id) {
-            Some(successor) => successor.as_ref(),
-            None => self.stored.get(key_id)?.rotated_to.as_ref(),
+        let is_issued = event.kind == KeyEventKind::Issued;
+        let new = || {
+            let key_id = event.key_id.clone();
+            is_issued.then(|| RegisteredKey { key_id, ..RegisteredKey::default() })
+        };
+        let before = self.fitting.get(&event.key_id).cloned().or_else(new);
+        let before = before.ok_or("the key is not registered; the event `issued` registers it")?;
+        let after = before.after(step)?;
+        if after != before || is_issued {
+            self.fitting.take(after)?;
         }
+        self.told.push(event.clone());
+        Ok(())
     }
 }
 
@@ -163,21 +183,26 @@ fn events(before: Option<&RegisteredKey>, key: &RegisteredKey, now: EventTime) -
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::event::KeyHash;
 
     fn hasher(raw: &str) -> Option<KeyHash> {
         Some(KeyHash([raw.len() as u8; 32]))
     }
 
+    const NOW: EventTime = EventTime::from_seconds(1_000);
+
     fn import(text: &str, stored: &Stored) -> Import {
-        Import::read("keys.jsonl", text, &hasher, stored, EventTime::from_seconds(1_000)).unwrap()
+        let entries = Entry::of_file("keys.jsonl".as_ref(), text, &hasher).unwrap();
+        let known = Known { keys: stored.clone(), events: HashSet::new() };
+        Import::of(&entries, &known, Repeats::Refused, NOW)
     }
 
     fn refused(text: &str, stored: &Stored) -> Vec<String> {
         let refused = import(text, stored).refused;
-        refused.iter().map(|row| format!("{}: {}", row.line, row.reason)).collect()
+        refused.iter().map(|row| format!("{}: {}", row.number, row.reason)).collect()
     }
 
     fn stored(text: &str) -> Stored {
@@ -259,5 +284,83 @@ not json
         ];
         assert_eq!(events, expected);
         assert_eq!(import.change.events[2].time, EventTime::from_seconds(5));
+    }
+
+    /// The records of a topic, numbered by their offsets.
+    fn follow(records: &[&str], known: &Known) -> Import {
+        let entry = |(offset, text): (u64, &&str)| Entry::read(offset, text, &hasher, NOW);
+        let entries: Vec<Entry> = (10..).zip(records).map(entry).collect();
+        Import::of(&entries, known, Repeats::Follow, NOW)
+    }
+
+    /// What is known after an import.
+    fn after(import: &Import) -> Known {
+        let keys = import.change.keys.iter();
+        Known {
+            keys: keys.map(|key| (key.key_id.clone(), key.clone())).collect(),
+            events: import.change.events.iter().cloned().collect(),
+        }
+    }
+
+    const LIFE: [&str; 5] = [
+        r#"{"key_id":"a","owner":"ann"}"#,
+        r#"{"key_id":"a","owner":"bob"}"#,
+        r#"{"key_id":"a","event":"suspended","time":"1970-01-01T00:01:00Z","text":"lost"}"#,
+        r#"{"key_id":"a","event":"resumed","time":"1970-01-01T00:02:00Z"}"#,
+        r#"{"key_id":"a","event":"rotated","time":"1970-01-01T00:03:00Z","to":"b"}"#,
+    ];
+
+    #[test]
+    fn the_records_of_a_topic_follow_each_other() {
+        let import = follow(&LIFE, &Known::default());
+        assert_eq!(import.refused, []);
+        let [key] = &import.change.keys[..] else { panic!("{import:?}") };
+        assert_eq!((&*key.owner, key.status), ("bob", KeyStatus::Retired));
+        assert_eq!(key.rotated_to.as_deref(), Some("b"));
+        let kinds: Vec<_> = import.change.events.iter().map(|event| event.kind).collect();
+        use KeyEventKind::{Issued, Resumed, Rotated, Suspended};
+        assert_eq!(kinds, [Issued, Suspended, Resumed, Rotated]);
+        assert_eq!((import.added, import.recorded), (1, 3));
+    }
+
+    #[test]
+    fn events_that_are_known_change_nothing() {
+        let known = after(&follow(&LIFE, &Known::default()));
+        let again = follow(&LIFE[2..], &known);
+        assert!(again.change.is_empty(), "{again:?}");
+        assert_eq!(again.unchanged, 3);
+    }
+
+    #[test]
+    fn events_that_cannot_be_are_refused_by_their_offsets() {
+        let records = [
+            r#"{"key_id":"a","event":"suspended","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"key_id":"a","event":"issued","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"key_id":"a","event":"leaked","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"key_id":"a","event":"rotated","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"key_id":"a","event":"revoked","time":"1970-01-02T00:00:00Z"}"#,
+            r#"{"key_id":"a","event":"stolen","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"api_key":"sk_secret","event":"revoked","time":"1970-01-01T00:01:00Z"}"#,
+            r#"{"key_id":"a","event":"revoked"}"#,
+            r#"{"key_id":"a","event":"answered","time":"1970-01-01T00:01:00Z","url":"a\u0000"}"#,
+        ];
+        let import = follow(&records, &Known::default());
+        let begins = [
+            "10: the key is not registered",
+            "12: field `event`: `keywatch keys leaked`",
+            "13: field `to`: a rotation names",
+            "14: field `time`: an event is recorded when",
+            "15: field `event`: unknown variant",
+            "16: field `api_key`: an event names",
+            "17: missing field `time`",
+            "18: field `url`: expected at most",
+        ];
+        assert_eq!(import.refused.len(), begins.len(), "{:#?}", import.refused);
+        for (refused, begin) in import.refused.iter().zip(begins) {
+            let found = format!("{}: {}", refused.number, refused.reason);
+            assert!(found.starts_with(begin), "{found} does not begin with {begin}");
+            assert!(!found.contains("sk_secret"), "{found}");
+        }
+        assert_eq!(import.change.keys.len(), 1, "the issued key");
     }
 }

@@ -2,11 +2,13 @@
 
 mod change;
 mod deeds;
+mod fitting;
 mod import;
 mod key;
 mod lesson;
 mod networks;
 mod read;
+mod row;
 
 use std::path::Path;
 
@@ -14,13 +16,14 @@ use foldhash::HashMap;
 
 use crate::event::{KeyHash, KeyId};
 
-pub use self::change::{KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
+pub use self::change::{FeedPosition, KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
 pub use self::deeds::{Deed, DeedKind, Deeds};
-pub use self::import::{Import, Refused, Stored};
+pub use self::import::{Import, Known, Refused, Repeats, Stored};
 pub use self::key::{KeyStatus, RegisteredKey};
 pub use self::lesson::{Lesson, LessonKind};
 pub use self::networks::Networks;
 pub use self::read::RegistryError;
+pub use self::row::{Entry, Row, Told};
 
 /// Hashes a raw key under the pepper. `None`: there is no pepper.
 pub type Hasher<'a> = &'a dyn Fn(&str) -> Option<KeyHash>;

@@ -74,11 +74,19 @@ fn is_csv(name: &str) -> bool {
 
 fn json_lines(text: &str, hasher: Hasher<'_>) -> Vec<Line> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let key = |(number, line)| {
-        let object = serde_json::from_str::<Map<String, Value>>(line).map_err(|e| e.to_string());
-        Line { number, key: object.and_then(|object| key(object, hasher)) }
+    let key = |(number, line): (u64, &str)| Line {
+        number,
+        key: parse_object(line).and_then(|object| key(object, hasher)),
     };
     lines.map(key).collect()
+}
+
+pub(super) fn parse_object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        // The message would repeat the value, which may be a raw key.
+        true => "expected a JSON object".to_owned(),
+        false => error.to_string(),
+    })
 }
 
 /// Reads the lines behind the header.
@@ -102,7 +110,10 @@ fn csv_lines(text: &str, hasher: Hasher<'_>) -> Result<Vec<Line>, (u64, String)>
 }
 
 /// Reads a key, whose hash replaces the raw key before anything can show it.
-fn key(mut object: Map<String, Value>, hasher: Hasher<'_>) -> Result<RegisteredKey, String> {
+pub(super) fn key(
+    mut object: Map<String, Value>,
+    hasher: Hasher<'_>,
+) -> Result<RegisteredKey, String> {
     if let Some(raw) = object.remove("api_key") {
         let hash = hash(&raw, hasher)?;
         object.entry("key_id").or_insert_with(|| hash.to_key_id().as_str().into());
@@ -146,7 +157,7 @@ fn value(column: &str, cell: &str) -> Value {
 }
 
 /// Returns the wrong field, if there is one, and the reason.
-fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+pub(super) fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let path = error.path().to_string();
     let reason = error.inner().to_string();
     if path == "." { reason } else { format!("field `{path}`: {reason}") }

@@ -3,6 +3,7 @@
 
 mod check;
 mod compression;
+mod container;
 mod file;
 mod http;
 mod json_shape;
@@ -29,7 +30,7 @@ use crate::record::{BatchLimits, RawBatch, RefusedPart};
 pub use self::check::check;
 pub use self::file::{FileProgress, FileReader, FileSource};
 pub use self::http::{Earlier, FindEarlier, HttpSource, Progress};
-pub use self::kafka::KafkaSource;
+pub use self::kafka::{KafkaSource, TopicSample, sample_topic};
 pub use self::stdin::StdinSource;
 
 impl From<&SourceConfig> for BatchLimits {
@@ -131,6 +132,10 @@ pub enum SourceError {
     KafkaSettings(#[from] crate::kafka::SettingsError),
     #[error("Kafka: {0}")]
     Kafka(rdkafka::error::KafkaError),
+    #[error("Kafka has no topic {topic}, or does not show it to this client")]
+    NoTopic { topic: String },
+    #[error("Kafka has sent nothing of the topic {topic} for {seconds} s; try again")]
+    Silent { topic: String, seconds: u64 },
     #[error("Kafka: offsets of {topic}/{partition} could not be stored: {reason}")]
     KafkaCommit { topic: String, partition: i32, reason: rdkafka::error::KafkaError },
     #[error("Kafka: the record {topic}/{partition}/{offset} came outside of its partition's queue")]

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
+use super::container::ContainerLines;
 use super::json_shape::{JsonShape, Progress};
-use super::lines::{LineReader, MAX_LINE_BYTES};
+use super::lines::MAX_LINE_BYTES;
 
 /// Numbers records by the line in which they begin, from 1.
 pub(super) struct RecordReader<R> {
-    lines: LineReader<R>,
+    lines: ContainerLines<R>,
     /// The lines are elements of an array, with commas between them.
     in_array: bool,
     /// Lines after a torn one that were read in search of its end. Each is a record.
@@ -20,7 +21,7 @@ pub(super) struct RecordReader<R> {
 impl<R: BufRead> RecordReader<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
-            lines: LineReader::new(input),
+            lines: ContainerLines::new(input),
             in_array: false,
             ahead: VecDeque::new(),
             line: Vec::new(),

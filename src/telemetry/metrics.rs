@@ -230,6 +230,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_registry_rows_total",
+        Unit::Count,
+        &[],
+        "Registrations and events that a topic brought into the key registry",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_registry_rejections_total",
+        Unit::Count,
+        &[],
+        "Records of the key registry's topic that were refused; the log has the offset and reason",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_store_retries_total",
         Unit::Count,
         &[],

@@ -19,6 +19,7 @@ mod rules;
 mod scene;
 mod stuffing;
 mod theft;
+mod unread;
 mod usage;
 
 use keywatch::alert::{AlertType, DetectorId, Severity};

@@ -23,9 +23,11 @@ async fn send(service: &Service, events: &[Value]) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = service.logged_address("accepting events at POST /v1/events");
     let body: String = events.iter().map(|event| format!("{event}\n")).collect();
-    let request = Client::new().post(format!("http://{address}/v1/events"));
-    let answer = request.header("content-type", "application/x-ndjson").body(body).send();
-    assert_eq!(answer.await.unwrap().status(), 200);
+    let request = Client::new()
+        .post(format!("http://{address}/v1/events"))
+        .header("content-type", "application/x-ndjson")
+        .body(body);
+    assert_eq!(request.send().await.unwrap().status(), 200);
 }
 
 fn request(name: &str, key: &str, ip: &str, status: u16) -> Value {

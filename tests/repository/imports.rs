@@ -90,6 +90,8 @@ const RULES: &[Rule] = &[
     rule("embedded", &["cache", "config", "store"]),
     // Takes reports over HTTP, and stores them as changes of the registry.
     rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
+    // Takes registrations of keys over HTTP, from files and topics.
+    rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
@@ -120,12 +122,15 @@ const RULES: &[Rule] = &[
             "decode",
             "deliver",
             "detect",
+            // The first records of a log are examined on their way.
+            "doctor",
             "engine",
             "enrich",
             "event",
             "http",
             "instance",
             "kafka",
+            "keys",
             "profile",
             "record",
             "registry",
@@ -211,6 +216,7 @@ const RULES: &[Rule] = &[
             "facts",
             "generate",
             "http",
+            "keys",
             "leaks",
             "rate",
             "registry",
@@ -218,6 +224,8 @@ const RULES: &[Rule] = &[
             "playbook",
             // Two policies compared on stored alerts.
             "respond",
+            // An error of settings is a usage error.
+            "source::SourceError",
             "store",
             "telemetry",
             "text",

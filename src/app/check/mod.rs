@@ -23,6 +23,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     check_own(config, &mut findings);
     crate::console::check(&config.console, &mut findings);
     crate::leaks::check(config, &mut findings);
+    crate::keys::check(config, &mut findings);
     telemetry::logging::check(&config.log, &mut findings);
     store::check(&config.clickhouse, &mut findings);
     if let Some(email) = &config.email {

@@ -61,6 +61,12 @@ pub fn warnings(config: &Config) -> Vec<String> {
         "source.http.listen is open to the network without source.http.tls: events and tokens \
          travel unencrypted",
     );
+    let registry = &config.registry;
+    warn(
+        registry.listen.is_some_and(|listen| is_open_plaintext(listen, &registry.tls)),
+        "registry.listen is open to the network without registry.tls: tokens and raw keys travel \
+         unencrypted",
+    );
     warn(
         is_open_plaintext(config.service.listen, &config.service.tls),
         "service.listen is open to the network without service.tls: metrics travel unencrypted",

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::Pipeline;
 use crate::app::error::AppError;
+use crate::app::key_feed::Feeding;
 use crate::app::presence::Presence;
 use crate::app::responder::Responder;
 use crate::app::writer::Summary;
@@ -21,6 +22,7 @@ pub struct Background {
     pub watchdog: JoinHandle<()>,
     pub clerk: JoinHandle<()>,
     pub registrar: JoinHandle<()>,
+    pub feed: Option<Feeding>,
     pub responder: Responder,
     pub presence: Presence,
 }
@@ -44,6 +46,9 @@ impl<S: Source> Pipeline<S> {
         // Storing the last batches may take longer than a pipeline may be silent.
         let _beats = self.store.beat_until_dropped();
         // A source that ended by itself is stored to its end, however long that takes.
+        if !shutdown.is_cancelled() {
+            self.first_look.finish().await;
+        }
         let drained_at_the_end = shutdown.run_until_cancelled(self.drain()).await;
         let deadline = Instant::now() + within;
         let rest = || deadline.saturating_duration_since(Instant::now());
@@ -57,6 +62,9 @@ impl<S: Source> Pipeline<S> {
         self.writer.task.abort();
         background.clerk.abort();
         background.registrar.abort();
+        if let Some(feed) = background.feed {
+            feed.finish().await;
+        }
         background.responder.finish(rest() / 4).await;
         if matches!(drained, Some(Ok(_))) {
             self.checkpoints.finish(self.scorer.engine_mut(), rest() / 2).await;

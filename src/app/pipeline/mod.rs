@@ -1,6 +1,7 @@
 //! Runs the reading and scoring half of the service: one task that takes one turn after the other.
 
 mod finish;
+mod first_look;
 mod leaks;
 mod leave;
 mod resume;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use self::finish::Background;
+use self::first_look::FirstLook;
 use self::leaks::Untold;
 use self::resume::Ownerships;
 use super::HELD_BATCHES;
@@ -52,6 +54,7 @@ pub struct Pipeline<S> {
     observer: Observer,
     news: Receiver<KeyNews>,
     untold: Untold,
+    first_look: FirstLook,
     has_transactions: bool,
     policy_version: String,
     /// Whether the source is a log that ends, such as a file.
@@ -129,6 +132,7 @@ impl<S: Source> Pipeline<S> {
             observer,
             news,
             untold,
+            first_look: FirstLook::new(config),
             has_transactions: config.source.kafka.repartition_topic.is_some(),
             policy_version: config.policy.version.clone(),
             is_import: matches!(config.source.kind, SourceKind::File | SourceKind::Stdin),
@@ -216,6 +220,7 @@ impl<S: Source> Pipeline<S> {
         self.observer.publish(lags.unwrap_or_default());
         self.scorer.reload_model();
         self.scorer.reload_registry();
+        self.first_look.pulse();
         self.restrain();
         self.forget_lost_shards();
         self.checkpoints.turn(self.scorer.engine_mut());

@@ -36,7 +36,9 @@ impl<S: Source> Pipeline<S> {
         if !self.has_transactions {
             name.log_end = self.observer.log_end(&batch.partition);
         }
-        let batch = self.process(&batch).await?;
+        let raw = batch;
+        let batch = self.process(&raw).await?;
+        self.first_look.note(&raw, batch.events.len());
         counter!("keywatch_events_total").increment(batch.events.len() as u64);
         counter!("keywatch_rejections_total").increment(batch.rejected());
         for (field, number) in batch.fields_left_out.iter() {

@@ -1,15 +1,13 @@
 //! `keywatch alerts list`.
 
-use std::io::{self, IsTerminal};
-
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::CellAlignment;
 use serde_json::json;
 
 use super::filter::{Filter, Row};
 use super::print;
-use crate::cli::CommandError;
+use crate::cli::{CommandError, listing};
 use crate::store::Store;
-use crate::text::{count, visible, visible_json, visible_within};
+use crate::text::{visible, visible_json, visible_within};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -46,16 +44,10 @@ pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
     let rows = args.filter.load(store, args.limit).await.map_err(anyhow::Error::from)?;
     print(&if args.json {
         rows.iter().map(|row| visible_json(&as_json(row).to_string()) + "\n").collect()
-    } else if io::stdout().is_terminal() {
-        table(&rows, Table::new().width().unwrap_or(80))
     } else {
-        tab_separated(&rows)
+        listing::rows(|width| table(&rows, width), COLUMNS, rows.iter().map(cells))
     })?;
-    let matching = rows.first().map_or(0, |row| row.matching) as usize;
-    if matching > rows.len() {
-        let (shown, all) = (count(rows.len()), count(matching));
-        anstream::eprintln!("{shown} of {all} incidents are shown; --limit shows more");
-    }
+    listing::tell_of_more(rows.len(), rows.first().map_or(0, |row| row.matching), "incidents");
     Ok(())
 }
 
@@ -88,33 +80,19 @@ fn cells(row: &Row) -> [String; 12] {
     ]
 }
 
-fn tab_separated(rows: &[Row]) -> String {
-    let header = COLUMNS.join("\t") + "\n";
-    rows.iter().fold(header, |text, row| text + &cells(row).join("\t") + "\n")
-}
-
 /// A table of at most `width` columns.
 fn table(rows: &[Row], width: u16) -> String {
     if rows.is_empty() {
         return "No incident matches.\n".to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width)
-        .set_header(["severity", "risk", "state", "incident", "last seen"])
-        .add_rows(rows.iter().map(line));
+    let header = ["severity", "risk", "state", "incident", "last seen"];
+    // Words that are compared down the column stay whole; the incident takes what is left.
+    let widest = [(0, 10), (1, 6), (2, 22), (4, 18)];
+    let mut table = listing::table(header, rows.iter().map(line), &widest, width);
     if let Some(risk) = table.column_mut(1) {
         risk.set_cell_alignment(CellAlignment::Right);
     }
-    // Words that are compared down the column stay whole; the incident takes what is left.
-    for (column, widest) in [(0, 10), (1, 6), (2, 22), (4, 18)] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(widest)));
-        }
-    }
-    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+    listing::text_of(&table)
 }
 
 /// The incident in five cells.
@@ -188,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_piped_form_is_one_line_whatever_the_values_are() {
-        let text = tab_separated(&[row("a\n\tb")]);
+        let text = listing::tab_separated(COLUMNS, [row("a\n\tb")].iter().map(cells));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(lines[1].split('\t').count(), COLUMNS.len());

@@ -77,10 +77,7 @@ enum Action {
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = load_config(args.config.as_deref())?;
     let store = Store::new(&config.clickhouse);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = super::runtime()?;
     let quiet_hours = config.policy.quiet_hours_after_close;
     runtime.block_on(async {
         match &args.action {

@@ -1,5 +1,7 @@
 //! `keywatch keys event`.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 
 use super::{author, keys_of_file, usage};
@@ -8,8 +10,11 @@ use crate::cli::alerts::{person, print};
 use crate::cli::moment::moment;
 use crate::config::Config;
 use crate::event::{EventTime, KeyId};
-use crate::registry::{KeyChange, KeyEvent, KeyEventKind, RegisteredKey, Step};
-use crate::store::{Author, Store, StoreError};
+use crate::keys::Taking;
+use crate::registry::{
+    Entry, KeyEvent, KeyEventKind, Refused, RegisteredKey, Repeats, Row, Step, Told,
+};
+use crate::store::{Author, Store};
 use crate::text::visible;
 
 #[derive(clap::Args)]
@@ -64,11 +69,7 @@ fn after(text: &str) -> Result<f64, String> {
     Ok(f64::from(count) * unit)
 }
 
-/// Rotations that are followed to find a circle.
-const LONGEST_CHAIN: usize = 1_000;
-const ATTEMPTS: u32 = 10;
-
-pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), CommandError> {
+pub async fn run(args: &Args, config: &Config, store: &Arc<Store>) -> Result<(), CommandError> {
     let who = author(args.by.as_deref())?;
     let step = step(args)?;
     let text = args.message.as_deref().map(person::message).transpose().map_err(usage)?;
@@ -77,32 +78,18 @@ pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), Comm
         text: text.unwrap_or_default(),
         ..KeyEvent::new(key_id.clone(), args.kind, step.time)
     };
+    let row = Ok(Row::Event(Box::new(Told { event, step })));
     let author = Author { who: &who, origin: "command_line" };
-    for _ in 0..ATTEMPTS {
-        let (number, known) = store.registration(&args.key).await.map_err(anyhow::Error::from)?;
-        let before = known.or_else(|| (args.kind == KeyEventKind::Issued).then(|| new(&key_id)));
-        let before = before.ok_or_else(|| unregistered(&args.key))?;
-        check_circle(&step, &before, store).await?;
-        let after = before.after(&step).map_err(usage)?;
-        let keys = if after == before { Vec::new() } else { vec![after.clone()] };
-        let change = KeyChange { keys, events: vec![event.clone()] };
-        let done = store.change_keys(&change, author, number).await;
-        if done.map_err(anyhow::Error::from)?.is_some() {
-            return tell(args, config, &after);
-        }
+    let taking = Taking::new(Arc::clone(store));
+    let entries = [Entry { number: 1, row }];
+    let import = taking.take(&entries, Repeats::Follow, author).await;
+    let import = import.map_err(anyhow::Error::from)?;
+    if let Some(Refused { reason, .. }) = import.refused.first() {
+        let key = visible(&args.key);
+        return Err(CommandError::Failure(anyhow!("{key}: {reason}")));
     }
-    Err(CommandError::Failure(anyhow!("others change the registry all the time; try again")))
-}
-
-fn new(key_id: &KeyId) -> RegisteredKey {
-    RegisteredKey { key_id: key_id.clone(), ..RegisteredKey::default() }
-}
-
-fn unregistered(key: &str) -> CommandError {
-    CommandError::Failure(anyhow!(
-        "{} is not in the registry; `keywatch keys import` or the event `issued` registers it",
-        visible(key)
-    ))
+    let (_, known) = store.registration(&args.key).await.map_err(anyhow::Error::from)?;
+    tell(args, config, &known.unwrap_or_default())
 }
 
 fn step(args: &Args) -> Result<Step, CommandError> {
@@ -119,24 +106,6 @@ fn step(args: &Args) -> Result<Step, CommandError> {
     }
     let grace_ends_at = time.plus_seconds(args.grace.unwrap_or_default());
     Ok(Step { kind: args.kind, time, to: args.to.as_deref().map(KeyId::new), grace_ends_at })
-}
-
-/// Follows the rotations of the successor. They must not lead back.
-async fn check_circle(step: &Step, key: &RegisteredKey, store: &Store) -> Result<(), CommandError> {
-    let mut next = step.to.clone();
-    for _ in 0..LONGEST_CHAIN {
-        match next {
-            None => return Ok(()),
-            Some(id) if id == key.key_id => {
-                return Err(usage("--to: the rotations lead back to this key".to_owned()));
-            }
-            Some(id) => {
-                let known: Result<_, StoreError> = store.registration(&id).await;
-                next = known.map_err(anyhow::Error::from)?.1.and_then(|key| key.rotated_to);
-            }
-        }
-    }
-    Err(usage("--to: too many rotations follow each other".to_owned()))
 }
 
 fn tell(args: &Args, config: &Config, key: &RegisteredKey) -> Result<(), CommandError> {

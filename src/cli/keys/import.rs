@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use serde_json::json;
@@ -10,8 +11,8 @@ use super::{author, hasher, keys_of_file, usage};
 use crate::cli::CommandError;
 use crate::cli::alerts::print;
 use crate::config::Config;
-use crate::event::EventTime;
-use crate::registry::{Import, Refused};
+use crate::keys::Taking;
+use crate::registry::{Entry, Import, Refused, Repeats};
 use crate::store::{Author, Store};
 use crate::text::{count, counted, visible, visible_json};
 
@@ -42,10 +43,8 @@ pub struct Args {
 
 /// Refused rows that are told without `--json`.
 const TOLD: usize = 50;
-/// Another process changes the registry at most so often while this one reads.
-const ATTEMPTS: u32 = 10;
 
-pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), CommandError> {
+pub async fn run(args: &Args, config: &Config, store: &Arc<Store>) -> Result<(), CommandError> {
     let who = author(args.by.as_deref())?;
     let text = read(&args.file)?;
     let import = take(args, config, store, &text, &who).await?;
@@ -71,31 +70,23 @@ fn read(path: &Path) -> Result<String, CommandError> {
     Ok(text)
 }
 
-/// Compares the file with the registry, and stores the difference, unless somebody else has changed
-/// the registry meanwhile.
 async fn take(
     args: &Args,
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     text: &str,
     who: &str,
 ) -> Result<Import, CommandError> {
     let hasher = hasher(config)?;
-    let (name, author) = (args.file.display().to_string(), Author { who, origin: "command_line" });
-    for _ in 0..ATTEMPTS {
-        let (number, stored) = store.registrations().await.map_err(anyhow::Error::from)?;
-        let now = EventTime::now();
-        let import = Import::read(&name, text, &|raw| hasher.hash(raw), &stored, now);
-        let import = import.map_err(|error| usage(error.to_string()))?;
-        if args.dry_run || import.change.is_empty() {
-            return Ok(import);
-        }
-        let done = store.change_keys(&import.change, author, number).await;
-        if done.map_err(anyhow::Error::from)?.is_some() {
-            return Ok(import);
-        }
-    }
-    Err(CommandError::Failure(anyhow!("others change the registry all the time; try again")))
+    let entries = Entry::of_file(&args.file, text, &|raw| hasher.hash(raw));
+    let entries = entries.map_err(|error| usage(error.to_string()))?;
+    let (taking, author) = (Taking::new(Arc::clone(store)), Author { who, origin: "command_line" });
+    let import = if args.dry_run {
+        taking.try_out(&entries, Repeats::Refused).await
+    } else {
+        taking.take(&entries, Repeats::Refused, author).await
+    };
+    Ok(import.map_err(anyhow::Error::from)?)
 }
 
 fn warn_of_file(config: &Config, import: &Import) -> Result<(), CommandError> {
@@ -113,7 +104,7 @@ fn warn_of_file(config: &Config, import: &Import) -> Result<(), CommandError> {
 fn tell(args: &Args, import: &Import) -> Result<(), CommandError> {
     let Import { added, changed, unchanged, refused, .. } = import;
     if args.json {
-        let row = |row: &Refused| json!({ "line": row.line, "reason": row.reason });
+        let row = |row: &Refused| json!({ "line": row.number, "reason": row.reason });
         let refused: Vec<_> = refused.iter().map(row).collect();
         let json = json!({
             "added": added, "changed": changed, "unchanged": unchanged, "refused": refused,
@@ -122,8 +113,8 @@ fn tell(args: &Args, import: &Import) -> Result<(), CommandError> {
         return print(&(visible_json(&json.to_string()) + "\n"));
     }
     let name = visible(&args.file.display().to_string());
-    for Refused { line, reason } in refused.iter().take(TOLD) {
-        anstream::eprintln!("{name}:{line}: {}", visible(reason));
+    for Refused { number, reason } in refused.iter().take(TOLD) {
+        anstream::eprintln!("{name}:{number}: {}", visible(reason));
     }
     if refused.len() > TOLD {
         let more = count(refused.len() - TOLD);

@@ -1,15 +1,12 @@
 //! `keywatch keys list`.
 
-use std::io::{self, IsTerminal};
-
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::CommandError;
 use crate::cli::alerts::print;
+use crate::cli::{CommandError, listing};
 use crate::registry::KeyStatus;
 use crate::store::Store;
-use crate::text::{count, visible, visible_json, visible_within};
+use crate::text::{visible, visible_json, visible_within};
 
 const SQL: &str = include_str!("../../../sql/queries/keys.sql");
 
@@ -98,16 +95,10 @@ pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
     let rows: Vec<Row> = store.query_rows(SQL, &values).await.map_err(anyhow::Error::from)?;
     print(&if args.json {
         rows.iter().map(as_json).collect::<Result<_, _>>().map_err(anyhow::Error::from)?
-    } else if io::stdout().is_terminal() {
-        table(&rows, Table::new().width().unwrap_or(80))
     } else {
-        tab_separated(&rows)
+        listing::rows(|width| table(&rows, width), COLUMNS, rows.iter().map(cells))
     })?;
-    let matching = rows.first().map_or(0, |row| row.matching) as usize;
-    if matching > rows.len() {
-        let (shown, all) = (count(rows.len()), count(matching));
-        anstream::eprintln!("{shown} of {all} keys are shown; --limit shows more");
-    }
+    listing::tell_of_more(rows.len(), rows.first().map_or(0, |row| row.matching), "keys");
     Ok(())
 }
 
@@ -128,11 +119,6 @@ const COLUMNS: [&str; 10] = [
     "last_used",
     "leaked_at",
 ];
-
-fn tab_separated(rows: &[Row]) -> String {
-    let header = COLUMNS.join("\t") + "\n";
-    rows.iter().fold(header, |text, row| text + &cells(row).join("\t") + "\n")
-}
 
 fn cells(row: &Row) -> [String; 10] {
     let time = |time: &Option<String>| time.clone().unwrap_or_default();
@@ -158,19 +144,9 @@ fn table(rows: &[Row], width: u16) -> String {
     if rows.is_empty() {
         return "No registered key matches.\n".to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width)
-        .set_header(["key", "state", "owner", "environment", "expires", "last used"])
-        .add_rows(rows.iter().map(line));
-    for (column, widest) in [(1, 12), (4, 12), (5, 12)] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(widest)));
-        }
-    }
-    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+    let header = ["key", "state", "owner", "environment", "expires", "last used"];
+    let widest = [(1, 12), (4, 12), (5, 12)];
+    listing::text_of(&listing::table(header, rows.iter().map(line), &widest, width))
 }
 
 fn line(row: &Row) -> [String; 6] {
@@ -228,7 +204,7 @@ mod tests {
             }
         }
         assert!(table(&rows[..1], 120).contains("2026-06-01"));
-        let separated = tab_separated(&rows);
+        let separated = listing::tab_separated(COLUMNS, rows.iter().map(cells));
         assert!(separated.lines().all(|line| line.split('\t').count() == COLUMNS.len()));
     }
 }

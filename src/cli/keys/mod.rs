@@ -9,8 +9,9 @@ mod show;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use super::alerts::person;
@@ -55,11 +56,8 @@ enum Action {
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = load_config(args.config.as_deref())?;
-    let store = Store::new(&config.clickhouse);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let store = Arc::new(Store::new(&config.clickhouse));
+    let runtime = super::runtime()?;
     runtime.block_on(async {
         match &args.action {
             Action::Import(args) => import::run(args, &config, &store).await,

@@ -84,6 +84,8 @@ impl Config {
                 &self.clickhouse.password_file,
             ),
         ];
+        let registry = &mut self.registry;
+        secrets.push(("registry.token".into(), &mut registry.token, &registry.token_file));
         if let Some(email) = &mut self.email {
             secrets.push(("email.password".into(), &mut email.password, &email.password_file));
         }

@@ -119,7 +119,7 @@ impl Records {
 }
 
 /// Whether librdkafka itself retries after this error.
-fn is_passing(error: &KafkaError) -> bool {
+pub(super) fn is_passing(error: &KafkaError) -> bool {
     match error {
         KafkaError::MessageConsumptionFatal(_) => false,
         KafkaError::MessageConsumption(code) => *code != RDKafkaErrorCode::AutoOffsetReset,

@@ -109,6 +109,7 @@ pub fn rejection(offset: i64, reason: RejectReason) -> Rejection {
         detail: format!("record {offset}: {reason}"),
         masked_payload: "{\"api_key\":\"***\"".into(),
         parts: 1,
+        key_id: None,
     }
 }
 

@@ -1,14 +1,11 @@
-//! Writes a diagnosis for a terminal: what was read, what was found, and what to do.
-
-use std::fmt::Write;
+//! The section of the page about the logs of one format.
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
-use super::finding::{Finding, Level};
-use super::{Blindness, Diagnosis, Log, RejectionKind};
+use super::page::{Page, clean, wrapped};
+use super::summary::volume;
 use crate::detect::sight::SIGHTS;
-use crate::event::EventTime;
+use crate::doctor::{Blindness, Finding, Level, Log, RejectionKind};
 use crate::text::{self, count, counted, share};
 
 /// Beginnings of rejected records are cut here.
@@ -19,75 +16,8 @@ const SHOWN_KINDS: usize = 8;
 const SHOWN_REASONS: usize = 5;
 const MARGIN: usize = 9;
 
-/// Returns the text, with colours, in lines of about `width` characters. Settings to copy are not
-/// broken.
-pub fn render(diagnosis: &Diagnosis, width: usize) -> String {
-    let mut page = Page { text: String::new(), width: width.clamp(80, 120) };
-    page.line(&sampled(diagnosis));
-    for log in &diagnosis.logs {
-        page.log(log);
-    }
-    page.text
-}
-
-/// Returns a few lines for each format: what was decoded, the warnings, and what is blind.
-pub fn summary(diagnosis: &Diagnosis) -> String {
-    let mut text = String::new();
-    for log in &diagnosis.logs {
-        let _ = writeln!(text, "{}: {}", log.format, volume(log));
-        let warnings = log.findings.iter().filter(|finding| finding.level != Level::Note);
-        let warnings: Vec<String> = warnings.map(|finding| clean(&finding.title)).collect();
-        if !warnings.is_empty() {
-            let _ = writeln!(text, "  {}", warnings.join("; "));
-        }
-        let blind = log.blind.iter().flat_map(|blind| blind.detectors);
-        let blind: Vec<&str> = blind.copied().collect();
-        if !blind.is_empty() {
-            let _ = writeln!(text, "  blind: {} (`keywatch doctor` says why)", blind.join(", "));
-        }
-    }
-    text
-}
-
-fn sampled(diagnosis: &Diagnosis) -> String {
-    let sample = &diagnosis.sample;
-    let records = counted(sample.records as usize, "record");
-    let files = counted(sample.files, "file");
-    let (bytes, disk) = (size(sample.bytes), size(sample.total_bytes));
-    let mut text = if sample.is_whole {
-        format!("Read all {records} of {files} ({disk} on the disk).")
-    } else {
-        format!(
-            "Read the first {records} ({bytes}) of {files} ({disk} on the disk). All shares below \
-             are those of this sample."
-        )
-    };
-    for warning in &sample.warnings {
-        let _ = write!(text, "\n{}", clean(warning));
-    }
-    if sample.files_left_out > 0 {
-        let _ = write!(text, " {} were not opened.", counted(sample.files_left_out, "more file"));
-    }
-    text
-}
-
-fn size(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    match bytes {
-        1e9.. => format!("{} GB", text::number(bytes / 1e9)),
-        1e6.. => format!("{} MB", text::number(bytes / 1e6)),
-        1e3.. => format!("{} kB", text::number(bytes / 1e3)),
-        _ => format!("{bytes} bytes"),
-    }
-}
-
-struct Page {
-    text: String,
-    width: usize,
-}
-
 impl Page {
-    fn log(&mut self, log: &Log) {
+    pub fn log(&mut self, log: &Log) {
         self.heading(log.format);
         for reason in log.reasons.iter().take(SHOWN_REASONS) {
             self.paragraph(&clean(reason), 2);
@@ -235,98 +165,4 @@ impl Page {
             self.paragraph(&format!("{} cannot log: {fields}", log.format), 2);
         }
     }
-
-    fn heading(&mut self, text: &str) {
-        let bold = Style::new().bold().underline();
-        self.line(&format!("\n{bold}{text}{bold:#}"));
-    }
-
-    fn paragraph(&mut self, text: &str, margin: usize) {
-        for line in wrapped(text, self.width - margin) {
-            self.line(&format!("{:margin$}{line}", ""));
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-
-    fn table(&self, header: [&str; 4]) -> Table {
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_BORDERS_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width((self.width - 2) as u16)
-            .set_header(header.to_vec());
-        table
-    }
-
-    fn put(&mut self, mut table: Table, numbers: &[usize]) {
-        for column in numbers {
-            if let Some(column) = table.column_mut(*column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        // Names are not broken; the sentences in the last column are.
-        for column in table.column_iter_mut().take(3) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        for line in table.lines() {
-            self.line(&format!("  {line}"));
-        }
-    }
-}
-
-fn volume(log: &Log) -> String {
-    let all = log.events + log.rejected;
-    if all == 0 {
-        return format!("no request; {} left out by the format", count(log.skipped as usize));
-    }
-    let mut text = format!(
-        "{} of {} decoded",
-        share(log.events as f64 / all as f64),
-        counted(all as usize, "request")
-    );
-    if log.skipped > 0 {
-        let _ = write!(text, "; {} more left out by the format", count(log.skipped as usize));
-    }
-    if let Some(span) = log.span {
-        let _ = write!(
-            text,
-            "; {}, {} to {} UTC",
-            counted(log.keys, "key"),
-            minutes(span.first),
-            minutes(span.last)
-        );
-    }
-    text
-}
-
-fn minutes(time: EventTime) -> String {
-    time.to_string().chars().take("2026-01-01T00:00".len()).collect::<String>().replace('T', " ")
-}
-
-/// Replaces characters that would change how the rest of a line is shown.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if text::is_deceptive(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// Breaks a text between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().filter(|line| {
-            line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width
-        });
-        match last {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

@@ -1,10 +1,14 @@
 //! Checks the fields of a record and builds an event from them. A required field that is missing or
 //! unusable rejects the record; an unusable optional field is left out.
 
+mod key;
+mod optional;
+
 use std::net::IpAddr;
 
 use compact_str::CompactString;
 
+use self::optional::{Optional, label, latency, nonce_number, validity};
 use super::format::Format;
 use super::forwarded::Proxies;
 use super::left_out::LeftOut;
@@ -13,8 +17,8 @@ use super::public_ids::PublicIds;
 use super::raw_event::{Field, RawEvent};
 use super::reason::RejectReason;
 use super::scalar::Scalar;
-use super::{address, mask, text, time};
-use crate::event::{AccessEvent, EventTime, KeyId, Nonce};
+use super::{address, mask, path, text, time};
+use crate::event::{AccessEvent, EventTime, Nonce};
 
 /// 2000-01-01. Earlier times come from clocks that were never set.
 const EARLIEST: EventTime = EventTime::from_seconds(946_684_800);
@@ -64,8 +68,8 @@ impl Context<'_> {
         let method = self
             .required_text(Field::Method, &raw.method, |t| text::bounded(t, text::METHOD_BYTES))?;
         let path = match &raw.path {
-            Scalar::Empty => text::path(""),
-            path => self.required_text(Field::Path, path, text::path)?,
+            Scalar::Empty => path::path(""),
+            given => self.required_text(Field::Path, given, path::path)?,
         };
         let status = self.status(&raw.status)?;
         let mut optional = Optional { raw, left_out };
@@ -125,52 +129,6 @@ impl Context<'_> {
         Ok(time)
     }
 
-    /// Returns the public id if there is one, and otherwise that of the raw key: the registered one,
-    /// or the key's hash. A raw key beside a public id is dropped unread.
-    pub fn key_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
-        if self.holds_raw_key(&raw.key_id) {
-            return self.pseudonym(raw, Field::KeyId);
-        }
-        if !raw.key_id.is_absent() {
-            return self.public_id(raw).map(|id| self.public_ids.public(id));
-        }
-        if raw.api_key.is_absent() {
-            let [id, key] = [Field::KeyId, Field::ApiKey].map(|field| self.format.label(field));
-            let both = if id.contains("(`key_id`)") || key == "`api_key`" && id != "`key_id`" {
-                format!("{id} is")
-            } else {
-                format!("both {id} and {key} are")
-            };
-            let detail = format!("{both} missing or empty, expected the id of a key");
-            return Err(Refusal::new(RejectReason::MissingKeyId, detail));
-        }
-        self.pseudonym(raw, Field::ApiKey)
-    }
-
-    /// Where clients send the key itself as the user of HTTP Basic authentication, gateways log it
-    /// as the user's name. Keywatch's own format says itself which of the two it holds.
-    fn holds_raw_key(&self, key_id: &Scalar<'_>) -> bool {
-        let is_secret = || key_id.text().is_some_and(|id| text::is_secret(&id));
-        self.format.is_mapped() && is_secret()
-    }
-
-    fn pseudonym(&self, raw: &RawEvent<'_>, field: Field) -> Result<KeyId, Refusal> {
-        let scalar = raw.value(field);
-        let api_key = scalar.text().filter(|key| !(raw.is_lossy && is_replaced(key)));
-        let Some(api_key) = api_key else {
-            return Err(self.bad(field, scalar, "a string of UTF-8"));
-        };
-        if !self.has_pepper {
-            let label = self.format.label(field);
-            let detail = format!(
-                "field {label} holds a raw key, which must be hashed: set decode.pepper_file, \
-                 decode.pepper or KEYWATCH__DECODE__PEPPER, or log `key_id` instead"
-            );
-            return Err(Refusal::new(RejectReason::MissingPepper, detail));
-        }
-        Ok(self.public_ids.key_id(self.pseudonyms.key_hash(&api_key)))
-    }
-
     /// Whether the log contained the raw key. Behind a repartitioned topic, only this program's own
     /// mark shows that.
     fn has_secret(&self, raw: &RawEvent<'_>) -> bool {
@@ -208,17 +166,6 @@ impl Context<'_> {
 }
 
 impl Context<'_> {
-    fn public_id(&self, raw: &RawEvent<'_>) -> Result<KeyId, Refusal> {
-        let usable = raw.key_id.text().filter(|id| {
-            let is_sound = id.len() <= text::KEY_ID_BYTES && !text::has_control(id);
-            is_sound && !id.trim().is_empty() && !(raw.is_lossy && is_replaced(id))
-        });
-        usable.map(KeyId::new).ok_or_else(|| {
-            let expected = "1 to 256 bytes of UTF-8 without control characters";
-            self.unusable(Field::KeyId, &raw.key_id, expected)
-        })
-    }
-
     fn client_ip(&self, scalar: &Scalar<'_>) -> Result<IpAddr, Refusal> {
         scalar.text().and_then(|text| address::parse(&text)).ok_or_else(|| {
             let is_list = scalar.text().is_some_and(|text| address::is_list(&text));
@@ -282,86 +229,4 @@ fn reasons(field: Field) -> [RejectReason; 2] {
 
 fn is_replaced(text: &str) -> bool {
     text.contains('\u{fffd}')
-}
-
-/// Reads optional fields and counts those that were present but unusable.
-struct Optional<'o, 'a> {
-    raw: &'o RawEvent<'a>,
-    left_out: &'o mut LeftOut,
-}
-
-impl<'a> Optional<'_, 'a> {
-    fn read<T>(&mut self, field: Field, parse: impl FnOnce(&Scalar<'a>) -> Option<T>) -> Option<T> {
-        let scalar = self.raw.value(field);
-        if scalar.is_absent() {
-            return None;
-        }
-        let value = parse(scalar);
-        if value.is_none() {
-            self.left_out.count(field.name());
-        }
-        value
-    }
-
-    fn text<T>(&mut self, field: Field, make: impl FnOnce(&str) -> T) -> Option<T> {
-        self.read(field, |scalar| scalar.text().map(|text| make(&text)))
-    }
-
-    /// Reads text in which every character counts: replaced ones could make two values equal.
-    fn exact<T>(&mut self, field: Field, make: impl FnOnce(&str) -> T) -> Option<T> {
-        let is_lossy = self.raw.is_lossy;
-        let usable = move |text: &str| !(is_lossy && is_replaced(text));
-        self.read(field, |scalar| scalar.text().filter(|text| usable(text)).map(|it| make(&it)))
-    }
-}
-
-fn label(text: &str) -> CompactString {
-    text::bounded(text, text::LABEL_BYTES)
-}
-
-/// Returns the validity in seconds, at most a day: no API accepts requests for longer.
-fn validity(scalar: &Scalar<'_>) -> Option<u32> {
-    scalar.unsigned().and_then(|number| u32::try_from(number).ok()).filter(|ms| *ms <= 86_400_000)
-}
-
-fn latency(scalar: &Scalar<'_>) -> Option<f32> {
-    let milliseconds = scalar.float()? as f32;
-    (milliseconds.is_finite() && milliseconds >= 0.0).then_some(milliseconds)
-}
-
-/// Whole numbers as they are; seconds with a fraction (`1700000000.123`) in microseconds.
-fn nonce_number(nonce: &str) -> Option<u64> {
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let Some((seconds, fraction)) = nonce.split_once('.') else {
-        return if is_digits(nonce) { nonce.parse().ok() } else { None };
-    };
-    if !is_digits(seconds) || !is_digits(fraction) || fraction.is_empty() {
-        return None;
-    }
-    let micros = format!("{fraction:0<6}").get(..6)?.parse::<u64>().ok()?;
-    seconds.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nonce_number;
-
-    #[test]
-    fn nonces_are_numbers_when_they_are_whole_or_seconds_with_a_fraction() {
-        for (nonce, number) in [
-            ("17", Some(17)),
-            ("1700000000.123", Some(1_700_000_000_123_000)),
-            ("1700000000.1234567", Some(1_700_000_000_123_456)),
-            ("1700000000.0", Some(1_700_000_000_000_000)),
-            ("1700000000.", None),
-            ("1.2.3", None),
-            ("-1.5", None),
-            ("1e9", None),
-            ("18446744073709551615.1", None),
-            ("18446744073709551616", None),
-            ("", None),
-        ] {
-            assert_eq!(nonce_number(nonce), number, "{nonce}");
-        }
-    }
 }
