@@ -117,7 +117,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Stores the records, however long ClickHouse is away.
+    /// Stores the records, however long ClickHouse is away or refuses them.
     async fn take(&self, batch: &RawBatch, last_offset: i64) {
         let entries = self.entries(batch);
         let position = FeedPosition {
@@ -131,11 +131,16 @@ impl Reader {
             match self.taking.take_records(&entries, &position, author).await {
                 Ok(import) => return tell(&position, &import),
                 Err(error) if error.is_retryable() => self.wait(&error).await,
-                // The store refuses these rows for good. The rest of the topic goes in.
+                // The records were checked: the database or its settings are wrong. No record is
+                // passed over until somebody mends them.
                 Err(error) => {
-                    count_rejected(entries.len());
+                    counter!("keywatch_store_retries_total").increment(1);
                     let FeedPosition { topic, partition, .. } = &position;
-                    return error!(%error, topic, partition, last_offset, "keys are not stored");
+                    error!(
+                        %error, topic, partition, last_offset,
+                        "keys of a topic cannot be stored; the topic waits, trying again"
+                    );
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -190,34 +195,20 @@ fn count_rejected(number: usize) {
 }
 
 /// A reason quotes values in double quotes and backquotes, and somebody may have put a raw key in a
-/// wrong field. Names of fields stay.
+/// wrong field. A value may have quotes in it, so nothing that follows the first one stays. The name
+/// of the field at the beginning does.
 fn without_values(reason: &str) -> String {
-    let mut text = String::with_capacity(reason.len());
-    let mut closing = None;
-    for c in reason.chars() {
-        match closing {
-            Some(end) if c == end => {
-                closing = None;
-                text.push(c);
-            }
-            Some(_) => {}
-            None => {
-                text.push(c);
-                let is_field = text.ends_with("field `");
-                if matches!(c, '"' | '`') && !is_field && !ends_field(&text) {
-                    closing = Some(c);
-                    text.push('…');
-                }
-            }
-        }
+    let rest = behind_field(reason).unwrap_or(reason);
+    match rest.find(['"', '`']) {
+        Some(at) => format!("{}…", &reason[..reason.len() - rest.len() + at]),
+        None => reason.to_owned(),
     }
-    text
 }
 
-/// Whether the last backquote is the end of a field's name.
-fn ends_field(text: &str) -> bool {
-    let name = text.strip_suffix('`').and_then(|text| text.rsplit_once('`'));
-    name.is_some_and(|(before, name)| before.ends_with("field ") && !name.contains(' '))
+/// The rest of a reason that begins with the name of a field.
+fn behind_field(reason: &str) -> Option<&str> {
+    let name = reason.strip_prefix("missing ").unwrap_or(reason).strip_prefix("field `")?;
+    Some(name.split_once('`')?.1)
 }
 
 #[cfg(test)]
@@ -229,12 +220,21 @@ mod tests {
         for (reason, logged) in [
             (
                 "field `owner`: invalid type: string \"sk_live_1\", expected a sequence",
-                "field `owner`: invalid type: string \"…\", expected a sequence",
+                "field `owner`: invalid type: string …",
+            ),
+            (
+                r#"field `owner`: invalid type: string "a\"sk_live_1", expected a sequence"#,
+                "field `owner`: invalid type: string …",
             ),
             (
                 "field `status`: unknown variant `sk_live_1`, expected one of `active`",
-                "field `status`: unknown variant `…`, expected one of `…`",
+                "field `status`: unknown variant …",
             ),
+            (
+                "field `status`: unknown variant `a`sk_live_1`, expected one of `active`",
+                "field `status`: unknown variant …",
+            ),
+            ("unknown field `sk_live_1`", "unknown field …"),
             ("missing field `key_id`", "missing field `key_id`"),
         ] {
             assert_eq!(without_values(reason), logged);

@@ -1,5 +1,6 @@
 //! Reads changes of the key registry for the pipeline.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::looks::Looks;
 use crate::event::EventTime;
-use crate::registry::KeyNews;
+use crate::registry::{KeyNews, Lesson};
 use crate::store::{Store, StoreError};
 
 /// Time limit for one look. A large import takes a while to read.
@@ -19,7 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Registrar {
     store: Arc<Store>,
     read: Read,
+    sent: Sent,
     news: mpsc::Sender<KeyNews>,
+}
+
+/// Acts whose lessons are remembered as sent. A look reads those of the last minute again.
+const MOST_SENT: usize = 4_096;
+
+/// The acts whose lessons were sent, oldest first.
+#[derive(Debug, Default)]
+struct Sent(VecDeque<String>);
+
+impl Sent {
+    /// Drops the lessons that were sent before, and notes the others.
+    fn keep_new(&mut self, lessons: &mut Vec<Lesson>) {
+        lessons.retain(|lesson| !self.0.contains(&lesson.act));
+        self.0.extend(lessons.iter().map(|lesson| lesson.act.clone()));
+        self.0.drain(..self.0.len().saturating_sub(MOST_SENT));
+    }
 }
 
 /// What was read so far.
@@ -43,9 +61,11 @@ impl Registrar {
         store: &Arc<Store>,
     ) -> Result<(Self, KeyNews, mpsc::Receiver<KeyNews>), StoreError> {
         let read = || news_after(store, Read::default());
-        let (read, first) = store.until_available(read).await?;
+        let (read, mut first) = store.until_available(read).await?;
+        let mut sent = Sent::default();
+        sent.keep_new(&mut first.lessons);
         let (news, received) = mpsc::channel(1);
-        Ok((Self { store: Arc::clone(store), read, news }, first, received))
+        Ok((Self { store: Arc::clone(store), read, sent, news }, first, received))
     }
 
     /// Starts the task. It ends with the pipeline, which holds the other end of the channel.
@@ -54,12 +74,13 @@ impl Registrar {
     }
 
     async fn run(self) {
-        let Self { store, mut read, news } = self;
+        let Self { store, mut read, mut sent, news } = self;
         let mut looks = Looks::new("the key registry", PATIENCE);
         loop {
             let look = async || news_after(&store, read).await;
-            let Some((now, found)) = looks.next(look).await else { continue };
-            // An act may become visible after a later one. Lessons that are known change nothing.
+            let Some((now, mut found)) = looks.next(look).await else { continue };
+            // An act may become visible after a later one, so a look reads some again.
+            sent.keep_new(&mut found.lessons);
             let is_new = now != read || !found.lessons.is_empty();
             read = now;
             if is_new && news.send(found).await.is_err() {
@@ -107,5 +128,31 @@ impl Drop for Opener {
         let (is_open, opened) = &*self.0.0;
         *is_open.lock() = true;
         opened.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{LessonKind, Topics};
+
+    #[test]
+    fn a_lesson_is_sent_once() {
+        let lesson = |act: usize| Lesson {
+            act: format!("act_{act}"),
+            incident: "alr_1".into(),
+            key_id: "key".into(),
+            since: EventTime::default(),
+            until: EventTime::default(),
+            topics: Topics::default(),
+            kind: LessonKind::Dismissed,
+        };
+        let mut sent = Sent::default();
+        for (found, new) in [(0..2, 2), (0..3, 1), (0..3, 0), (3..9_000, 8_997)] {
+            let mut lessons: Vec<Lesson> = found.map(lesson).collect();
+            sent.keep_new(&mut lessons);
+            assert_eq!(lessons.len(), new);
+        }
+        assert_eq!(sent.0.len(), MOST_SENT);
     }
 }

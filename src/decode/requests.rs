@@ -215,7 +215,8 @@ fn place(text: &str, error: &serde_json::Error) -> Cow<'static, str> {
     let before = text.get(..at).unwrap_or_default();
     let Some((name, value)) = before.rsplit_once('"') else { return Cow::Borrowed("") };
     let is_value = value.trim_start().strip_prefix(':').is_some_and(|value| {
-        value.len() <= 64 && !value[..value.len().saturating_sub(1)].contains([',', '{', '['])
+        let last = value.char_indices().next_back().map_or(0, |(at, _)| at);
+        value.len() <= 64 && !value[..last].contains([',', '{', '['])
     });
     let name = name.rsplit_once('"').filter(|_| is_value);
     match name {

@@ -39,6 +39,19 @@ fn reason(payload: &str) -> RejectReason {
     decoded.rejections[0].reason
 }
 
+/// The JSON breaks off within a character.
+#[test]
+fn an_escape_that_is_cut_by_a_character_of_two_bytes_is_rejected() {
+    assert_eq!(reason("{\"a\":\":\\u00é\"}"), RejectReason::InvalidJson);
+}
+
+proptest! {
+    #[test]
+    fn no_text_of_json_signs_and_long_characters_panics(text in r#"[\\"u0-9é€:,{}]{0,40}"#) {
+        decode_one(format!("{{\"a\":\"{text}\"}}").as_bytes());
+    }
+}
+
 #[test]
 fn lines_of_containers_and_of_json_sequences_are_unwrapped() {
     let event = r#"{"time": 1700000000, "key_id": "k", "client_ip": "192.0.2.7", "method": "GET",

@@ -18,7 +18,7 @@ use crate::profile::peers::{EVERYBODY, GroupId, PeerRoutes};
 use crate::profile::route::{Route, Usage};
 use crate::profile::signs::Sign;
 use crate::profile::template::Thing;
-use crate::profile::{Profile, Suspicion};
+use crate::profile::{ItemKind, Profile, Suspicion};
 use crate::registry::RegisteredKey;
 
 use super::blackout::Blackouts;
@@ -170,7 +170,11 @@ impl RequestView {
             peers.clients.learn(which, &client, event, &mut profile.clients);
             if suspicion.of_client(which) {
                 profile.clients.tell(which, &client);
+                profile.reports.note(which.into(), client.id, event.time);
             }
+        }
+        if suspicion.route || suspicion.key_management {
+            profile.reports.note(ItemKind::Route, self.route.id, event.time);
         }
         profile.silence.learn(event.time, self.silence_seconds);
         if self.usage.is_some_and(|usage| usage.is_counted) {

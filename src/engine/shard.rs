@@ -265,7 +265,8 @@ impl Shard {
             let policy = shared.policy;
             let alert = self.decider.consider(&subject(), occurrence, signals, moment, policy);
             if let Some(alert) = alert.as_ref().filter(|it| it.alert_type == AlertType::Opened) {
-                self.classroom.keep(&alert.id, &event.key_id, profile);
+                let tenant = alert.tenant.as_deref();
+                self.classroom.keep(&alert.id, &event.key_id, tenant, profile);
             }
             shared.outcome.alerts.extend(alert);
         }
@@ -372,7 +373,7 @@ fn end_hours(
 ) {
     if let Some(scores) = profile.scores.end_before(time) {
         calibration.record(scores, thresholds);
-        unconfirmed.add_hour(class_of(profile));
+        unconfirmed.add_hour(class_of(profile), time);
     }
     if let Some(session) = profile.end_session_before(time) {
         teach(dependence, &session, profile, KnownKey::new(registered, Some(profile)).tenant());

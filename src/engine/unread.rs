@@ -47,14 +47,23 @@ impl Unread {
     fn count(&mut self, key_id: &KeyId, time: EventTime, learned: u32) -> Option<&OutcomeProfile> {
         self.all.count(time, UNREAD);
         if !self.keys.contains_key(key_id) {
-            if self.keys.len() >= MAX_KEYS {
-                return None;
-            }
+            self.make_room();
             self.keys.insert(key_id.clone(), OutcomeProfile::without_failures(learned));
         }
         let requests = self.keys.get_mut(key_id)?;
         requests.count(time, UNREAD);
         Some(requests)
+    }
+
+    /// Forgets the key whose requests are the oldest, where there are too many.
+    fn make_room(&mut self) {
+        if self.keys.len() < MAX_KEYS {
+            return;
+        }
+        let oldest = self.keys.iter().min_by_key(|(_, requests)| requests.minute());
+        if let Some(oldest) = oldest.map(|(key_id, _)| key_id.clone()) {
+            self.keys.remove(&oldest);
+        }
     }
 }
 

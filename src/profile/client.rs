@@ -141,11 +141,15 @@ impl ClientProfile {
         self.of_mut(which).mark(client.id);
     }
 
-    /// Makes the programs that were reported since `since` the key's own.
-    pub fn take_up(&mut self, since: EventTime) {
-        self.agents.take_up(since);
-        if let Some(fingerprints) = &mut self.fingerprints {
-            fingerprints.take_up(since);
+    /// Makes these programs the key's own.
+    pub fn take_up(&mut self, which: Trait, ids: impl Iterator<Item = u32>) {
+        match which {
+            Trait::Agent => self.agents.take_up(ids),
+            Trait::Fingerprint => {
+                if let Some(fingerprints) = &mut self.fingerprints {
+                    fingerprints.take_up(ids);
+                }
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! Takes back what a thief has taught, and takes up what people say is ordinary.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClockProfile, KeyFacts, KeyManagementProfile, PlaceProfile, Profile, RouteProfile, client,
-    volume,
+    ClockProfile, ItemKind, KeyFacts, KeyManagementProfile, PlaceProfile, Profile, RouteProfile,
+    client, volume,
 };
 use crate::event::EventTime;
 
@@ -47,15 +49,30 @@ impl Profile {
         (self.clients, self.volume, self.walks) = (clients, volume, walks);
         self.key_management = key_management;
         self.rate.forget_habits_since(since);
+        self.reports.forget_since(since);
         self.session = None;
     }
 
-    /// Makes what was reported since `since` the key's own: places, programs, routes, and bursts of
-    /// that height.
-    pub fn take_up(&mut self, since: EventTime) {
-        self.places.take_up(since);
-        self.clients.take_up(since);
-        self.routes.take_up(since);
-        self.rate.take_up_habits_since(since);
+    /// Makes the places that were reported in `span` the key's own.
+    pub fn take_up_places(&mut self, span: &RangeInclusive<EventTime>) {
+        self.places.take_up(span);
+    }
+
+    /// Makes the programs that were reported in `span` the key's own.
+    pub fn take_up_programs(&mut self, span: &RangeInclusive<EventTime>) {
+        for which in [client::Trait::Agent, client::Trait::Fingerprint] {
+            let programs = self.reports.items(which.into(), span);
+            self.clients.take_up(which, programs);
+        }
+    }
+
+    /// Makes the routes that were reported in `span` the key's own.
+    pub fn take_up_routes(&mut self, span: &RangeInclusive<EventTime>) {
+        self.routes.take_up(self.reports.items(ItemKind::Route, span));
+    }
+
+    /// Makes bursts of the height of those that were reported in `span` ordinary.
+    pub fn take_up_bursts(&mut self, span: &RangeInclusive<EventTime>) {
+        self.rate.take_up_habits(span);
     }
 }

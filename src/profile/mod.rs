@@ -16,6 +16,7 @@ pub mod place;
 pub mod population;
 pub mod recent;
 pub mod repertoire;
+pub mod reports;
 pub mod route;
 pub mod scores;
 mod segment;
@@ -46,6 +47,7 @@ pub use self::peers::PeerRoutes;
 pub use self::place::PlaceProfile;
 pub use self::population::{Population, PopulationPrior};
 pub use self::recent::Recent;
+pub use self::reports::{ItemKind, Reports};
 pub use self::route::RouteProfile;
 use self::scores::{HourScores, WorstScores};
 pub use self::sightings::Sightings;
@@ -138,6 +140,8 @@ pub struct Profile {
     pub key_management: KeyManagementProfile,
     pub silence: SilenceProfile,
     pub behaviour: BehaviourProfile,
+    /// The programs and routes that were reported.
+    pub reports: Reports,
     /// What was new within the hour; most keys have none.
     pub session: Option<Box<Session>>,
 }
@@ -163,6 +167,7 @@ impl Profile {
             key_management: KeyManagementProfile::default(),
             silence: SilenceProfile::default(),
             behaviour: BehaviourProfile::default(),
+            reports: Reports::default(),
             session: None,
         }
     }

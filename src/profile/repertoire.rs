@@ -180,13 +180,13 @@ impl<const MAX: usize> Repertoire<MAX> {
         }
     }
 
-    /// Makes the items known that were used since `since`.
-    pub fn take_up(&mut self, since: EventTime) {
-        let since = hour_of(since);
-        // Hours wrap; an age of more than half of them is a time before.
-        let is_recent = |found: &&mut Use| found.hour.wrapping_sub(since) < u16::MAX / 2;
-        for found in self.uses.iter_mut().filter(is_recent) {
-            found.weight = found.weight().max(KNOWN) | found.weight & MARK;
+    /// Makes these items known, as far as they are remembered.
+    pub fn take_up(&mut self, ids: impl Iterator<Item = u32>) {
+        for id in ids {
+            if let Ok(place) = self.place(id) {
+                let found = &mut self.uses[place];
+                found.weight = found.weight().max(KNOWN) | found.weight & MARK;
+            }
         }
     }
 
@@ -308,6 +308,14 @@ mod tests {
         assert_eq!(routes.one_offs(), 0.0);
         routes.count_fresh(at(101));
         assert_eq!(routes.one_offs(), 1.0);
+    }
+
+    #[test]
+    fn only_the_items_that_are_taken_up_become_known() {
+        let mut routes = Repertoire::<400>::default();
+        (7..9).for_each(|id| _ = routes.learn(id, at(0), false, true));
+        routes.take_up([7, 99].into_iter());
+        assert_eq!(routes.known(), [7]);
     }
 
     #[test]

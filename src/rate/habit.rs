@@ -1,5 +1,7 @@
 //! Remembers reported bursts, so that a burst becomes ordinary after a few recurrences.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::WINDOWS;
@@ -41,6 +43,8 @@ struct Habit {
     heights: Heights,
     /// Number of times that the burst was reported.
     times: u8,
+    /// Minute in which the latest report of the burst began, since the epoch.
+    told: i32,
     /// Day of the last recurrence, since the epoch.
     day: u16,
 }
@@ -58,6 +62,8 @@ struct Open {
     heights: Heights,
     /// There was other evidence of theft with the burst, so it must not become ordinary.
     is_tainted: bool,
+    /// Minute of the first report, since the epoch.
+    began: i32,
     /// Minute of the last report, since the epoch.
     minute: i32,
 }
@@ -86,6 +92,9 @@ impl Habits {
     /// Records a burst that is reported in `minute` (since the epoch), with its counts so far.
     pub fn tell(&mut self, minute: i32, counts: [u32; WINDOWS], is_tainted: bool) {
         self.close_before(minute);
+        if self.open.heights == Heights::default() {
+            self.open.began = minute;
+        }
         for (height, count) in self.open.heights.iter_mut().zip(counts) {
             *height = (*height).max(height_of(count));
         }
@@ -95,7 +104,7 @@ impl Habits {
 
     /// Ends the open burst if it has been quiet long enough by `minute`, and remembers it.
     pub fn close_before(&mut self, minute: i32) {
-        let Open { heights, is_tainted, minute: last } = self.open;
+        let Open { heights, is_tainted, began, minute: last } = self.open;
         if heights == Heights::default() || minute.saturating_sub(last) <= QUIET_MINUTES {
             return;
         }
@@ -107,9 +116,9 @@ impl Habits {
         }
         if let Some(habit) = self.known.iter_mut().find(|habit| habit.covers(heights)) {
             habit.times = habit.times.saturating_add(1);
-            habit.day = day;
+            (habit.told, habit.day) = (began, day);
         } else if let Some(habit) = self.known.iter_mut().min_by_key(|habit| habit.day) {
-            *habit = Habit { heights, times: 1, day };
+            *habit = Habit { heights, times: 1, told: began, day };
         }
     }
 
@@ -133,13 +142,15 @@ impl Habits {
         self.open = Open::default();
     }
 
-    /// Makes the bursts ordinary that were reported on the day of `minute` or later; `now` is the
-    /// current minute. A burst that is still open ends with it.
-    pub fn take_up_since(&mut self, minute: i32, now: i32) {
-        self.open.is_tainted = false;
-        self.close_before(now.saturating_add(QUIET_MINUTES + 1));
-        let is_recent = |habit: &&mut Habit| habit.times > 0 && habit.day >= day_of(minute);
-        for habit in self.known.iter_mut().filter(is_recent) {
+    /// Makes the bursts ordinary whose latest report began in `minutes`; `now` is the current
+    /// minute. A burst of that time that is still open ends with it.
+    pub fn take_up(&mut self, minutes: &RangeInclusive<i32>, now: i32) {
+        if minutes.contains(&self.open.began) {
+            self.open.is_tainted = false;
+            self.close_before(now.saturating_add(QUIET_MINUTES + 1));
+        }
+        let is_meant = |habit: &&mut Habit| habit.times > 0 && minutes.contains(&habit.told);
+        for habit in self.known.iter_mut().filter(is_meant) {
             habit.times = habit.times.max(ORDINARY);
         }
     }
@@ -191,6 +202,18 @@ mod tests {
         let habits = reported(0..5, false);
         assert_eq!(habits.familiarity(2, 240), 5);
         assert_eq!(habits.familiarity(2, 400), 0);
+    }
+
+    #[test]
+    fn only_bursts_of_the_dismissed_time_become_ordinary() {
+        let minute = |day: i32| 20_000 * DAY + day * DAY;
+        let mut habits = reported(0..1, false);
+        let higher = COUNTS.map(|count| 10 * count);
+        habits.tell(minute(0) + 90, higher, true);
+        habits.take_up(&(minute(0)..=minute(0) + 5), minute(0) + 95);
+        assert_eq!(habits.familiarity(2, 190), ORDINARY);
+        habits.close_before(minute(1));
+        assert_eq!(habits.familiarity(2, 2_000), 0, "the later burst is tainted still");
     }
 
     #[test]

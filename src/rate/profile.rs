@@ -6,6 +6,8 @@
 //! cron job are ordinary for its key. The predictive distribution of a window's count is negative
 //! binomial (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.6).
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventTime;
@@ -225,9 +227,9 @@ impl RateProfile {
         self.habits.forget_since(minute_of(since));
     }
 
-    /// Makes the bursts that were reported since `since` ordinary.
-    pub fn take_up_habits_since(&mut self, since: EventTime) {
-        self.habits.take_up_since(minute_of(since), self.minute());
+    /// Makes the bursts ordinary that were reported in `span`.
+    pub fn take_up_habits(&mut self, span: &RangeInclusive<EventTime>) {
+        self.habits.take_up(&(minute_of(*span.start())..=minute_of(*span.end())), self.minute());
     }
 
     /// Events of a usual day; 0 while no hour is known.

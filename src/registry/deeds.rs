@@ -7,12 +7,17 @@ use crate::event::{EventTime, KeyId};
 /// A step that ends the use of a key, or begins it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeedKind {
-    /// Keywatch requested a suspension or a revocation. Whether it takes effect is not known.
+    /// Keywatch requested a suspension with a planned end. Whether it takes effect is not known.
     Asked,
+    /// Keywatch requested a revocation, or a suspension without a planned end.
+    AskedForGood,
     Suspended,
     Revoked,
     Rotated,
     Resumed,
+    /// The planned end of a suspension that Keywatch requested. It undoes nothing that was done or
+    /// asked for good since the request.
+    Lapsed,
 }
 
 impl DeedKind {
@@ -30,11 +35,12 @@ impl DeedKind {
     /// The step as a participle.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
+            Self::Asked | Self::AskedForGood => "asked",
             Self::Suspended => "suspended",
             Self::Revoked => "revoked",
             Self::Rotated => "rotated",
             Self::Resumed => "resumed",
+            Self::Lapsed => "lapsed",
         }
     }
 }
@@ -69,26 +75,56 @@ impl Deeds {
 
     /// The suspension or revocation that is known to be in force at `time`, and since when.
     pub fn ended(&self, key_id: &KeyId, time: EventTime) -> Option<(DeedKind, EventTime)> {
-        let known = |step: &&(EventTime, DeedKind)| step.1 != DeedKind::Asked;
-        let (since, kind) = *self.until(key_id, time).rev().find(known)?;
-        matches!(kind, DeedKind::Suspended | DeedKind::Revoked).then_some((kind, since))
+        self.standing(key_id, time).ended
     }
 
     /// Whether the store may refuse the key at `time` because of what was asked or done. Refusals
     /// then follow from it, and are no evidence.
     pub fn explain_refusal(&self, key_id: &KeyId, time: EventTime) -> bool {
-        self.until(key_id, time).next_back().is_some_and(|(_, kind)| *kind != DeedKind::Resumed)
+        self.standing(key_id, time).may_refuse
+    }
+
+    fn standing(&self, key_id: &KeyId, time: EventTime) -> Standing {
+        let mut standing = Standing::default();
+        self.until(key_id, time).for_each(|(at, kind)| standing.take(*kind, *at));
+        standing
     }
 
     fn until(
         &self,
         key_id: &KeyId,
         time: EventTime,
-    ) -> impl DoubleEndedIterator<Item = &(EventTime, DeedKind)> {
+    ) -> impl Iterator<Item = &(EventTime, DeedKind)> {
         // Most installations have none, and each refused request asks.
         let steps = if self.0.is_empty() { None } else { self.0.get(key_id) };
         let steps = steps.map_or(&[][..], Vec::as_slice);
         steps[..steps.partition_point(|(at, _)| *at <= time)].iter()
+    }
+}
+
+/// How a key stands after the steps so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    ended: Option<(DeedKind, EventTime)>,
+    may_refuse: bool,
+    is_revoked: bool,
+    is_asked_for_good: bool,
+}
+
+impl Standing {
+    fn take(&mut self, kind: DeedKind, at: EventTime) {
+        match kind {
+            DeedKind::Lapsed if self.is_revoked => return,
+            // Whether the request took effect is not known: the key may be refused, or in use.
+            DeedKind::Lapsed if self.is_asked_for_good => return self.ended = None,
+            DeedKind::Lapsed | DeedKind::Resumed => return *self = Self::default(),
+            DeedKind::Asked => self.is_asked_for_good = false,
+            DeedKind::AskedForGood => self.is_asked_for_good = true,
+            DeedKind::Suspended => self.ended = Some((kind, at)),
+            DeedKind::Revoked => (self.ended, self.is_revoked) = (Some((kind, at)), true),
+            DeedKind::Rotated => self.ended = None,
+        }
+        self.may_refuse = true;
     }
 }
 
@@ -117,5 +153,27 @@ mod tests {
         let explained = |second| deeds.explain_refusal(&"key".into(), at(second));
         assert_eq!([99, 100, 120, 499, 500].map(explained), [false, true, true, true, false]);
         assert!(!deeds.explain_refusal(&"other".into(), at(200)));
+    }
+
+    #[test]
+    fn the_planned_end_of_a_suspension_undoes_no_revocation() {
+        use DeedKind::{Asked, AskedForGood, Lapsed, Resumed, Revoked, Suspended};
+        let (at, hour) = (EventTime::from_seconds, 3_600);
+        let suspended = [(0, Asked), (10, Suspended), (24 * hour, Lapsed)];
+        let key = "key".into();
+        let lapsed = deeds(&suspended);
+        assert_eq!(lapsed.ended(&key, at(23 * hour)), Some((Suspended, at(10))));
+        assert_eq!(lapsed.ended(&key, at(25 * hour)), None);
+        assert!(!lapsed.explain_refusal(&key, at(25 * hour)));
+
+        let revoked = deeds(&[&suspended[..], &[(hour, Revoked)]].concat());
+        assert_eq!(revoked.ended(&key, at(25 * hour)), Some((Revoked, at(hour))));
+        let asked = deeds(&[&suspended[..], &[(hour, AskedForGood)]].concat());
+        assert_eq!(asked.ended(&key, at(25 * hour)), None);
+        assert!(asked.explain_refusal(&key, at(25 * hour)));
+        // The store says that the key is in use again: that counts.
+        let resumed = deeds(&[&suspended[..], &[(hour, Revoked), (2 * hour, Resumed)]].concat());
+        assert_eq!(resumed.ended(&key, at(3 * hour)), None);
+        assert_eq!(resumed.ended(&key, at(25 * hour)), None);
     }
 }

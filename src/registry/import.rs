@@ -363,4 +363,22 @@ not json
         }
         assert_eq!(import.change.keys.len(), 1, "the issued key");
     }
+
+    #[test]
+    fn an_event_names_keys_by_ids_that_a_registration_may_have() {
+        let long = "x".repeat(257);
+        let long = long.as_str();
+        for (key_id, to, begin) in [
+            ("", "b", "field `key_id` is empty"),
+            (long, "b", "field `key_id`: expected at most 256 bytes"),
+            ("a", " ", "field `to` is empty"),
+            ("a", long, "field `to`: expected at most 256 bytes"),
+        ] {
+            let record = format!(
+                r#"{{"key_id":"{key_id}","event":"rotated","time":"1970-01-01T00:01:00Z","to":"{to}"}}"#
+            );
+            let import = follow(&[record.as_str()], &Known::default());
+            assert!(import.refused[0].reason.starts_with(begin), "{import:?}");
+        }
+    }
 }

@@ -71,7 +71,7 @@ pub struct RegisteredKey {
 }
 
 /// Longest id and text, in bytes. Events with longer ids are rejected.
-const MAX_TEXT_BYTES: usize = 256;
+pub(super) const MAX_TEXT_BYTES: usize = 256;
 const MAX_SCOPES: usize = 1_000;
 const MAX_TAGS: usize = 64;
 /// A key with more networks than this is open to a cloud and not to a list of machines.

@@ -20,7 +20,7 @@ pub use self::change::{FeedPosition, KeyChange, KeyEvent, KeyEventKind, KeyNews,
 pub use self::deeds::{Deed, DeedKind, Deeds};
 pub use self::import::{Import, Known, Refused, Repeats, Stored};
 pub use self::key::{KeyStatus, RegisteredKey};
-pub use self::lesson::{Lesson, LessonKind};
+pub use self::lesson::{Lesson, LessonKind, Topics};
 pub use self::networks::Networks;
 pub use self::read::RegistryError;
 pub use self::row::{Entry, Row, Told};

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::key::MAX_TEXT_BYTES;
 use super::read::{describe, key, lines, parse_object};
 use super::{Hasher, KeyEvent, KeyEventKind, RegisteredKey, RegistryError, Step};
 use crate::event::{EventTime, KeyId};
@@ -149,7 +150,25 @@ impl EventRow {
         if self.time.seconds_since(now) > AHEAD_SECONDS {
             return Err("field `time`: an event is recorded when it has happened".into());
         }
+        self.check_ids()?;
         self.check_texts()
+    }
+
+    /// As for registrations.
+    fn check_ids(&self) -> Result<(), String> {
+        let ids = [("key_id", Some(&self.key_id)), ("to", self.to.as_ref())];
+        for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?.as_str()))) {
+            if id.trim().is_empty() {
+                return Err(format!("field `{name}` is empty"));
+            }
+            if id.len() > MAX_TEXT_BYTES || id.contains(char::is_control) {
+                return Err(format!(
+                    "field `{name}`: expected at most {MAX_TEXT_BYTES} bytes without control \
+                     characters"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_texts(&self) -> Result<(), String> {

@@ -58,7 +58,7 @@ const UNRECORDED: &str = "\
         HAVING word != '') AS sent \
         ON sent.alert_id = requested.incident AND sent.sent_revision = requested.revision \
     WHERE concat('answer to ', incident, '-', toString(revision)) NOT IN \
-        (SELECT text FROM key_event_rows WHERE source = 'webhook')";
+        (SELECT text FROM key_events WHERE source = 'webhook')";
 
 impl Store {
     /// Answers that say that a key is suspended or revoked, and are no event of the key yet.

@@ -37,7 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0015_key_registry.sql",
     "0016_http_requests.sql",
     "0017_analyst_views.sql",
-    "0020_key_feed.sql",
+    "0018_key_feed.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

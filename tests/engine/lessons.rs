@@ -5,7 +5,7 @@ use keywatch::config::{DetectConfig, PolicyConfig};
 use keywatch::engine::checkpoint::{Chunk, Extent};
 use keywatch::engine::{Engine, Restoration};
 use keywatch::event::{EnrichedEvent, ShardId};
-use keywatch::registry::{Lesson, LessonKind, Registry};
+use keywatch::registry::{Lesson, LessonKind, Registry, Topics};
 
 use crate::scene::{HOSTER, LONDON, Place, SYDNEY, Scene, with_model};
 use crate::{DAY, HOUR};
@@ -43,6 +43,8 @@ fn confirmation(alerts: &[Alert]) -> Lesson {
         incident: first.id.clone(),
         key_id: "key".into(),
         since: first.first_event_time,
+        until: first.last_event_time,
+        topics: Topics { places: true, ..Topics::default() },
         kind: LessonKind::Confirmed,
     }
 }
@@ -99,12 +101,16 @@ fn what_was_dismissed_is_the_keys_own() {
     assert!(tells(&alerts) && tells(&process(&mut untold, &later)));
 
     let mut engine = engine();
-    let first = process(&mut engine, &events).swap_remove(0);
+    let alerts = process(&mut engine, &events);
+    let is_of_rate = |alert: &Alert| alert.detectors.contains(&DetectorId::RateSpike);
+    let first = alerts.into_iter().find(is_of_rate).expect("an incident of the burst");
     engine.learn_lessons(&[Lesson {
         act: "act_1".into(),
         incident: first.id,
         key_id: "key".into(),
         since: first.first_event_time,
+        until: first.last_event_time,
+        topics: Topics { bursts: true, ..Topics::default() },
         kind: LessonKind::Dismissed,
     }]);
     assert!(!tells(&process(&mut engine, &later)));

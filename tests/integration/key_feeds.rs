@@ -6,7 +6,7 @@ use keywatch::event::EventTime;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::clickhouse::{TestDatabase, database, lines};
+use crate::support::clickhouse::{TestDatabase, client, database, lines};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
 use crate::support::service::Service;
@@ -107,6 +107,17 @@ async fn two_processes_judge_by_the_records_of_a_topic_and_store_each_once() {
     let after = lines(&database.store, changes).await;
     let number = |lines: &[String]| lines[0].parse::<u32>().unwrap();
     assert_eq!(number(&after), number(&before) + 1);
+
+    // A database that refuses records for good is mended, and none is lost.
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("RENAME TABLE {from} TO {to}");
+        client(&database.config).query(&sql).execute().await.unwrap();
+    };
+    rename("key_feed_rows", "away").await;
+    broker.produce(&topic, 1, [allowed("k21")]);
+    eventually("the topic waits", LIMIT, async || service.log().contains("the topic waits")).await;
+    rename("away", "key_feed_rows").await;
+    judges(&database, &service, "k21").await;
     assert!(service.terminate().0.success());
 }
 

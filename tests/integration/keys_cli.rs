@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keywatch::event::EventTime;
-use keywatch::registry::{KeyChange, KeyEvent, KeyEventKind, RegisteredKey};
+use keywatch::registry::{FeedPosition, KeyChange, KeyEvent, KeyEventKind, RegisteredKey};
 use keywatch::store::Author;
 use serde_json::Value;
 
@@ -165,6 +165,23 @@ async fn of_two_changes_in_the_knowledge_of_the_same_registry_one_is_stored() {
     assert!(one.key_news(2).await.unwrap().keys.is_empty());
     let (number, known) = one.registration("k").await.unwrap();
     assert_eq!((number, &*known.unwrap().owner), (2, "c"));
+    let rows = "SELECT (SELECT count() FROM api_key_rows), (SELECT count() FROM key_event_rows)";
+    let before = lines(one, rows).await;
+    assert_eq!(one.change_keys(&change("d"), author, 1).await.unwrap(), None);
+    assert_eq!(lines(one, rows).await, before, "a change that comes too late leaves no rows");
+}
+
+#[tokio::test]
+async fn records_that_change_nothing_take_no_number_and_are_stored_as_read() {
+    let database = database().await;
+    let store = &database.store;
+    let author = Author { who: "keys", origin: "topic" };
+    let position =
+        FeedPosition { topic: "keys".into(), topic_id: "id".into(), partition: 0, last_offset: 9 };
+    let nothing = KeyChange::default();
+    let stored = store.change_keys_of_feed(&nothing, &position, author, 0).await.unwrap();
+    assert_eq!((stored, store.latest_key_change().await.unwrap()), (Some(0), 0));
+    assert_eq!(store.feed_offset(&position, 0).await.unwrap(), Some(9));
 }
 
 /// Lines with a pipe need programs that are not here.

@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 
 use crate::clickhouse::acts::store_alerts;
 use crate::clickhouse::samples::alert;
-use crate::support::clickhouse::{TestDatabase, database, environment, keywatch_binary, lines};
+use crate::support::clickhouse::{
+    TestDatabase, client, database, environment, keywatch_binary, lines,
+};
 use crate::support::eventually::{LIMIT, eventually};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::{Answer, Receiver};
@@ -281,6 +283,11 @@ async fn what_the_receiver_has_done_is_confirmed_and_an_event_of_the_key() {
     let proposed = Answer::Status(204);
     let receiver = Receiver::start([proposed, Answer::Body(r#"{"status":"revoked"}"#)]).await;
     leave(&database.store, &[proposal("shop", Action::Revoke)]).await;
+    // Rows of a change that another one overtook say nothing.
+    let overtaken = "INSERT INTO key_event_rows (change, key_id, kind, time, source, text) \
+        SELECT 'overtaken', 'key-shop', 'revoked', now64(6), 'webhook', \
+            concat('answer to shop-', toString(number)) FROM numbers(9)";
+    client(&database.config).query(overtaken).execute().await.unwrap();
     let _service = Service::start(&settings(&database, &receiver));
     wait_until_told(&receiver, "shop", "key.revocation_requested", Value::Null).await;
     let shown = eventually("the answer is an event of the key", LIMIT, async || {

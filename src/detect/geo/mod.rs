@@ -110,7 +110,7 @@ pub fn find_place<'a>(
     }
     let prior = Prior::of(population, enriched);
     let observations = places.observations();
-    found.is_told = own.is_some_and(|site| site.is_told);
+    found.is_told = own.is_some_and(|site| site.told_at.is_some());
     // A place is reported once. If nobody objects, it becomes one of the key's own.
     if found.is_told {
         return found;

@@ -116,7 +116,7 @@ impl Inspection<'_> {
         if found.p_value >= self.thresholds.replay {
             return false;
         }
-        if self.is_at_home() {
+        if self.is_at_home() && repetition.is_none() {
             found.p_value = found.p_value.max(MILD);
         }
         let ceiling = self.ceiling_of_clock(&found, repetition);

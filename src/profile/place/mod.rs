@@ -12,6 +12,7 @@ mod site;
 mod tests;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,11 +73,12 @@ impl PlaceProfile {
         self.novelty.count(Firsts { impossible, passing, rented, ..firsts }, gain);
     }
 
-    /// Makes the sites that were reported since `since` the key's own.
-    pub fn take_up(&mut self, since: EventTime) {
-        for site in self.sites.iter_mut().filter(|it| it.is_told && it.last_seen >= since) {
+    /// Makes the sites that were reported in `span` the key's own.
+    pub fn take_up(&mut self, span: &RangeInclusive<EventTime>) {
+        let is_meant = |it: &&mut Site| it.told_at.is_some_and(|time| span.contains(&time));
+        for site in self.sites.iter_mut().filter(is_meant) {
             site.weight = site.weight.max(2.0 * ESTABLISHED);
-            site.is_told = false;
+            site.told_at = None;
         }
     }
 
@@ -111,7 +113,7 @@ impl PlaceProfile {
         if let Some(lightest) = lightest {
             let gone = std::mem::replace(lightest, site);
             // A suspicious site that was replaced must not count as known to the key.
-            if !gone.is_told || gone.is_established() {
+            if gone.told_at.is_none() || gone.is_established() {
                 self.past.get_or_insert_default().take_in(&gone);
             }
         }

@@ -35,8 +35,8 @@ pub struct Site {
     /// Requests since the last observation began.
     pub requests: u16,
     pub kind: NetworkKind,
-    /// A request from this site was suspicious, so an alert has already reported the site.
-    pub is_told: bool,
+    /// The time of the first suspicious request from this site: an alert has reported the site then.
+    pub told_at: Option<EventTime>,
 }
 
 impl Site {
@@ -55,7 +55,7 @@ impl Site {
             weight,
             requests: 1,
             kind: origin.kind,
-            is_told,
+            told_at: is_told.then_some(event.time),
         }
     }
 
@@ -88,7 +88,9 @@ impl Site {
         self.last_ip = event.client_ip;
         self.last_seen = self.last_seen.max(event.time);
         self.requests = self.requests.saturating_add(1);
-        self.is_told |= is_told;
+        if is_told {
+            self.told_at.get_or_insert(event.time);
+        }
         let since = event.time.seconds_since(self.last_observed);
         if since < OBSERVATION_SECONDS {
             return false;

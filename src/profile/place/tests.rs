@@ -140,3 +140,18 @@ fn a_key_of_one_place_takes_little_memory() {
     assert!(size_of::<Site>() <= 168, "{}", size_of::<Site>());
     assert!(after((0..400).map(|_| 1)).past.is_none());
 }
+
+#[test]
+fn only_the_sites_that_an_incident_reported_become_the_keys_own() {
+    let mut places = after((0..100).map(|_| 1));
+    for (number, tenth) in [(2, 100), (3, 110), (2, 111)] {
+        places.learn(&request(number, tenth), true);
+    }
+    let time = |tenth| request(1, tenth).event.time;
+    places.take_up(&(time(100)..=time(105)));
+    let is_own = |number| {
+        let EnrichedEvent { event, origin, .. } = request(number, 120);
+        places.is_established(event.client_ip, &origin)
+    };
+    assert_eq!([1, 2, 3].map(is_own), [true, true, false]);
+}

@@ -21,6 +21,8 @@ use crate::kafka::{SettingsError, client_config};
 use crate::record::{BatchLimits, RawBatch};
 use crate::source::{History, SourceError};
 
+/// Pause after a question that failed: librdkafka may answer at once.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(100);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -100,7 +102,10 @@ impl Records {
             match self.consumer.fetch_watermarks(topic, *partition, WATERMARK_TIMEOUT) {
                 Ok(watermarks) => break watermarks,
                 Err(_) if sender.is_closed() => return None,
-                Err(error) => warn!(%error, "waiting for Kafka to read records again"),
+                Err(error) => {
+                    warn!(%error, "waiting for Kafka to read records again");
+                    thread::sleep(BETWEEN_QUESTIONS);
+                }
             }
         };
         let Range { start, end: wanted } = self.offsets;

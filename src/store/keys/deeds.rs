@@ -12,10 +12,17 @@ const ARE_DEEDS: &str = "kind IN ('suspended', 'revoked', 'rotated', 'resumed')"
 const ASKED_DAYS: u32 = 30;
 
 impl Store {
-    /// The deeds of these changes of the registry.
-    pub(super) async fn deeds_of(&self, changes: &[&str]) -> Result<Vec<Deed>, StoreError> {
-        let sql = format!("{DEEDS} FROM key_event_rows WHERE {ARE_DEEDS} AND change IN ?");
-        self.read_deeds(self.client.query(&sql).bind(changes)).await
+    /// The deeds of the changes of the registry after a number up to another.
+    pub(super) async fn deeds_between(
+        &self,
+        after: u64,
+        latest: u64,
+    ) -> Result<Vec<Deed>, StoreError> {
+        let sql = format!(
+            "{DEEDS} FROM key_event_rows WHERE {ARE_DEEDS} AND change IN \
+                (SELECT change FROM key_changes WHERE number > ? AND number <= ?)"
+        );
+        self.read_deeds(self.client.query(&sql).bind(after).bind(latest)).await
     }
 
     /// The deeds of the last days.
@@ -48,8 +55,10 @@ impl Store {
                 time: EventTime::from_micros(micros),
                 kind,
             };
-            let end = (until > 0).then(|| deed(until, DeedKind::Resumed));
-            [Some(deed(asked, DeedKind::Asked)), end].into_iter().flatten().collect::<Vec<_>>()
+            let is_planned = until > 0;
+            let kind = if is_planned { DeedKind::Asked } else { DeedKind::AskedForGood };
+            let end = is_planned.then(|| deed(until, DeedKind::Lapsed));
+            [Some(deed(asked, kind)), end].into_iter().flatten().collect::<Vec<_>>()
         });
         Ok((latest, deeds.collect()))
     }

@@ -67,7 +67,8 @@ impl Store {
         self.store_change(change, None, author, after).await
     }
 
-    /// Does the same for a change that was made of the records of a topic up to `position`.
+    /// Does the same for a change that was made of the records of a topic up to `position`. Records
+    /// that change nothing take no number: only their offset is stored, and `after` is returned.
     ///
     /// # Errors
     /// As [`Self::change_keys`].
@@ -78,7 +79,14 @@ impl Store {
         author: Author<'_>,
         after: u64,
     ) -> Result<Option<u64>, StoreError> {
-        self.store_change(change, Some(position), author, after).await
+        if !change.is_empty() {
+            return self.store_change(change, Some(position), author, after).await;
+        }
+        if self.latest_key_change().await? > after {
+            return Ok(None);
+        }
+        self.store_position("", position).await?;
+        Ok(Some(after))
     }
 
     async fn store_change(
@@ -88,6 +96,10 @@ impl Store {
         author: Author<'_>,
         after: u64,
     ) -> Result<Option<u64>, StoreError> {
+        // A change that comes too late leaves no rows without a number.
+        if self.latest_key_change().await? > after {
+            return Ok(None);
+        }
         let name = InstanceId::random().to_string();
         for (block, keys) in change.keys.chunks(BLOCK_ROWS).enumerate() {
             let rows = keys.iter().map(|key| KeyRow::new(&name, key));
@@ -99,12 +111,23 @@ impl Store {
             let token = format!("keys/{name}/{block}");
             self.insert::<KeyEventRow>("key_event_rows", &token, rows.collect::<Vec<_>>()).await?;
         }
-        if let Some(FeedPosition { topic, topic_id, partition, last_offset }) = position {
-            let (partition, last_offset) = (*partition, *last_offset);
-            let row = FeedRow { change: &name, topic, topic_id, partition, last_offset };
-            self.insert::<FeedRow<'_>>("key_feed_rows", &format!("keys/{name}"), [row]).await?;
+        if let Some(position) = position {
+            self.store_position(&name, position).await?;
         }
         self.take_number(&name, author, after).await
+    }
+
+    /// Counts with the change, or at once without one.
+    async fn store_position(
+        &self,
+        change: &str,
+        position: &FeedPosition,
+    ) -> Result<(), StoreError> {
+        let FeedPosition { topic, topic_id, partition, last_offset } = position;
+        let token = format!("keys/{change}/{topic}/{topic_id}/{partition}/{last_offset}");
+        let (partition, last_offset) = (*partition, *last_offset);
+        let row = FeedRow { change, topic, topic_id, partition, last_offset };
+        self.insert::<FeedRow<'_>>("key_feed_rows", &token, [row]).await
     }
 
     /// A number that is taken and has no row was lost with its server. It is skipped.

@@ -1,6 +1,6 @@
 //! Reads the key registry: what is new, and what is known of some keys.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use clickhouse::query::Query;
 
@@ -14,9 +14,20 @@ const LEAKS_KEPT_DAYS: u32 = 365;
 /// Rotations that are followed to find a circle.
 const LONGEST_CHAIN: usize = 1_000;
 
-/// The list, with an entry that nothing equals: an empty one has no type in SQL.
-fn texts<'a>(list: &[&'a str]) -> Vec<&'a str> {
-    if list.is_empty() { vec![" "] } else { list.to_vec() }
+/// Texts of 256 bytes, each of them escaped, that fit into a query of ClickHouse: it has at most
+/// 256 KiB.
+const MOST_BOUND: usize = 200;
+
+/// The rows of the changes after a number up to another, in the order of the changes.
+const JOINED: &str = "FROM api_key_rows \
+    INNER JOIN (SELECT change AS taken, number FROM key_changes WHERE number > ? AND number <= ?) \
+        AS changes ON changes.taken = api_key_rows.change";
+
+/// The distinct texts, in parts that fit into a query.
+fn parts<'a>(texts: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let distinct: BTreeSet<&str> = texts.iter().copied().collect();
+    let distinct: Vec<&str> = distinct.into_iter().collect();
+    distinct.chunks(MOST_BOUND).map(<[&str]>::to_vec).collect()
 }
 
 impl Store {
@@ -25,27 +36,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn key_news(&self, number: u64) -> Result<KeyNews, StoreError> {
-        let changes = "SELECT change, number FROM key_changes WHERE number > ?";
-        let changes: Result<Vec<(String, u64)>, _> =
-            self.client.query(changes).bind(number).fetch_all().await;
-        let changes = changes.map_err(|error| self.error("reading key_changes", &error))?;
-        let Some(latest) = changes.iter().map(|(_, number)| *number).max() else {
+        let latest = self.latest_key_change().await?;
+        if latest <= number {
             return Ok(KeyNews { number, ..KeyNews::default() });
-        };
+        }
         if number == 0 {
             return self.all_keys(latest).await;
         }
-        let numbers: HashMap<String, u64> = changes.into_iter().collect();
-        let names: Vec<&str> = numbers.keys().map(String::as_str).collect();
-        let sql = format!("SELECT {KEY_COLUMNS} FROM api_key_rows WHERE change IN ?");
-        let mut keys = self.read_keys(self.client.query(&sql).bind(names.as_slice())).await?;
-        keys.sort_by_key(|row| numbers.get(&row.change).copied());
+        let sql = format!("SELECT {KEY_COLUMNS} {JOINED} ORDER BY changes.number");
+        let keys = self.read_keys(self.client.query(&sql).bind(number).bind(latest)).await?;
         let sql = format!(
-            "SELECT {EVENT_COLUMNS} FROM key_event_rows WHERE kind = 'leaked' AND change IN ? \
+            "SELECT {EVENT_COLUMNS} FROM key_event_rows WHERE kind = 'leaked' AND change IN \
+                (SELECT change FROM key_changes WHERE number > ? AND number <= ?) \
              ORDER BY time"
         );
-        let leaks = self.read_leaks(self.client.query(&sql).bind(names.as_slice())).await?;
-        let deeds = self.deeds_of(&names).await?;
+        let leaks = self.read_leaks(self.client.query(&sql).bind(number).bind(latest)).await?;
+        let deeds = self.deeds_between(number, latest).await?;
         let keys = keys.into_iter().map(KeyRow::read).collect();
         Ok(KeyNews { number: latest, keys, leaks, deeds, ..KeyNews::default() })
     }
@@ -120,7 +126,7 @@ impl Store {
         Ok((number, Known { keys, events }))
     }
 
-    /// The latest registration of each of these keys up to a change.
+    /// The latest registration of each of these keys up to a change. Some may come twice.
     async fn latest_of(
         &self,
         ids: &[&str],
@@ -129,31 +135,20 @@ impl Store {
     ) -> Result<Vec<RegisteredKey>, StoreError> {
         let hashes: Vec<KeyId> = hashes.iter().map(|hash| hash.to_key_id()).collect();
         let hashes: Vec<&str> = hashes.iter().map(KeyId::as_str).collect();
-        let sql = format!(
-            "SELECT {KEY_COLUMNS} FROM api_key_rows WHERE (key_id IN ? OR key_id IN \
-             (SELECT key_id FROM api_key_rows WHERE key_hash IN ?)) \
-             AND change IN (SELECT change FROM key_changes WHERE number <= ?)"
-        );
-        let query = self.client.query(&sql).bind(texts(ids)).bind(texts(&hashes)).bind(number);
-        let rows = self.read_keys(query).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<&str> = rows.iter().map(|row| row.change.as_str()).collect();
-        let changes = "SELECT change, number FROM key_changes WHERE change IN ?";
-        let numbers = self.client.query(changes).bind(names.as_slice()).fetch_all().await;
-        let numbers: Vec<(String, u64)> =
-            numbers.map_err(|error| self.error("reading key_changes", &error))?;
-        let numbers: HashMap<String, u64> = numbers.into_iter().collect();
-        let mut latest: HashMap<String, KeyRow> = HashMap::new();
-        for row in rows {
-            let number = |row: &KeyRow| numbers.get(&row.change).copied();
-            match latest.get(&row.key_id) {
-                Some(known) if number(known) >= number(&row) => {}
-                _ => drop(latest.insert(row.key_id.clone(), row)),
+        let by_id = "key_id IN ?";
+        let by_hash = "key_id IN (SELECT key_id FROM api_key_rows WHERE key_hash IN ?)";
+        let mut latest = Vec::new();
+        for (condition, texts) in [(by_id, ids), (by_hash, hashes.as_slice())] {
+            let sql = format!(
+                "SELECT {KEY_COLUMNS} {JOINED} WHERE {condition} \
+                 ORDER BY changes.number DESC LIMIT 1 BY key_id"
+            );
+            for part in parts(texts) {
+                let query = self.client.query(&sql).bind(0).bind(number).bind(part);
+                latest.extend(self.read_keys(query).await?.into_iter().map(KeyRow::read));
             }
         }
-        Ok(latest.into_values().map(KeyRow::read).collect())
+        Ok(latest)
     }
 
     async fn key_events_of(
@@ -165,13 +160,18 @@ impl Store {
             "SELECT {EVENT_COLUMNS} FROM key_event_rows WHERE key_id IN ? \
              AND change IN (SELECT change FROM key_changes WHERE number <= ?)"
         );
-        let rows = self.client.query(&sql).bind(texts(ids)).bind(number).fetch_all().await;
-        let rows: Vec<KeyEventRow> =
-            rows.map_err(|error| self.error("reading key_events", &error))?;
-        Ok(rows.into_iter().filter_map(KeyEventRow::read).collect())
+        let mut events = HashSet::new();
+        for part in parts(ids) {
+            let rows = self.client.query(&sql).bind(part).bind(number).fetch_all().await;
+            let rows: Vec<KeyEventRow> =
+                rows.map_err(|error| self.error("reading key_events", &error))?;
+            events.extend(rows.into_iter().filter_map(KeyEventRow::read));
+        }
+        Ok(events)
     }
 
-    /// The last offset of the topic's partition that is stored up to a change.
+    /// The last offset of the topic's partition that is stored up to a change. Records that changed
+    /// nothing count at once.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -182,7 +182,7 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT maxOrNull(last_offset) FROM key_feed_rows \
             WHERE topic = ? AND topic_id = ? AND partition = ? \
-            AND change IN (SELECT change FROM key_changes WHERE number <= ?)";
+            AND (change = '' OR change IN (SELECT change FROM key_changes WHERE number <= ?))";
         let query = self.client.query(sql).bind(&position.topic).bind(&position.topic_id);
         let offset = query.bind(position.partition).bind(number).fetch_one().await;
         offset.map_err(|error| self.error("reading key_feed_rows", &error))
@@ -196,5 +196,19 @@ impl Store {
         let rows: Result<Vec<KeyEventRow>, _> = query.fetch_all().await;
         let rows = rows.map_err(|error| self.error("reading key_events", &error))?;
         Ok(rows.into_iter().map(KeyEventRow::leak).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_has_too_many_texts_and_no_text_comes_twice() {
+        let texts: Vec<String> = (0..MOST_BOUND + 1).map(|it| it.to_string()).collect();
+        let twice: Vec<&str> = texts.iter().chain(&texts).map(String::as_str).collect();
+        let parts = parts(&twice);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [MOST_BOUND, 1]);
+        assert!(super::parts(&[]).is_empty());
     }
 }
