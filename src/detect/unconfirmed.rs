@@ -112,6 +112,16 @@ enum State {
     Confirmed,
 }
 
+impl State {
+    const fn weight(self) -> f64 {
+        match self {
+            Self::Waiting => WAITING,
+            Self::Counted => 1.0,
+            Self::Confirmed => 0.0,
+        }
+    }
+}
+
 /// Decayed hours of use of a class, and its unconfirmed reports by kind.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Count {
@@ -135,12 +145,17 @@ impl Unconfirmed {
         self.counts[usize::from(class.0)].hours += 1.0;
     }
 
-    /// Probability that a key of this class shows this, or a faster burst, in an hour of use,
-    /// although it is at home.
-    pub fn p_value(&self, kind: Kind, class: Class) -> f64 {
+    /// Probability that another key of this class shows this, or a faster burst, in an hour of use,
+    /// although it is at home. What the key did itself is judged by its own past.
+    pub fn p_value(&self, kind: Kind, class: Class, key: u64) -> f64 {
         let count = &self.counts[usize::from(class.0)];
         let reports: f64 = count.reports[kind.and_beyond()].iter().sum();
-        (reports + PRIOR * PRIOR_HOURS) / (count.hours + PRIOR_HOURS)
+        let is_own = |report: &&Report| {
+            let is_counted = kind.and_beyond().contains(&usize::from(report.kind.0));
+            report.who.key == key && report.class == class && is_counted
+        };
+        let own: f64 = self.reports.iter().filter(is_own).map(|report| report.state.weight()).sum();
+        ((reports - own).max(0.0) + PRIOR * PRIOR_HOURS) / (count.hours + PRIOR_HOURS)
     }
 
     /// Notes a report about a key at home.
@@ -172,7 +187,7 @@ impl Unconfirmed {
         let waiting = self.reports.iter_mut().filter(|report| report.state == State::Waiting);
         for report in waiting.filter(|report| is_over(report)) {
             report.state = end;
-            let change = if end == State::Counted { 1.0 - WAITING } else { -WAITING };
+            let change = end.weight() - WAITING;
             let count = &mut self.counts[usize::from(report.class.0)];
             let reports = &mut count.reports[usize::from(report.kind.0)];
             // What waited has decayed since.
@@ -210,6 +225,8 @@ mod tests {
 
     const BUSY: Class = Class(2);
     const SLOW: Kind = Kind(0);
+    /// A key that is not reported.
+    const OTHER: u64 = 1_000;
 
     fn at(day: f64) -> EventTime {
         EventTime::from_seconds(1_767_571_200).plus_seconds(day * DAY_SECONDS)
@@ -228,7 +245,7 @@ mod tests {
 
     fn p_value(fleet: &mut Unconfirmed, day: f64) -> f64 {
         fleet.count_until(at(day));
-        fleet.p_value(SLOW, BUSY)
+        fleet.p_value(SLOW, BUSY, OTHER)
     }
 
     #[test]
@@ -240,7 +257,7 @@ mod tests {
         let counted = p_value(&mut fleet, 2.2);
         assert!(waiting > 2e-4 && counted > 1.5 * waiting, "{waiting} {counted}");
         for (other, class) in [(Kind::burst(20.0), BUSY), (Kind::RISE, BUSY), (SLOW, Class(0))] {
-            assert!(fleet.p_value(other, class) < 1.01 * PRIOR, "{other:?} {class:?}");
+            assert!(fleet.p_value(other, class, OTHER) < 1.01 * PRIOR, "{other:?} {class:?}");
         }
     }
 
@@ -260,8 +277,15 @@ mod tests {
         let mut fleet = used();
         (0..20).for_each(|n| fleet.report(key(n), Kind::burst(9.0), BUSY, at(0.0)));
         let [slow, same, faster] =
-            [0.0, 9.0, 20.0].map(|speed| fleet.p_value(Kind::burst(speed), BUSY));
+            [0.0, 9.0, 20.0].map(|speed| fleet.p_value(Kind::burst(speed), BUSY, OTHER));
         assert!(slow == same && same > 2e-4 && faster < PRIOR, "{slow} {same} {faster}");
+    }
+
+    #[test]
+    fn a_keys_own_reports_are_not_held_against_it() {
+        let mut fleet = used();
+        fleet.report(key(1), SLOW, BUSY, at(0.0));
+        assert!(fleet.p_value(SLOW, BUSY, 1) < fleet.p_value(SLOW, BUSY, OTHER) / 2.0);
     }
 
     #[test]

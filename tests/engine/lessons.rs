@@ -103,7 +103,7 @@ fn what_was_dismissed_is_the_keys_own() {
     let mut engine = engine();
     let alerts = process(&mut engine, &events);
     let is_of_rate = |alert: &Alert| alert.detectors.contains(&DetectorId::RateSpike);
-    let first = alerts.into_iter().find(is_of_rate).expect("an incident of the burst");
+    let first = alerts.into_iter().rfind(is_of_rate).expect("an incident of the burst");
     engine.learn_lessons(&[Lesson {
         act: "act_1".into(),
         incident: first.id,

@@ -31,7 +31,8 @@ pub(in crate::engine) fn at_home(
     enriched: &EnrichedEvent,
     kind: Kind,
 ) -> Option<f64> {
-    is_at_home(profile, enriched).then(|| unconfirmed.p_value(kind, class_of(profile)))
+    let ordinary = || unconfirmed.p_value(kind, class_of(profile), hash_of(enriched));
+    is_at_home(profile, enriched).then(ordinary)
 }
 
 /// Whether the event is from a machine where its key is established, or from the same network in
@@ -62,20 +63,24 @@ pub(in crate::engine) fn note_reports(
     if signals.is_empty() {
         return;
     }
-    let hasher = foldhash::quality::FixedState::default();
-    let key = hasher.hash_one(&enriched.event.key_id);
+    let key = hash_of(enriched);
     let kind = |signal: &Signal| kind_of(signal, profile);
     let is_owners = |signal: &Signal| signal.ceiling == OWN_MACHINE || kind(signal).is_some();
     if !is_at_home(profile, enriched) || !signals.iter().all(is_owners) {
         unconfirmed.confirm(key);
         return;
     }
+    let hasher = foldhash::quality::FixedState::default();
     let tenant = profile.facts.tenant.as_ref().map(|tenant| hasher.hash_one(tenant));
     let reported = Reported { key, tenant };
     let signals = signals.iter().filter(|signal| signal.ceiling != OWN_MACHINE);
     for kind in signals.filter_map(kind) {
         unconfirmed.report(reported, kind, class_of(profile), enriched.event.time);
     }
+}
+
+fn hash_of(enriched: &EnrichedEvent) -> u64 {
+    foldhash::quality::FixedState::default().hash_one(&enriched.event.key_id)
 }
 
 fn kind_of(signal: &Signal, profile: &Profile) -> Option<Kind> {
