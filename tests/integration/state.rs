@@ -100,7 +100,7 @@ async fn killed_with_an_open_incident(snapshot_seconds: u32) {
 
     let found = alerts(store).await;
     let own: Vec<_> = found.iter().filter(|alert| alert["key_id"] == REPLAYED_KEY).collect();
-    assert!(own.len() >= 3, "opened, updated and resolved: {own:#?}");
+    assert!(own.len() >= 2, "opened and resolved: {own:#?}");
     assert_same_alerts(&found, &undisturbed(&topic, total).await);
     let twice = "SELECT id, revision, count() FROM alerts GROUP BY ALL HAVING count() > 1";
     assert_eq!(lines(store, twice).await, [""; 0], "alert revisions stored twice");

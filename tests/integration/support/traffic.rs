@@ -144,9 +144,9 @@ impl Traffic {
         Self { events: self.events.split_off(count) }
     }
 
-    /// Requests that follow after the replayed key's incident was opened: some from both places,
-    /// which add evidence, and an hour later those that close the incident. More of them would be
-    /// a spike of the rate, which keeps it open for longer.
+    /// Requests that follow after the replayed key's incident was opened: some from both places and
+    /// another replay, and an hour later those that close the incident. More of them would be a
+    /// spike of the rate, which keeps it open for longer.
     pub fn aftermath() -> Self {
         let end = EventTime::now().plus_seconds(-250.0);
         let (london, sydney) = (place("London"), place("Sydney"));
