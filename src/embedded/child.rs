@@ -27,6 +27,9 @@ pub struct Embedded {
 /// A start takes about a second, and much longer on a loaded machine with a cold disk.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// One port may be lost to another process; three in a row are another fault.
+const FREE_PORTS_TRIED: u32 = 3;
+
 impl Embedded {
     /// Starts ClickHouse with its data in `path`, on `port` of loopback or a free one, and waits
     /// until it answers. The child runs the current executable.
@@ -50,17 +53,28 @@ impl Embedded {
         // The child checks this too, but an error found here keeps its type.
         library::find()?;
         let path = prepare_directory(path)?;
-        let port = match port {
-            Some(port) => check_port(port).map(|()| port)?,
-            None => free_port().map_err(EmbeddedError::Spawn)?,
-        };
+        if let Some(port) = port {
+            check_port(port)?;
+            return Self::start_on(program, &path, port).await;
+        }
+        // Another process may take a free port before ClickHouse listens on it.
+        for _ in 1..FREE_PORTS_TRIED {
+            match Self::start_on(program, &path, free_port()?).await {
+                Err(EmbeddedError::Ended { .. }) => {}
+                outcome => return outcome,
+            }
+        }
+        Self::start_on(program, &path, free_port()?).await
+    }
+
+    async fn start_on(program: &Path, path: &Path, port: u16) -> Result<Self, EmbeddedError> {
         // The child reads the same password.
-        let credentials = Credentials::prepare(&path)
-            .map_err(|reason| EmbeddedError::Directory { path: path.clone(), reason })?;
+        let credentials = Credentials::prepare(path)
+            .map_err(|reason| EmbeddedError::Directory { path: path.to_owned(), reason })?;
         let log = path.join("server.log");
-        let child = spawn(program, &path, port, &log).map_err(EmbeddedError::Spawn)?;
+        let child = spawn(program, path, port, &log).map_err(EmbeddedError::Spawn)?;
         let mut embedded = Self { child, port, credentials };
-        embedded.wait_until_ready(&path, &log).await?;
+        embedded.wait_until_ready(path, &log).await?;
         Ok(embedded)
     }
 
@@ -131,8 +145,11 @@ async fn serves(store: &Store, path: &Path) -> bool {
     store.ask_server(sql).await.is_ok_and(|served| Path::new(&served) == path)
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+fn free_port() -> Result<u16, EmbeddedError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(EmbeddedError::Spawn)
 }
 
 fn last_lines(log: &Path) -> String {

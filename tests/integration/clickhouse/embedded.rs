@@ -1,6 +1,8 @@
 //! Tests how the embedded server starts, stops and refuses to start.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use keywatch::embedded::{Embedded, EmbeddedError};
@@ -159,4 +161,24 @@ async fn only_the_user_with_the_password_is_answered_and_reaches_no_files_or_net
             "{sql}: {answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_child_that_loses_its_free_port_is_started_on_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("loses_its_first_port");
+    let lost = directory.path().join("lost");
+    let binary = keywatch_binary();
+    let script = format!(
+        "#!/bin/sh\nmkdir '{}' 2>/dev/null && exit 1\nexec '{}' \"$@\"\n",
+        lost.display(),
+        binary.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    let data = directory.path().join("data");
+    let server = Embedded::start_with(&program, &data, None).await.unwrap();
+    assert!(lost.is_dir());
+    let store = Store::new(&server.config());
+    assert_eq!(lines(&store, "SELECT 1").await, ["1"]);
 }
