@@ -368,6 +368,14 @@ pub struct Ceiling {
     pub reason: Restraint,
 }
 
+impl Ceiling {
+    /// Whether evidence under this ceiling is of a proven use, and not of requests that only name
+    /// the key.
+    pub fn is_of_proven_use(ceiling: Option<Self>) -> bool {
+        ceiling.is_none_or(|ceiling| ceiling.reason != Restraint::AttemptsOnly)
+    }
+}
+
 /// The finding of one detector, with its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {

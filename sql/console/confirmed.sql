@@ -1,6 +1,6 @@
 -- What became of the key after the first request of an incident, as far as Keywatch was told?
 SELECT toString(kind) AS kind, toUnixTimestamp64Micro(key_events.time) AS at,
-    if(source = 'webhook', 'the receiver''s answer', recorded_by) AS told_by
+    if(origin = 'webhook', 'the receiver''s answer', recorded_by) AS told_by
 FROM key_events
 WHERE kind IN ('suspended', 'revoked', 'rotated')
     AND key_id IN (SELECT key_id FROM revocation_requests WHERE incident = {id:String})

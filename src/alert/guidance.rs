@@ -16,7 +16,7 @@ pub struct KeyTraits {
     /// As registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Proven uses of a usual day, when the incident began; 0 while too little is known.
+    /// Proven uses of a usual day, when the incident began; 0 while no hour is known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub requests_per_day: u64,
 }
@@ -47,7 +47,7 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The rule of the policy that applies, and what follows from it besides the action.
+/// What is known of the key, the rule that applies, and what people need beside the action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Guidance {
     #[serde(default, skip_serializing_if = "KeyTraits::is_empty")]

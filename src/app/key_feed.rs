@@ -22,7 +22,7 @@ use crate::registry::{Entry, FeedPosition, Import, Refused};
 use crate::source::{KafkaSource, Source, SourceError};
 use crate::store::{Author, Store};
 
-/// A list of the ids of a batch has to fit into a query.
+/// For more records of keys, `Taking` reads all registrations.
 const LIMITS: BatchLimits =
     BatchLimits { records: 500, bytes: 4 << 20, interval: Duration::from_millis(100) };
 /// Refused records of a batch that are logged; all are counted.

@@ -21,8 +21,8 @@ use crate::source::SourceError;
 
 The beginning of each file is read: of all files together 300,000 records or 128 MiB. Of a topic, as
 much is read from its end, with the brokers and the credentials of [source.kafka]; the service's
-group is not joined, and nothing is committed. Nothing is stored, and secrets are masked. The exit code is 1 if nothing can be judged, as in a log that names
-no key.")]
+group is not joined, and nothing is committed. Nothing is stored, and secrets are masked. The exit
+code is 1 if nothing can be judged, as in a log that names no key.")]
 pub struct Args {
     /// Logs; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
     #[arg(long, required_unless_present = "topic", num_args = 1.., value_name = "FILE")]

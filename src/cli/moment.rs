@@ -33,6 +33,11 @@ fn moment_before(text: &str, now: EventTime) -> Option<EventTime> {
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         return Some(EventTime::from_micros(midnight.timestamp().as_microsecond()));
     }
+    Some(now.plus_seconds(-seconds(text)?))
+}
+
+/// Reads the seconds of a duration (`30m`, `24h`, `7d`, `2w`).
+pub fn seconds(text: &str) -> Option<f64> {
     let unit = match text.chars().last()? {
         'm' => 60.0,
         'h' => HOUR_SECONDS,
@@ -41,7 +46,7 @@ fn moment_before(text: &str, now: EventTime) -> Option<EventTime> {
         _ => return None,
     };
     let count: u32 = text[..text.len() - 1].parse().ok()?;
-    Some(now.plus_seconds(-f64::from(count) * unit))
+    Some(f64::from(count) * unit)
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ impl Costs {
     /// less loss, and be worth it at a higher probability of theft than the milder one.
     pub fn fault(&self) -> Option<String> {
         let costs = self.in_order();
+        let is_finite = |cost: &Cost| cost.honest.is_finite() && cost.stolen.is_finite();
+        if let Some((action, _)) = costs.iter().find(|(_, cost)| !is_finite(cost)) {
+            return Some(format!("the costs of `{action}` must be finite numbers"));
+        }
         for ((mild, less), (strict, more)) in costs.iter().zip(&costs[1..]) {
             let is_ordered = less.honest < more.honest && less.stolen > more.stolen;
             if !is_ordered || less.honest < 0.0 || more.stolen < 0.0 {
@@ -80,5 +84,30 @@ impl Costs {
             "`{}` is never the cheapest action: make it cheaper, or its neighbours dearer",
             costs[flat + 1].0
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_without_a_ladder_are_named() {
+        let mut costs = Costs::default();
+        costs.suspend.honest = 100.0;
+        let fault = costs.fault().unwrap_or_default();
+        assert!(fault.starts_with("`suspend` must cost more than `throttle`"), "{fault}");
+        let mut costs = Costs::default();
+        costs.throttle.stolen = 2_990.0;
+        let fault = costs.fault().unwrap_or_default();
+        assert!(fault.starts_with("`throttle` is never the cheapest action"), "{fault}");
+        for endless in [f64::NAN, f64::INFINITY] {
+            costs.throttle.stolen = endless;
+            let fault = costs.fault().unwrap_or_default();
+            assert_eq!(fault, "the costs of `throttle` must be finite numbers");
+        }
+        let mut costs = Costs::default();
+        costs.revoke.honest = f64::INFINITY;
+        assert!(costs.fault().is_some());
     }
 }

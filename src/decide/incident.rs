@@ -164,10 +164,7 @@ impl Incident {
     /// Whether any of the evidence is of proven use. Attempts may then not keep the incident open:
     /// later evidence would be weighed together with evidence that is long over.
     fn has_proof(&self) -> bool {
-        let is_attempt = |e: &Evidence| {
-            e.ceiling.is_some_and(|ceiling| ceiling.reason == Restraint::AttemptsOnly)
-        };
-        !self.evidence.iter().all(is_attempt)
+        self.evidence.iter().any(|e| Ceiling::is_of_proven_use(e.ceiling))
     }
 
     /// The incident as the policy judges it.
@@ -309,7 +306,7 @@ fn advice(subject: &Subject, action: Action, dry_run: bool) -> String {
 }
 
 fn proves_use(signal: &Signal) -> bool {
-    signal.ceiling.is_none_or(|ceiling| ceiling.reason != Restraint::AttemptsOnly)
+    Ceiling::is_of_proven_use(signal.ceiling)
 }
 
 /// Seconds without new evidence after which an incident with evidence of these detectors closes.

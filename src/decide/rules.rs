@@ -1,6 +1,6 @@
 //! Finds the rule of the policy that applies to an incident.
 
-use crate::alert::{Alert, DetectorId, Evidence, KeyTraits, Restraint, Severity};
+use crate::alert::{Alert, Ceiling, DetectorId, Evidence, KeyTraits, Severity};
 use crate::config::{DetectorPattern, Match, Rule};
 
 /// An incident, open or stored, as the policy judges it.
@@ -34,9 +34,7 @@ impl<'a> Case<'a> {
 
     /// The evidence of proven uses, if there is any, else all of it.
     pub fn telling(&self) -> Vec<Evidence> {
-        let is_proven = |item: &&Evidence| {
-            item.ceiling.is_none_or(|ceiling| ceiling.reason != Restraint::AttemptsOnly)
-        };
+        let is_proven = |item: &&Evidence| Ceiling::is_of_proven_use(item.ceiling);
         let proven: Vec<Evidence> = self.evidence.iter().filter(is_proven).cloned().collect();
         if proven.is_empty() { self.evidence.to_vec() } else { proven }
     }

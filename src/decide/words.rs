@@ -35,7 +35,12 @@ fn of_rule(rule: &Rule) -> String {
     };
     let channels = match rule.channels.as_slice() {
         [] => "all channels are told".to_owned(),
-        channels => format!("told through {}", channels.join(", ")),
+        channels => {
+            let channels = channels.join(", ");
+            format!(
+                "told through {channels}, and requests to suspend or revoke through all channels"
+            )
+        }
     };
     let approval = rule.approval.then(|| "a person approves each suspension and revocation".into());
     let playbook = rule.playbook.as_ref().map(|address| format!("steps: {address}"));

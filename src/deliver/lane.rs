@@ -274,8 +274,9 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
         }
     }
 
-    /// What was sent holds all that the earlier revisions would have told, and a receiver must not
-    /// take an older state, or a milder request, for the latest. A record gets them all.
+    /// Takes out the earlier revisions that had failed: what was sent holds all that they would have
+    /// told, and a receiver might take their older state, or milder request, for the latest. A record
+    /// gets them all.
     fn settle_overtaken(&mut self, sent: &Alert) {
         if self.channel.is_record() {
             return;

@@ -76,7 +76,7 @@ impl Post {
                 reason: redirected(&self.section, status, header(LOCATION)),
             }),
             StatusCode::GONE => Err(DeliveryError::Gone {
-                reason: "the receiver answered 410 Gone: it wants no more webhooks".into(),
+                reason: "the receiver answered 410 Gone: it wants no more alerts".into(),
             }),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
                 Err(retryable(status, header(RETRY_AFTER), now))

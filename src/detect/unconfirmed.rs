@@ -1,20 +1,22 @@
 //! How often owners do what detectors report.
 //!
-//! A burst, a new route or a larger hour on a machine where the key is established is most often
-//! its owner's: a job, a backfill, a sale. The past of one key cannot tell how often owners begin
-//! such things. So reports about keys at home that nobody confirmed are counted over the fleet, and
-//! later evidence at home is no rarer than they are. Evidence from elsewhere is not concerned.
+//! A burst or an unusual hour on a machine where the key is established is most often its owner's:
+//! a job, a backfill, a sale. The past of one key cannot tell how often owners begin such things. So
+//! reports about keys at home that nobody confirmed are counted over the fleet, and later evidence
+//! at home is no rarer than they are. Evidence from elsewhere is not concerned.
 //!
 //! A report counts half at once, and whole after two days in which the key showed no other
-//! evidence. A key counts once a week, and a tenant once a day. Somebody with many keys of many tenants can make a detector
-//! mild for keys at home; they can neither silence it nor touch evidence from elsewhere.
+//! evidence. A key counts once a week, and the keys of one tenant once a day. Somebody with many
+//! keys can make such evidence mild for keys at home; they can neither silence it nor touch evidence
+//! from elsewhere.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::DetectorId;
-use crate::event::{DAY_SECONDS, EventTime};
+use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS};
 
 /// Time in which a report may be confirmed by other evidence, in seconds.
 const WAITING_SECONDS: f64 = 2.0 * DAY_SECONDS;
@@ -26,9 +28,9 @@ const REMEMBERED_SECONDS: f64 = 7.0 * DAY_SECONDS;
 const MAX_REPORTS: usize = 4_096;
 const HALF_LIFE_SECONDS: f64 = 30.0 * DAY_SECONDS;
 
-/// A fleet that has not shown anything has one report in so many hours of use ...
+/// A fleet that has not shown anything has this many reports in an hour of use, ...
 const PRIOR: f64 = 1e-5;
-/// ... and this is believed as firmly as so many hours that were seen.
+/// ... which is believed as firmly as so many hours that were seen.
 const PRIOR_HOURS: f64 = 3_000.0;
 
 /// A burst is faster than another if its minute exceeds these multiples of the key's largest.
@@ -61,15 +63,18 @@ impl Kind {
         Some(Self(Self::BURSTS + place))
     }
 
-    /// This kind, and the faster bursts.
-    fn and_beyond(self) -> std::ops::Range<usize> {
-        let end = if self.0 < Self::BURSTS { Self::BURSTS } else { self.0 + 1 };
-        usize::from(self.0)..usize::from(end)
+    fn is_burst(self) -> bool {
+        self.0 < Self::BURSTS
     }
 
-    /// Whether a key that shows one shows the other by the same act.
-    fn is_like(self, other: Self) -> bool {
-        self == other || self.0.max(other.0) < Self::BURSTS
+    /// This kind, and the faster bursts.
+    fn and_beyond(self) -> RangeInclusive<Self> {
+        self..=if self.is_burst() { Self(Self::BURSTS - 1) } else { self }
+    }
+
+    /// The kinds that a key shows by the same act.
+    fn alike(self) -> RangeInclusive<Self> {
+        if self.is_burst() { Self(0).and_beyond() } else { self.and_beyond() }
     }
 }
 
@@ -97,8 +102,7 @@ pub struct Reported {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Report {
-    who: Reported,
-    kind: Kind,
+    tenant: Option<u64>,
     class: Class,
     time: EventTime,
     state: State,
@@ -133,8 +137,8 @@ struct Count {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Unconfirmed {
     counts: [Count; CLASS_BOUNDS.len() + 1],
-    /// In the order in which they were made.
-    reports: VecDeque<Report>,
+    /// By the hash of the key: each event of a burst asks for the key's own.
+    reports: BTreeMap<(u64, Kind), Report>,
     counted_until: Option<EventTime>,
 }
 
@@ -149,66 +153,75 @@ impl Unconfirmed {
     /// although it is at home. What the key did itself is judged by its own past.
     pub fn p_value(&self, kind: Kind, class: Class, key: u64) -> f64 {
         let count = &self.counts[usize::from(class.0)];
-        let reports: f64 = count.reports[kind.and_beyond()].iter().sum();
-        let is_own = |report: &&Report| {
-            let is_counted = kind.and_beyond().contains(&usize::from(report.kind.0));
-            report.who.key == key && report.class == class && is_counted
-        };
-        let own: f64 = self.reports.iter().filter(is_own).map(|report| report.state.weight()).sum();
+        let kinds = kind.and_beyond();
+        let places = usize::from(kinds.start().0)..=usize::from(kinds.end().0);
+        let reports: f64 = count.reports[places].iter().sum();
+        let of_class = self.of_key(key, kinds).filter(|report| report.class == class);
+        let own: f64 = of_class.map(|report| report.state.weight()).sum();
         ((reports - own).max(0.0) + PRIOR * PRIOR_HOURS) / (count.hours + PRIOR_HOURS)
+    }
+
+    fn of_key(&self, key: u64, kinds: RangeInclusive<Kind>) -> impl Iterator<Item = &Report> {
+        self.reports.range((key, *kinds.start())..=(key, *kinds.end())).map(|(_, report)| report)
     }
 
     /// Notes a report about a key at home.
     pub fn report(&mut self, who: Reported, kind: Kind, class: Class, time: EventTime) {
         self.count_until(time);
-        let is_recent = |report: &Report| time.seconds_since(report.time) < DAY_SECONDS;
-        let is_same = |report: &Report| {
-            let is_tenant = who.tenant.is_some() && report.who.tenant == who.tenant;
-            report.kind.is_like(kind)
-                && (report.who.key == who.key || (is_tenant && is_recent(report)))
-        };
-        if self.reports.iter().any(is_same) {
+        let Reported { key, tenant } = who;
+        if self.of_key(key, kind.alike()).next().is_some() || self.has_of_tenant(who, kind, time) {
             return;
         }
         if self.reports.len() == MAX_REPORTS {
-            self.reports.pop_front();
+            let oldest = self.reports.iter().min_by_key(|(_, report)| report.time);
+            let oldest = oldest.map(|(place, _)| *place);
+            oldest.and_then(|place| self.reports.remove(&place));
         }
-        self.reports.push_back(Report { who, kind, class, time, state: State::Waiting });
+        self.reports.insert((key, kind), Report { tenant, class, time, state: State::Waiting });
         self.counts[usize::from(class.0)].reports[usize::from(kind.0)] += WAITING;
+    }
+
+    /// Whether another key of the tenant was reported for the same within a day.
+    fn has_of_tenant(&self, who: Reported, kind: Kind, time: EventTime) -> bool {
+        let is_same = |((_, other), report): (&(u64, Kind), &Report)| {
+            report.tenant == who.tenant
+                && kind.alike().contains(other)
+                && time.seconds_since(report.time) < DAY_SECONDS
+        };
+        who.tenant.is_some() && self.reports.iter().any(is_same)
     }
 
     /// Notes that there is evidence about the key which its owner's work does not explain.
     pub fn confirm(&mut self, key: u64) {
-        self.settle(|report| report.who.key == key, State::Confirmed);
+        self.settle(|of, _| of == key, State::Confirmed);
     }
 
     /// Ends the waiting of reports.
-    fn settle(&mut self, is_over: impl Fn(&Report) -> bool, end: State) {
-        let waiting = self.reports.iter_mut().filter(|report| report.state == State::Waiting);
-        for report in waiting.filter(|report| is_over(report)) {
-            report.state = end;
-            let change = end.weight() - WAITING;
-            let count = &mut self.counts[usize::from(report.class.0)];
-            let reports = &mut count.reports[usize::from(report.kind.0)];
-            // What waited has decayed since.
-            *reports = (*reports + change).max(0.0);
+    fn settle(&mut self, is_over: impl Fn(u64, &Report) -> bool, end: State) {
+        for ((key, kind), report) in &mut self.reports {
+            if report.state == State::Waiting && is_over(*key, report) {
+                report.state = end;
+                let count = &mut self.counts[usize::from(report.class.0)];
+                let reports = &mut count.reports[usize::from(kind.0)];
+                // What waited has decayed since.
+                *reports = (*reports + end.weight() - WAITING).max(0.0);
+            }
         }
     }
 
-    /// Counts the reports that have waited long enough by `time`.
+    /// Counts the reports that have waited long enough by `time`. It looks once an hour, because
+    /// keys that are hardly used end an hour with nearly every event.
     fn count_until(&mut self, time: EventTime) {
-        let begun = self.counted_until.unwrap_or(time);
-        self.counted_until = Some(begun.max(time));
+        let begun = *self.counted_until.get_or_insert(time);
         let seconds = time.seconds_since(begun);
-        if seconds <= 0.0 {
+        if seconds < HOUR_SECONDS {
             return;
         }
+        self.counted_until = Some(time);
         self.decay((-seconds / HALF_LIFE_SECONDS).exp2());
-        let age = move |report: &Report| time.seconds_since(report.time);
-        self.settle(|report| age(report) >= WAITING_SECONDS, State::Counted);
-        while self.reports.front().is_some_and(|report| age(report) >= REMEMBERED_SECONDS) {
-            self.reports.pop_front();
-        }
+        let age = |report: &Report| time.seconds_since(report.time);
+        self.settle(|_, report| age(report) >= WAITING_SECONDS, State::Counted);
+        self.reports.retain(|_, report| age(report) < REMEMBERED_SECONDS);
     }
 
     fn decay(&mut self, keep: f64) {

@@ -46,7 +46,7 @@ pub struct Classroom {
 }
 
 impl Classroom {
-    /// Keeps the memories of a key whose incident opens.
+    /// Keeps the memories of a key at the first proven evidence of an incident.
     pub fn keep(
         &mut self,
         incident: &str,
@@ -54,6 +54,9 @@ impl Classroom {
         tenant: Option<&str>,
         profile: &Profile,
     ) {
+        if self.before.iter().any(|it| it.incident == incident) {
+            return;
+        }
         let (incident, key_id, memories) =
             (incident.to_owned(), key_id.clone(), profile.memories());
         let tenant = tenant.unwrap_or_default().into();

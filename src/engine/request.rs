@@ -202,8 +202,9 @@ fn silence(event: &AccessEvent, profile: &Profile, blackouts: &Blackouts) -> f64
     blackouts.spoken_seconds(last_used, event.time)
 }
 
-fn hash_of(key_id: &str) -> u64 {
-    foldhash::quality::FixedState::default().hash_one(key_id)
+/// A hash that is the same in each run.
+pub(super) fn hash_of(name: &str) -> u64 {
+    foldhash::quality::FixedState::default().hash_one(name)
 }
 
 /// The groups of peers of a key, which contain the key itself.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::alert::{Alert, AlertType};
+use crate::alert::Alert;
 use crate::config::DetectConfig;
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
 use crate::decode::Rejection;
@@ -264,7 +264,8 @@ impl Shard {
         if !signals.is_empty() {
             let policy = shared.policy;
             let alert = self.decider.consider(&subject(), occurrence, signals, moment, policy);
-            if let Some(alert) = alert.as_ref().filter(|it| it.alert_type == AlertType::Opened) {
+            // An attempt may have opened the incident: the memories date from the first proof.
+            if let Some(alert) = &alert {
                 let tenant = alert.tenant.as_deref();
                 self.classroom.keep(&alert.id, &event.key_id, tenant, profile);
             }

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use crate::alert::{Action, Restraint};
+use crate::alert::{Action, Ceiling, Restraint};
 use crate::decide::{KnownKey, Moment, Occurrence, Subject};
 use crate::decode::Rejection;
-use crate::detect::Thresholds;
 use crate::detect::outcome::{find_burst, unread_signal};
+use crate::detect::{Signal, Thresholds};
 use crate::event::{EventTime, KeyId, PartitionId};
-use crate::profile::outcome::{Failure, OutcomeProfile};
+use crate::profile::outcome::{Failure, OutcomeProfile, minute_of};
 
 use super::failures::Failures;
 use super::partition_clock::PartitionClock;
@@ -23,11 +23,15 @@ const MAX_KEYS: usize = 10_000;
 /// Unread requests count as failed ones, and all others as answered, whatever the API said.
 const UNREAD: u16 = 400;
 const READ: u16 = 200;
+/// The ceiling: nothing that was not read proves a use.
+const MOST: Ceiling = Ceiling { most: Action::Notify, reason: Restraint::AttemptsOnly };
 
 /// Requests of keys with unread ones, and of all keys.
 #[derive(Debug, Default)]
 pub struct Unread {
     keys: HashMap<KeyId, OutcomeProfile>,
+    /// The minute in which keys without recent requests were last forgotten.
+    cleared: i64,
     all: Failures,
 }
 
@@ -47,7 +51,9 @@ impl Unread {
     fn count(&mut self, key_id: &KeyId, time: EventTime, learned: u32) -> Option<&OutcomeProfile> {
         self.all.count(time, UNREAD);
         if !self.keys.contains_key(key_id) {
-            self.make_room();
+            if !self.has_room(time) {
+                return None;
+            }
             self.keys.insert(key_id.clone(), OutcomeProfile::without_failures(learned));
         }
         let requests = self.keys.get_mut(key_id)?;
@@ -55,15 +61,15 @@ impl Unread {
         Some(requests)
     }
 
-    /// Forgets the key whose requests are the oldest, where there are too many.
-    fn make_room(&mut self) {
-        if self.keys.len() < MAX_KEYS {
-            return;
+    /// Whether a further key can be followed. Once a minute, those without requests in it give way:
+    /// a format that nobody reads names all keys, and none of them may push out another.
+    fn has_room(&mut self, time: EventTime) -> bool {
+        let minute = minute_of(time);
+        if self.keys.len() >= MAX_KEYS && minute > self.cleared {
+            self.cleared = minute;
+            self.keys.retain(|_, requests| requests.minute() >= minute);
         }
-        let oldest = self.keys.iter().min_by_key(|(_, requests)| requests.minute());
-        if let Some(oldest) = oldest.map(|(key_id, _)| key_id.clone()) {
-            self.keys.remove(&oldest);
-        }
+        self.keys.len() < MAX_KEYS
     }
 }
 
@@ -93,12 +99,12 @@ impl Shard {
         let thresholds =
             Thresholds::new(shared.config, self.profiles.len() * shared.shards_of_fleet);
         let subject = Subject::Key(key_id.clone());
-        let signal = unread_signal(burst, rejection.reason.as_str(), &requests)
-            .at_most(Action::Notify, Restraint::AttemptsOnly);
-        let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
-        if signal.p_value >= thresholds.rate || signal.p_value > news_below {
+        let news_below = self.decider.news_below(&subject, burst.detector(), Some(MOST));
+        if burst.p_value >= thresholds.rate || burst.p_value > news_below {
             return;
         }
+        let signal = unread_signal(burst, rejection.reason.as_str(), &requests);
+        let signal = Signal { ceiling: Some(MOST), ..signal };
         let occurrence = Occurrence {
             time: watermark,
             named_after: watermark,

@@ -116,7 +116,6 @@ async fn register(
 ) -> Result<Json<Answer>, Problem> {
     let who = desk.access.check(&uri, &headers)?;
     let rows = desk.rows(&headers, body).await?;
-    let only_key = |entry: Entry| refuse(entry, |row| matches!(row, Row::Key(_)), "an event");
     let rows: Vec<Entry> = rows.into_iter().map(only_key).collect();
     desk.take(who, &rows, Repeats::Refused).await
 }
@@ -133,12 +132,12 @@ async fn record(
     desk.take(who, &rows, Repeats::Follow).await
 }
 
-/// A row of another kind than this path takes becomes a refusal.
-fn refuse(entry: Entry, is_wanted: impl Fn(&Row) -> bool, found: &str) -> Entry {
+/// An event becomes a refusal.
+fn only_key(entry: Entry) -> Entry {
     let Entry { number, row } = entry;
-    let row = row.and_then(|row| match is_wanted(&row) {
-        true => Ok(row),
-        false => Err(format!("this path does not take {found}")),
+    let row = row.and_then(|row| match row {
+        Row::Key(_) => Ok(row),
+        Row::Event(_) => Err("this path does not take an event".to_owned()),
     });
     Entry { number, row }
 }
@@ -163,9 +162,7 @@ impl Desk {
         body: Body,
     ) -> Result<Vec<Entry>, Problem> {
         let form = Form::of(headers)?;
-        let rows = form.events_of(id, &self.text(body).await?, &self.hasher, EventTime::now())?;
-        let only_event = |it: Entry| refuse(it, |row| matches!(row, Row::Event(_)), "keys");
-        Ok(rows.into_iter().map(only_event).collect())
+        form.events_of(id, &self.text(body).await?, &self.hasher, EventTime::now())
     }
 
     async fn take(

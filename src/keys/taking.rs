@@ -9,7 +9,7 @@ use crate::store::{Author, Store, StoreError};
 
 /// Others change the registry at most so often while rows are compared.
 const ATTEMPTS: u32 = 10;
-/// For more rows than this, all registrations are read: a list of ids has to fit into a query.
+/// For more rows than this, all registrations are read: asking for ids part by part takes longer.
 const MANY_ROWS: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,7 @@ impl Taking {
     async fn known(&self, entries: &[Entry]) -> Result<(u64, Known), StoreError> {
         let rows: Vec<&Row> = entries.iter().filter_map(|entry| entry.row.as_ref().ok()).collect();
         let has_events = rows.iter().any(|row| matches!(row, Row::Event(_)));
+        // An event is compared with the events of its key, which are not read with registrations.
         if rows.len() > MANY_ROWS && !has_events {
             let (number, keys) = self.store.registrations().await?;
             return Ok((number, Known { keys, ..Known::default() }));

@@ -41,7 +41,7 @@ struct Report {
 pub struct Reports(Vec<Report>);
 
 impl Reports {
-    /// Records that an alert reported this item at `time`.
+    /// Records that a request with this item was suspicious at `time`.
     pub fn note(&mut self, kind: ItemKind, id: u32, time: EventTime) {
         let is_same = |it: &Report| {
             it.kind == kind && it.id == id && time.seconds_since(it.time).abs() < SAME_SECONDS

@@ -22,8 +22,8 @@ const LOWEST: u8 = 14;
 /// A burst that is lower by more than this many steps (a third of the height) does not refresh a
 /// remembered one.
 const SMALLER_STEPS: u8 = 5;
-/// A burst that was reported this often is not reported again.
-const ORDINARY: u8 = 4;
+/// A burst that was reported this often is ordinary, and not reported again.
+pub(super) const ORDINARY_TIMES: u8 = 3;
 const MINUTES_A_DAY: i32 = 1_440;
 
 /// Height of a count: its logarithm to the base [`STEP`], plus 1. The height of 0 is 0.
@@ -151,7 +151,7 @@ impl Habits {
         }
         let is_meant = |habit: &&mut Habit| habit.times > 0 && minutes.contains(&habit.told);
         for habit in self.known.iter_mut().filter(is_meant) {
-            habit.times = habit.times.max(ORDINARY);
+            habit.times = habit.times.max(ORDINARY_TIMES);
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let higher = COUNTS.map(|count| 10 * count);
         habits.tell(minute(0) + 90, higher, true);
         habits.take_up(&(minute(0)..=minute(0) + 5), minute(0) + 95);
-        assert_eq!(habits.familiarity(2, 190), ORDINARY);
+        assert_eq!(habits.familiarity(2, 190), ORDINARY_TIMES);
         habits.close_before(minute(1));
         assert_eq!(habits.familiarity(2, 2_000), 0, "the later burst is tainted still");
     }

@@ -1,5 +1,6 @@
 //! Judges whether a key's rate is far above its usual rate at this hour.
 
+use super::habit::ORDINARY_TIMES;
 use super::tail::{log_normal_tail, negative_binomial_tail, pooled};
 use super::{Forecast, HOUR_WINDOW, RateProfile, WINDOW_SECONDS, WINDOWS};
 
@@ -27,10 +28,8 @@ const LONG_WINDOW: usize = 3;
 /// alerts.
 const FULL_TESTS_SECONDS: f64 = 60.0;
 
-/// A burst that was reported this often is ordinary. Before that, its recurrences are mild
-/// evidence.
-const ORDINARY_TIMES: u8 = 3;
-/// Least p-value of mild evidence, which may be innocent however rare it is.
+/// Least p-value of mild evidence, which may be innocent however rare it is: also of a burst that
+/// was reported before.
 const MILD: f64 = 1e-3;
 
 /// Factor on the threshold for lasting rises. The cumulative sum assumes independent hours, but

@@ -47,7 +47,9 @@ pub struct KeyEvent {
     pub key_id: KeyId,
     pub kind: KeyEventKind,
     pub time: EventTime,
-    /// Where a leak was found, such as `github`; empty for other events.
+    /// Where a leak was found, such as `github`, or `webhook` for what a receiver answered; else
+    /// empty. Whoever tells of an event may write anything: who told is said by the origin of the
+    /// change.
     pub source: String,
     pub url: String,
     pub text: String,

@@ -6,7 +6,7 @@ use super::{RegisteredKey, Stored};
 use crate::event::{KeyHash, KeyId};
 
 /// More rotations in a row are a mistake, and following them would take long.
-const LONGEST_CHAIN: usize = 1_000;
+pub const LONGEST_CHAIN: usize = 1_000;
 
 /// The registrations that are stored, and those that were taken since.
 pub(super) struct Fitting<'a> {

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexSet;
+
 use super::fitting::Fitting;
 use super::row::{Entry, Row, Told};
 use super::{KeyChange, KeyEvent, KeyEventKind, KeyStatus, RegisteredKey};
@@ -77,6 +79,12 @@ impl Import {
         let Merge { fitting, told, unchanged, .. } = merge;
         self.unchanged = unchanged;
         self.recorded = told.len();
+        let kinds: HashSet<_> = told.iter().map(|event| (&event.key_id, event.kind)).collect();
+        let keys: HashSet<&KeyId> = told.iter().map(|event| &event.key_id).collect();
+        let follows = |event: &KeyEvent| match event.kind {
+            KeyEventKind::Changed => keys.contains(&event.key_id),
+            kind => kinds.contains(&(&event.key_id, kind)),
+        };
         for key in fitting.into_taken() {
             let before = known.keys.get(&key.key_id);
             match before {
@@ -87,12 +95,6 @@ impl Import {
                 Some(_) => self.changed += 1,
                 None => self.added += 1,
             }
-            let follows = |event: &KeyEvent| {
-                told.iter().any(|it| {
-                    it.key_id == event.key_id
-                        && (it.kind == event.kind || event.kind == KeyEventKind::Changed)
-                })
-            };
             let events = events(before, &key, now).into_iter();
             self.change.events.extend(events.filter(|event| !follows(event)));
             self.change.keys.push(key);
@@ -107,7 +109,8 @@ struct Merge<'a> {
     repeats: Repeats,
     fitting: Fitting<'a>,
     lines: HashMap<KeyId, u64>,
-    told: Vec<KeyEvent>,
+    /// In the order in which they were told.
+    told: IndexSet<KeyEvent>,
     /// Events that were known.
     unchanged: usize,
 }
@@ -147,7 +150,7 @@ impl<'a> Merge<'a> {
         if after != before || is_issued {
             self.fitting.take(after)?;
         }
-        self.told.push(event.clone());
+        self.told.insert(event.clone());
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::event::{KeyHash, KeyId};
 
 pub use self::change::{FeedPosition, KeyChange, KeyEvent, KeyEventKind, KeyNews, Leak, Step};
 pub use self::deeds::{Deed, DeedKind, Deeds};
+pub use self::fitting::LONGEST_CHAIN;
 pub use self::import::{Import, Known, Refused, Repeats, Stored};
 pub use self::key::{KeyStatus, RegisteredKey};
 pub use self::lesson::{Lesson, LessonKind, Topics};

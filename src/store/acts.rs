@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, parts};
 use crate::alert::{Action, Alert, CloseReason, DetectorId, Severity};
 use crate::event::EventTime;
 use crate::workflow::{Act, Kind, Origin, Seen};
@@ -125,11 +125,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn acts_of(&self, incidents: &[&str]) -> Result<Vec<Act>, StoreError> {
-        if incidents.is_empty() {
-            return Ok(Vec::new());
-        }
         let sql = format!("{COLUMNS} WHERE incident IN ? ORDER BY incident, time, id");
-        self.read_acts(self.client.query(&sql).bind(incidents)).await
+        let mut acts = Vec::new();
+        for part in parts(incidents) {
+            acts.extend(self.read_acts(self.client.query(&sql).bind(part)).await?);
+        }
+        Ok(acts)
     }
 
     /// Returns the acts since `latest`, the time of the latest act that the caller has read, and
@@ -156,12 +157,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn revisions_of(&self, incidents: &[&str]) -> Result<Vec<Alert>, StoreError> {
-        if incidents.is_empty() {
-            return Ok(Vec::new());
-        }
         let sql = "SELECT id, alert FROM alerts FINAL WHERE id IN ? ORDER BY id, revision";
-        let rows = self.client.query(sql).bind(incidents).fetch_all::<(String, String)>().await;
-        let rows = rows.map_err(|error| self.error("reading alerts", &error))?;
+        let mut rows = Vec::new();
+        for part in parts(incidents) {
+            let part = self.client.query(sql).bind(part).fetch_all::<(String, String)>().await;
+            rows.extend(part.map_err(|error| self.error("reading alerts", &error))?);
+        }
         let parse = |(id, text): (String, String)| {
             serde_json::from_str(&text).map_err(|reason| StoreError::AlertJson { id, reason })
         };

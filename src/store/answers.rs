@@ -52,13 +52,15 @@ const UNRECORDED: &str = "\
             any(extract(detail, ', which answered: (revoked|suspended)$')) AS word \
         FROM deliveries \
         WHERE channel = 'webhook' AND outcome = 'delivered' \
+            AND match(detail, ', which answered: (revoked|suspended)$') \
             AND alert_id IN (SELECT incident FROM revocation_requests \
                 WHERE revocation_requests.time > now64(6) - INTERVAL 30 DAY) \
-        GROUP BY alert_id, sent_revision \
-        HAVING word != '') AS sent \
+        GROUP BY alert_id, sent_revision) AS sent \
         ON sent.alert_id = requested.incident AND sent.sent_revision = requested.revision \
-    WHERE concat('answer to ', incident, '-', toString(revision)) NOT IN \
-        (SELECT text FROM key_events WHERE source = 'webhook')";
+    WHERE requested.time > now64(6) - INTERVAL 30 DAY \
+        AND concat('answer to ', incident, '-', toString(revision)) NOT IN \
+            (SELECT text FROM key_events \
+             WHERE origin = 'webhook' AND recorded_at > now64(6) - INTERVAL 31 DAY)";
 
 impl Store {
     /// Answers that say that a key is suspended or revoked, and are no event of the key yet.

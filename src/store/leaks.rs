@@ -6,20 +6,20 @@ use std::net::Ipv6Addr;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{Author, Store, StoreError};
+use super::{Author, Store, StoreError, parts};
 use crate::detect::leak::FirstUse;
 use crate::event::{EventTime, KeyId};
 use crate::registry::{KeyChange, KeyEvent, Leak};
 
 /// The key of each name: registered keys by the hash of the raw key and by their ids, and keys that
-/// were used. A name may be several of these; the first row counts.
-const KNOWN: &str = "\
-    SELECT key_hash AS name, key_id, 1 AS place FROM api_key_rows \
-        WHERE key_hash IN ? AND change IN (SELECT change FROM key_changes) \
-    UNION ALL SELECT key_id AS name, key_id, 2 AS place FROM api_key_rows \
-        WHERE key_id IN ? AND change IN (SELECT change FROM key_changes) \
-    UNION ALL SELECT DISTINCT key_id AS name, key_id, 3 AS place FROM key_usage_hour \
-        WHERE key_id IN ?";
+/// were used. A name may be several of these; the first counts.
+const KNOWN: [&str; 3] = [
+    "SELECT key_hash AS name, key_id FROM api_key_rows \
+        WHERE key_hash IN ? AND change IN (SELECT change FROM key_changes)",
+    "SELECT key_id AS name, key_id FROM api_key_rows \
+        WHERE key_id IN ? AND change IN (SELECT change FROM key_changes)",
+    "SELECT DISTINCT key_id AS name, key_id FROM key_usage_hour WHERE key_id IN ?",
+];
 
 const TOLD: &str = "\
     SELECT key_id, toUnixTimestamp64Micro(max(detected_event_time)) FROM alerts \
@@ -55,21 +55,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn known_keys(&self, names: &[&str]) -> Result<HashMap<String, KeyId>, StoreError> {
-        if names.is_empty() {
-            return Ok(HashMap::new());
+        let mut known = HashMap::new();
+        for part in parts(names) {
+            for sql in KNOWN {
+                let rows = self.client.query(sql).bind(&part).fetch_all::<(String, String)>().await;
+                for (name, key_id) in
+                    rows.map_err(|error| self.error("reading api_keys", &error))?
+                {
+                    known.entry(name).or_insert_with(|| key_id.into());
+                }
+            }
         }
-        let query = self.client.query(KNOWN).bind(names).bind(names).bind(names);
-        let rows: Result<Vec<(String, String, u8)>, _> = query.fetch_all().await;
-        let mut rows = rows.map_err(|error| self.error("reading api_keys", &error))?;
-        rows.sort_by_key(|(_, _, place)| std::cmp::Reverse(*place));
-        Ok(rows.into_iter().map(|(name, key_id, _)| (name, key_id.into())).collect())
+        Ok(known)
     }
 
     /// Stores reports of leaks. A report of the same place is stored once, however often it comes.
     /// Returns the number of new ones.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; a retryable one too when others change the registry all the time.
     pub async fn report_leaks(
         &self,
         reports: &[KeyEvent],
@@ -88,16 +92,20 @@ impl Store {
                 return Ok(change.events.len());
             }
         }
-        Ok(0)
+        Err(StoreError::Unavailable {
+            url: self.url.clone(),
+            doing: "storing reports of leaks".into(),
+            reason: "others change the registry all the time".into(),
+        })
     }
 
     async fn reported(&self, ids: &[&str]) -> Result<HashSet<Place>, StoreError> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
+        let mut reported = HashSet::new();
+        for part in parts(ids) {
+            let rows = self.client.query(REPORTED).bind(part).fetch_all::<Place>().await;
+            reported.extend(rows.map_err(|error| self.error("reading key_events", &error))?);
         }
-        let rows: Result<Vec<Place>, _> = self.client.query(REPORTED).bind(ids).fetch_all().await;
-        let rows = rows.map_err(|error| self.error("reading key_events", &error))?;
-        Ok(rows.into_iter().collect())
+        Ok(reported)
     }
 
     /// The latest evidence by which alerts report these keys as leaked.
@@ -105,14 +113,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn told_leaks(&self, ids: &[&str]) -> Result<HashMap<KeyId, EventTime>, StoreError> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
+        let mut told = HashMap::new();
+        for part in parts(ids) {
+            let rows = self.client.query(TOLD).bind(part).fetch_all::<(String, i64)>().await;
+            let rows = rows.map_err(|error| self.error("reading alerts", &error))?;
+            let row = |(id, time): (String, i64)| (id.into(), EventTime::from_micros(time));
+            told.extend(rows.into_iter().map(row));
         }
-        let rows: Result<Vec<(String, i64)>, _> =
-            self.client.query(TOLD).bind(ids).fetch_all().await;
-        let rows = rows.map_err(|error| self.error("reading alerts", &error))?;
-        let told = |(id, time): (String, i64)| (id.into(), EventTime::from_micros(time));
-        Ok(rows.into_iter().map(told).collect())
+        Ok(told)
     }
 
     /// The first request with a key after it leaked, among those that are still stored.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, parts};
 use crate::alert::{CloseReason, DetectorId};
 use crate::event::{EventTime, KeyId};
 use crate::registry::{Lesson, LessonKind, Topics};
@@ -47,19 +47,24 @@ impl Store {
         let now = EventTime::now();
         let newest = news.iter().map(|act| act.time.min(now)).max().max(latest);
         let is_closing = |act: &&Act| act.kind.closes();
-        let mut incidents: Vec<&str> =
+        let incidents: Vec<&str> =
             news.iter().filter(is_closing).map(|act| act.incident.as_str()).collect();
-        incidents.sort_unstable();
-        incidents.dedup();
         if incidents.is_empty() {
             return Ok((newest, Vec::new()));
         }
         // Whether an act counts depends on those before it.
         let acts = self.acts_of(&incidents).await?;
-        let facts = self.client.query(FACTS).bind(incidents.as_slice());
-        let facts: Result<Vec<FactsRow>, _> = facts.fetch_all().await;
-        let facts = facts.map_err(|error| self.error("reading alerts", &error))?;
-        Ok((newest, lessons(acts, &facts.into_iter().map(Facts::read).collect())))
+        Ok((newest, lessons(acts, &self.facts_of(&incidents).await?)))
+    }
+
+    async fn facts_of(&self, incidents: &[&str]) -> Result<HashMap<String, Facts>, StoreError> {
+        let mut facts = HashMap::new();
+        for part in parts(incidents) {
+            let rows = self.client.query(FACTS).bind(part).fetch_all::<FactsRow>().await;
+            let rows = rows.map_err(|error| self.error("reading alerts", &error))?;
+            facts.extend(rows.into_iter().map(Facts::read));
+        }
+        Ok(facts)
     }
 }
 

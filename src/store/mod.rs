@@ -30,6 +30,7 @@ mod suppressions;
 mod verify;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,17 @@ use crate::event::{DAY_SECONDS, EventTime};
 
 /// Longest pause between two attempts. A server that is back is used within about this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Texts of 256 bytes, each of them escaped, that fit into a query of ClickHouse: it has at most
+/// 256 KiB.
+const MOST_BOUND: usize = 200;
+
+/// The distinct texts, in parts that fit into a query.
+fn parts<'a>(texts: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let distinct: BTreeSet<&str> = texts.iter().copied().collect();
+    let distinct: Vec<&str> = distinct.into_iter().collect();
+    distinct.chunks(MOST_BOUND).map(<[&str]>::to_vec).collect()
+}
 
 /// A database of one ClickHouse server. Cheap to clone: clones share connections.
 #[derive(Clone)]
@@ -158,5 +170,19 @@ impl Store {
 
     fn error(&self, doing: &str, error: &clickhouse::error::Error) -> StoreError {
         StoreError::sort(&self.url, doing, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_has_too_many_texts_and_no_text_comes_twice() {
+        let texts: Vec<String> = (0..MOST_BOUND + 1).map(|it| it.to_string()).collect();
+        let twice: Vec<&str> = texts.iter().chain(&texts).map(String::as_str).collect();
+        let parts = parts(&twice);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [MOST_BOUND, 1]);
+        assert!(super::parts(&[]).is_empty());
     }
 }

@@ -393,6 +393,8 @@ fn two_files_of_rules_are_compared_on_alerts_that_were_made() {
     assert_eq!(found["policies"][0]["revocations"], 2);
     assert_eq!(found["policies"][1]["revocations"], 1);
     assert_eq!(found["changed"][0]["outcomes"][1]["rule"], "bank");
-    let both = diff(&["--input", "alerts.jsonl"]).code(2);
-    assert!(message(&both).contains("cannot be used with"), "{}", message(&both));
+    for of_logs in ["--input", "--report", "--labels", "--keys", "--format"] {
+        let both = diff(&[of_logs, "alerts.jsonl"]).code(2);
+        assert!(message(&both).contains("cannot be used with"), "{}", message(&both));
+    }
 }

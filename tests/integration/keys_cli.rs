@@ -71,6 +71,8 @@ async fn a_file_goes_in_without_its_bad_rows_and_a_second_time_changes_nothing()
 
     let dry = run(&["import", "keys.csv", "--dry-run"]);
     assert!(dry.stdout.contains("3 would be added"), "{}", dry.stdout);
+    let said = dry.failed(1);
+    assert!(said.contains("3 rows were refused; nothing was stored"), "{said}");
     assert_eq!(lines(&database.store, "SELECT count() FROM api_keys").await, ["0"]);
 
     let done = run(&["import", "keys.csv", "--by", "alice"]);

@@ -121,8 +121,9 @@ fn beginning(batch: &RawBatch, records: usize, bytes: usize) -> RawBatch {
 }
 
 fn tell_of(glance: &Glance) {
-    let Glance { format, volume, warnings, blind } = glance;
-    info!(format, decoded = volume, "examined the first records");
+    let Glance { format, volume, warnings, blind, partly_blind } = glance;
+    let partly_blind = partly_blind.join(", ");
+    info!(format, decoded = volume, partly_blind, "examined the first records");
     if !warnings.is_empty() {
         let warnings = warnings.join("; ");
         warn!(format, warnings, "the log has faults; `keywatch doctor` says what to do");

@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use super::Pipeline;
 use crate::app::announce::publish_missing;
@@ -44,7 +45,14 @@ impl<S: Source> Pipeline<S> {
         let ids: Vec<&str> = self.untold.0.iter().map(|(leak, _)| leak.key_id.as_str()).collect();
         let told = self.store.store().told_leaks(&ids);
         // Records are read meanwhile; the next pulse asks again.
-        let Ok(Ok(told)) = timeout(LOOK_WITHIN, told).await else { return Ok(()) };
+        let told = match timeout(LOOK_WITHIN, told).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => {
+                warn!(%error, "reports of leaks wait: it is unknown which of them alerts tell");
+                return Ok(());
+            }
+            Err(_) => return Ok(()),
+        };
         let is_told = |leak: &Leak| told.get(&leak.key_id).is_some_and(|time| *time >= leak.since);
         for (leak, heard) in std::mem::take(&mut self.untold.0) {
             if is_told(&leak) {

@@ -209,7 +209,7 @@ fn order(
         };
         return Err(usage(sentence.to_owned()));
     }
-    let who = how.by.as_deref().map_or_else(person::login_name, |by| person::name("--by", by));
+    let who = person::acting(how.by.as_deref())?;
     let text = message.map(person::message).transpose().map_err(usage)?;
     Ok(Order {
         kind,
@@ -217,7 +217,7 @@ fn order(
         assignee: None,
         text: text.unwrap_or_default(),
         quiet_seconds: 0,
-        who: who.map_err(usage)?,
+        who,
         ids: which.ids.clone(),
         filter: which.filter.clone(),
         is_sure: which.yes,

@@ -2,6 +2,9 @@
 
 use std::{env, fs};
 
+use anyhow::anyhow;
+
+use crate::cli::CommandError;
 use crate::text::is_deceptive;
 
 const LONGEST_NAME: usize = 64;
@@ -29,7 +32,7 @@ pub fn message(text: &str) -> Result<String, String> {
 
 /// The name under which the user of this process has logged in. Behind `sudo`, it is the name of
 /// the person and not that of the superuser.
-pub fn login_name() -> Result<String, String> {
+fn login_name() -> Result<String, String> {
     let user = rustix::process::getuid();
     let environment = |name| env::var(name).ok();
     let from_system = || {
@@ -40,6 +43,15 @@ pub fn login_name() -> Result<String, String> {
     let found = person.or_else(from_system).or_else(|| environment("LOGNAME"));
     let found = found.ok_or("who are you? The login name is unknown: give --by NAME")?;
     name("--by", &found)
+}
+
+/// Who acts: the name that was given for `--by`, or else the login name.
+///
+/// # Errors
+/// [`CommandError::Usage`].
+pub fn acting(by: Option<&str>) -> Result<String, CommandError> {
+    let name = by.map_or_else(login_name, |by| name("--by", by));
+    name.map_err(|sentence| CommandError::Usage(anyhow!(sentence)))
 }
 
 /// The user with this number in the text of `/etc/passwd`.

@@ -52,7 +52,7 @@ pub struct TestArgs {
 }
 
 pub async fn test(args: &TestArgs, config: &Config) -> Result<(), CommandError> {
-    let who = who(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let sample = sample(&format!("{:016x}", rand::random::<u64>()), &who, EventTime::now());
     let answer = deliver_once(config, &args.channel, &sample).await.map_err(not_sent)?;
     print(&format!(
@@ -68,7 +68,7 @@ pub async fn redeliver(
     config: &Config,
     store: &Store,
 ) -> Result<(), CommandError> {
-    let who = who(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let mut cases = case::load(store, &[&args.id]).await.map_err(anyhow::Error::from)?;
     let case = cases.remove(&args.id).ok_or_else(|| unknown_incident(&args.id))?;
     let alert = chosen(&case, args.revision)?;
@@ -152,11 +152,6 @@ fn not_sent(error: OnceError) -> CommandError {
         OnceError::Delivery(_) => anyhow!("not delivered: {error}").into(),
         OnceError::Unknown { .. } | OnceError::Channel(_) => CommandError::Usage(error.into()),
     }
-}
-
-pub(super) fn who(by: Option<&str>) -> Result<String, CommandError> {
-    let name = by.map_or_else(person::login_name, |by| person::name("--by", by));
-    name.map_err(|sentence| usage(&sentence))
 }
 
 fn usage(sentence: &str) -> CommandError {

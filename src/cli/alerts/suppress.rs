@@ -122,8 +122,7 @@ pub async fn suppress(args: &SuppressArgs, store: &Store) -> Result<(), CommandE
 
 impl SuppressArgs {
     async fn suppression(&self, store: &Store) -> Result<Suppression, CommandError> {
-        let who = self.by.as_deref().map_or_else(person::login_name, |by| person::name("--by", by));
-        let who = who.map_err(usage)?;
+        let who = person::acting(self.by.as_deref())?;
         let note = person::message(&self.message).map_err(usage)?;
         let (now, mut from) = (EventTime::now(), self.from);
         let mut scope = Scope {
@@ -242,7 +241,7 @@ fn state(suppression: &Suppression, now: EventTime) -> &'static str {
 }
 
 async fn end(id: &str, note: &str, by: Option<&str>, store: &Store) -> Result<(), CommandError> {
-    let who = by.map_or_else(person::login_name, |by| person::name("--by", by)).map_err(usage)?;
+    let who = person::acting(by)?;
     let known = store.suppressions().await.map_err(anyhow::Error::from)?;
     let id_shown = visible(id);
     let Some(suppression) = known.iter().find(|it| it.id == id) else {

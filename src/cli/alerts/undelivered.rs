@@ -1,18 +1,19 @@
 //! `keywatch alerts undelivered`: dead letters, and what waits for another attempt.
 
-use std::io::{self, IsTerminal};
-
 use anyhow::anyhow;
-use comfy_table::{Table, presets};
+use comfy_table::ColumnConstraint;
 use serde::{Deserialize, Serialize};
 
-use super::{case, print, sending};
-use crate::cli::CommandError;
+use super::{case, person, print, sending};
 use crate::cli::moment::moment;
+use crate::cli::{CommandError, listing};
 use crate::config::Config;
 use crate::event::EventTime;
 use crate::store::Store;
-use crate::text::{counted, visible, visible_json, visible_within};
+use crate::text::{count, counted, plural, visible, visible_json, visible_within};
+
+/// Letters that are read at once: the limit of the query.
+const MOST: usize = 10_000;
 
 /// The last attempt at each revision that was not delivered.
 const UNDELIVERED: &str = "SELECT alert_id AS id, revision, channel, \
@@ -67,6 +68,12 @@ struct Letter {
 
 pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), CommandError> {
     let letters = load(args, store).await?;
+    if letters.len() >= MOST {
+        let most = count(MOST);
+        anstream::eprintln!(
+            "the latest {most} are taken, and there may be more; --channel names one channel"
+        );
+    }
     if args.send {
         return send(args, config, store, &letters).await;
     }
@@ -74,7 +81,7 @@ pub async fn run(args: &Args, config: &Config, store: &Store) -> Result<(), Comm
         let line = |letter| serde_json::to_string(letter).map(|json| visible_json(&json) + "\n");
         letters.iter().map(line).collect::<Result<_, _>>().map_err(anyhow::Error::from)?
     } else {
-        table(&letters)
+        listing::rows(|width| table(&letters, width), COLUMNS, letters.iter().map(cells))
     })
 }
 
@@ -85,34 +92,49 @@ async fn load(args: &Args, store: &Store) -> Result<Vec<Letter>, CommandError> {
     Ok(store.query_rows(UNDELIVERED, &values).await.map_err(anyhow::Error::from)?)
 }
 
-fn table(letters: &[Letter]) -> String {
-    if letters.is_empty() && io::stdout().is_terminal() {
+/// Scripts rely on the order: further columns come last.
+const COLUMNS: [&str; 7] =
+    ["incident", "revision", "channel", "outcome", "attempts", "last", "because"];
+
+/// Longer reasons are cut; `--json` has the whole.
+const LONGEST_REASON: usize = 120;
+
+fn cells(letter: &Letter) -> [String; 7] {
+    [
+        visible(&letter.id),
+        letter.revision.to_string(),
+        visible(&letter.channel),
+        letter.outcome.clone(),
+        letter.attempts.to_string(),
+        letter.at.clone(),
+        visible_within(&letter.detail, LONGEST_REASON),
+    ]
+}
+
+/// A table of at most `width` columns.
+fn table(letters: &[Letter], width: u16) -> String {
+    if letters.is_empty() {
         return "Nothing is undelivered.\n".to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "incident",
-        "revision",
-        "channel",
-        "outcome",
-        "attempts",
-        "last (UTC)",
-        "because",
-    ]);
-    for it in letters {
-        table.add_row([
-            visible(&it.id),
-            it.revision.to_string(),
-            visible(&it.channel),
-            it.outcome.clone(),
-            it.attempts.to_string(),
-            it.at.clone(),
-            visible_within(&it.detail, 120),
-        ]);
+    let header = ["incident", "channel", "outcome", "last (UTC)", "because"];
+    let mut table = listing::table(header, letters.iter().map(line), &[(2, 14), (3, 12)], width);
+    // An id that is copied stays whole; the reason takes what is left.
+    if let Some(incident) = table.column_mut(0) {
+        incident.set_constraint(ColumnConstraint::ContentWidth);
     }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
+    listing::text_of(&table)
+}
+
+fn line(letter: &Letter) -> [String; 5] {
+    let [id, revision, channel, outcome, attempts, last, because] = cells(letter);
+    let tries = plural(u64::from(letter.attempts), "attempt");
+    [
+        format!("{id}\nrevision {revision}"),
+        channel,
+        format!("{outcome}\n{attempts} {tries}"),
+        last,
+        because,
+    ]
 }
 
 /// Goes on after a failure: one letter that its receiver refuses must not hold up the others.
@@ -122,7 +144,7 @@ async fn send(
     store: &Store,
     letters: &[Letter],
 ) -> Result<(), CommandError> {
-    let who = sending::who(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let given_up: Vec<&Letter> = letters.iter().filter(|it| it.outcome == "gave_up").collect();
     let mut failed = 0;
     for letter in &given_up {
@@ -133,10 +155,10 @@ async fn send(
             failed += 1;
         }
     }
-    let sent = counted(given_up.len() - failed, "delivery");
+    let sent = counted(given_up.len() - failed, "letter");
     match failed {
-        0 => print(&format!("{sent} made\n")),
-        _ => Err(anyhow!("{sent} made, {failed} failed").into()),
+        0 => print(&format!("{sent} sent\n")),
+        _ => Err(anyhow!("{sent} sent, {failed} failed").into()),
     }
 }
 

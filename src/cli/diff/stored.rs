@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::policy;
 use crate::alert::Alert;
-use crate::cli::{CommandError, load_config};
+use crate::cli::{CommandError, load_config, runtime};
 use crate::respond::{Comparison, Outcome, Totals, compare};
 use crate::store::Store;
 use crate::text::{count, counted, visible, visible_json, visible_within};
@@ -21,13 +21,18 @@ const ALERTS: &str = "SELECT alert FROM alerts FINAL \
 /// Changes that are shown in words; JSON has all of them.
 const MOST_SHOWN: usize = 200;
 
+/// Options that say how a log is read and scored, or what is written of it.
+const ONLY_OF_LOGS: [&str; 7] =
+    ["input", "format", "geo_city", "geo_asn", "keys", "labels", "report"];
+
 #[derive(clap::Args)]
 pub struct Alerts {
     /// Judge the alerts of this file again (`backtest --alerts`, one JSON object a line)
-    #[arg(long = "alerts", value_name = "FILE", conflicts_with_all = ["input", "days"])]
+    #[arg(long = "alerts", value_name = "FILE", conflicts_with = "days",
+        conflicts_with_all = ONLY_OF_LOGS)]
     alerts_file: Option<PathBuf>,
     /// Judge the stored alerts of so many days again
-    #[arg(long, value_name = "N", conflicts_with = "input",
+    #[arg(long, value_name = "N", conflicts_with_all = ONLY_OF_LOGS,
         value_parser = clap::value_parser!(u32).range(1..))]
     days: Option<u32>,
     /// With --days or files of rules: the configuration of the service
@@ -53,10 +58,8 @@ impl Alerts {
             alert: String,
         }
         let config = load_config(self.config.as_deref())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("cannot start the runtime")?;
         let days = days.to_string();
-        let rows: Vec<Row> = runtime
+        let rows: Vec<Row> = runtime()?
             .block_on(Store::new(&config.clickhouse).query_rows(ALERTS, &[("days", &days)]))
             .map_err(anyhow::Error::from)?;
         let parse = |row: Row| serde_json::from_str(&row.alert).context("a stored alert");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::{author, keys_of_file, usage};
+use super::{keys_of_file, usage};
 use crate::cli::CommandError;
 use crate::cli::alerts::{person, print};
-use crate::cli::moment::moment;
+use crate::cli::moment::{moment, seconds};
 use crate::config::Config;
 use crate::event::{EventTime, KeyId};
 use crate::keys::Taking;
@@ -59,18 +59,11 @@ fn kind(text: &str) -> Result<KeyEventKind, String> {
 
 /// Seconds of a duration such as `7d`.
 fn after(text: &str) -> Result<f64, String> {
-    let unit = match text.chars().last() {
-        Some('m') => 60.0,
-        Some('h') => 3_600.0,
-        Some('d') => 86_400.0,
-        _ => return Err("give a duration, such as 30m, 24h or 7d".to_owned()),
-    };
-    let count: u32 = text[..text.len() - 1].parse().map_err(|_| "give a duration, such as 7d")?;
-    Ok(f64::from(count) * unit)
+    seconds(text).ok_or_else(|| "give a duration, such as 30m, 24h or 7d".to_owned())
 }
 
 pub async fn run(args: &Args, config: &Config, store: &Arc<Store>) -> Result<(), CommandError> {
-    let who = author(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let step = step(args)?;
     let text = args.message.as_deref().map(person::message).transpose().map_err(usage)?;
     let key_id = KeyId::new(&args.key);

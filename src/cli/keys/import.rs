@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
-use super::{author, hasher, keys_of_file, usage};
+use super::{hasher, keys_of_file, usage};
 use crate::cli::CommandError;
-use crate::cli::alerts::print;
+use crate::cli::alerts::{person, print};
 use crate::config::Config;
 use crate::keys::Taking;
 use crate::registry::{Entry, Import, Refused, Repeats};
@@ -45,7 +45,7 @@ pub struct Args {
 const TOLD: usize = 50;
 
 pub async fn run(args: &Args, config: &Config, store: &Arc<Store>) -> Result<(), CommandError> {
-    let who = author(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let text = read(&args.file)?;
     let import = take(args, config, store, &text, &who).await?;
     warn_of_file(config, &import)?;
@@ -54,7 +54,8 @@ pub async fn run(args: &Args, config: &Config, store: &Arc<Store>) -> Result<(),
     if refused > 0 {
         let rows = counted(refused, "row");
         let are = if refused == 1 { "was" } else { "were" };
-        return Err(CommandError::Failure(anyhow!("{rows} {are} refused; the others are in")));
+        let rest = if args.dry_run { "nothing was stored" } else { "the others are in" };
+        return Err(CommandError::Failure(anyhow!("{rows} {are} refused; {rest}")));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
-use super::{author, usage};
+use super::usage;
 use crate::cli::CommandError;
 use crate::cli::alerts::{person, print};
 use crate::cli::moment::moment;
@@ -55,7 +55,7 @@ pub struct Args {
 const MAX_URL_BYTES: usize = 2_048;
 
 pub async fn run(args: &Args, config: &Config) -> Result<(), CommandError> {
-    let who = author(args.by.as_deref())?;
+    let who = person::acting(args.by.as_deref())?;
     let source = person::name("--source", &args.source).map_err(usage)?;
     if args.url.len() > MAX_URL_BYTES || args.url.contains(char::is_control) {
         return Err(usage(format!("--url: at most {MAX_URL_BYTES} bytes in one line")));

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::Subcommand;
 
-use super::alerts::person;
 use super::{CommandError, load_config};
 use crate::config::Config;
 use crate::decode::KeyHasher;
@@ -68,11 +67,6 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             Action::Event(args) => event::run(args, &config, &store).await,
         }
     })
-}
-
-/// The name of the person who changes the registry.
-fn author(by: Option<&str>) -> Result<String, CommandError> {
-    by.map_or_else(person::login_name, |by| person::name("--by", by)).map_err(usage)
 }
 
 fn usage(sentence: String) -> CommandError {

@@ -304,9 +304,9 @@ impl Inspection<'_> {
         if p_value >= threshold {
             return false;
         }
-        let p_value = self.at_home(Kind::of(detector), p_value);
         // This comes before the words are made, which is the expensive part: most findings are not
         // news.
+        let p_value = self.at_home(Kind::of(detector), p_value);
         if self.is_news(detector, p_value, ceiling) {
             signals.push(Signal { ceiling, p_value, ..into_signal() });
         }

@@ -1,8 +1,6 @@
 //! Holds evidence at home against what owners in the fleet do unconfirmed, and teaches that.
 
-use std::hash::BuildHasher;
-
-use super::super::request::OWN_MACHINE;
+use super::super::request::{OWN_MACHINE, hash_of};
 use super::Inspection;
 use crate::alert::DetectorId;
 use crate::detect::Signal;
@@ -23,15 +21,15 @@ impl Inspection<'_> {
     }
 }
 
-/// How often owners of such keys do this in an hour of use, if the event is
-/// from a machine where its key is established.
+/// How often owners of such keys do this in an hour of use, if the event is from a machine where
+/// its key is established.
 pub(in crate::engine) fn at_home(
     unconfirmed: &Unconfirmed,
     profile: &Profile,
     enriched: &EnrichedEvent,
     kind: Kind,
 ) -> Option<f64> {
-    let ordinary = || unconfirmed.p_value(kind, class_of(profile), hash_of(enriched));
+    let ordinary = || unconfirmed.p_value(kind, class_of(profile), hash_of(&enriched.event.key_id));
     is_at_home(profile, enriched).then(ordinary)
 }
 
@@ -63,24 +61,19 @@ pub(in crate::engine) fn note_reports(
     if signals.is_empty() {
         return;
     }
-    let key = hash_of(enriched);
+    let key = hash_of(&enriched.event.key_id);
     let kind = |signal: &Signal| kind_of(signal, profile);
     let is_owners = |signal: &Signal| signal.ceiling == OWN_MACHINE || kind(signal).is_some();
     if !is_at_home(profile, enriched) || !signals.iter().all(is_owners) {
         unconfirmed.confirm(key);
         return;
     }
-    let hasher = foldhash::quality::FixedState::default();
-    let tenant = profile.facts.tenant.as_ref().map(|tenant| hasher.hash_one(tenant));
+    let tenant = profile.facts.tenant.as_deref().map(hash_of);
     let reported = Reported { key, tenant };
     let signals = signals.iter().filter(|signal| signal.ceiling != OWN_MACHINE);
     for kind in signals.filter_map(kind) {
         unconfirmed.report(reported, kind, class_of(profile), enriched.event.time);
     }
-}
-
-fn hash_of(enriched: &EnrichedEvent) -> u64 {
-    foldhash::quality::FixedState::default().hash_one(&enriched.event.key_id)
 }
 
 fn kind_of(signal: &Signal, profile: &Profile) -> Option<Kind> {

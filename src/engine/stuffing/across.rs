@@ -125,7 +125,9 @@ impl Shard {
         };
         if is_new {
             let profile = self.profiles.get(key_id).map(|kept| &*kept.profile);
-            let told_tenant = attempt.tenant.as_deref();
+            // The latest attempt may be on another key.
+            let is_own = attempt.key_id.as_ref() == Some(key_id);
+            let told_tenant = attempt.tenant.as_deref().filter(|_| is_own);
             let known = KnownKey { registered: None, profile, told_tenant };
             let occurrence =
                 Occurrence { known, source_ip: None, ..Occurrence::of_source(attempt, &[]) };

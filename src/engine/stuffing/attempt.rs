@@ -49,7 +49,7 @@ impl Caller<'_> {
             is_accepted,
             is_refused: !is_accepted && !is_at_home,
             key_id: is_affected.then(|| event.key_id.clone()),
-            tenant: self.tenant().filter(|_| is_affected).map(Into::into),
+            tenant: if is_affected { self.tenant().map(Into::into) } else { None },
         })
     }
 

@@ -35,7 +35,7 @@ pub struct Site {
     /// Requests since the last observation began.
     pub requests: u16,
     pub kind: NetworkKind,
-    /// The time of the first suspicious request from this site: an alert has reported the site then.
+    /// The time of the first suspicious request from this site.
     pub told_at: Option<EventTime>,
 }
 

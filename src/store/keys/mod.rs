@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u64 = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Author<'a> {
     pub who: &'a str,
-    /// `command_line`, `api` or `topic`.
+    /// `command_line`, `api`, `topic` or `webhook`.
     pub origin: &'a str,
 }
 

@@ -1,34 +1,22 @@
 //! Reads the key registry: what is new, and what is known of some keys.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use clickhouse::query::Query;
 
 use super::rows::{EVENT_COLUMNS, KEY_COLUMNS, KeyEventRow, KeyRow};
 use crate::event::{KeyHash, KeyId};
-use crate::registry::{FeedPosition, KeyEvent, KeyNews, Known, Leak, RegisteredKey, Stored};
-use crate::store::{Store, StoreError};
+use crate::registry::{
+    FeedPosition, KeyEvent, KeyNews, Known, LONGEST_CHAIN, Leak, RegisteredKey, Stored,
+};
+use crate::store::{Store, StoreError, parts};
 
 /// Leaks and ends of keys of so many days are known when a process starts.
 const LEAKS_KEPT_DAYS: u32 = 365;
-/// Rotations that are followed to find a circle.
-const LONGEST_CHAIN: usize = 1_000;
-
-/// Texts of 256 bytes, each of them escaped, that fit into a query of ClickHouse: it has at most
-/// 256 KiB.
-const MOST_BOUND: usize = 200;
-
 /// The rows of the changes after a number up to another, in the order of the changes.
 const JOINED: &str = "FROM api_key_rows \
     INNER JOIN (SELECT change AS taken, number FROM key_changes WHERE number > ? AND number <= ?) \
         AS changes ON changes.taken = api_key_rows.change";
-
-/// The distinct texts, in parts that fit into a query.
-fn parts<'a>(texts: &[&'a str]) -> Vec<Vec<&'a str>> {
-    let distinct: BTreeSet<&str> = texts.iter().copied().collect();
-    let distinct: Vec<&str> = distinct.into_iter().collect();
-    distinct.chunks(MOST_BOUND).map(<[&str]>::to_vec).collect()
-}
 
 impl Store {
     /// The changes after `number`. With 0: all registrations as they are now.
@@ -196,19 +184,5 @@ impl Store {
         let rows: Result<Vec<KeyEventRow>, _> = query.fetch_all().await;
         let rows = rows.map_err(|error| self.error("reading key_events", &error))?;
         Ok(rows.into_iter().map(KeyEventRow::leak).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_part_has_too_many_texts_and_no_text_comes_twice() {
-        let texts: Vec<String> = (0..MOST_BOUND + 1).map(|it| it.to_string()).collect();
-        let twice: Vec<&str> = texts.iter().chain(&texts).map(String::as_str).collect();
-        let parts = parts(&twice);
-        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [MOST_BOUND, 1]);
-        assert!(super::parts(&[]).is_empty());
     }
 }
