@@ -16,6 +16,7 @@ use crate::backtest::{self, Outcome, page};
 use crate::config::Config;
 use crate::doctor::{self, Extent};
 use crate::event::EventTime;
+use crate::text::{counted, plural};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -140,10 +141,11 @@ fn summarize(outcome: &Outcome, seconds: f64) {
     let report = &outcome.report;
     let volume = &report.volume;
     anstream::eprintln!(
-        "{} events of {} keys over {:.1} days in {seconds:.1} s ({:.0} events/s); {} rejected, \
-         {} redelivered",
+        "{} {} of {} over {:.1} days in {seconds:.1} s ({:.0} events/s); {} rejected, {} \
+         redelivered",
         volume.events,
-        volume.keys,
+        plural(volume.events, "event"),
+        counted(volume.keys, "key"),
         volume.days,
         volume.events as f64 / seconds.max(1e-9),
         volume.rejections,
