@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser chaos lint supply sbom fmt build model clean
+.PHONY: help setup demo test browser chaos lint fmt build model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,12 +40,6 @@ lint: ## Check formatting and lints
 	@tools/setup system
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --all-targets -- --deny warnings
-
-supply: ## Check licences, sources and known weaknesses of what the build contains
-	@tools/supply
-
-sbom: ## List what the build contains (CycloneDX, keywatch.cdx.json)
-	@tools/supply sbom
 
 fmt: ## Format the code
 	@$(CARGO) fmt

@@ -4,7 +4,6 @@
 
 mod members;
 mod memory;
-mod surroundings;
 
 use std::env;
 use std::time::Instant;
