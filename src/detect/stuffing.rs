@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::json;
 
 use super::Signal;
-use crate::alert::{Action, DetectorId, Restraint};
+use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::event::EventTime;
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceProfile};
 use crate::profile::wave::WaveProfile;
@@ -87,8 +87,10 @@ pub fn find_stuffing(
 
 /// Finds out whether a list is tried from many addresses, of which each tries little.
 pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
-    let holders = profile.holders();
-    if holders.round() < MIN_REFUSED as f64 || profile.networks().round() < MIN_NETWORKS {
+    let (holders, settled) = (profile.holders(), profile.affected().len() as f64);
+    if holders.round().min(settled) < MIN_REFUSED as f64
+        || profile.networks().round() < MIN_NETWORKS
+    {
         return None;
     }
     let expected = USUAL_HOLDERS + profile.usual();
@@ -120,6 +122,12 @@ impl Stuffing {
     /// Time of the first refusal that counts.
     pub const fn since(&self) -> EventTime {
         self.since
+    }
+
+    /// The ceiling for the source's incident: nobody can throttle a crowd of addresses.
+    pub fn ceiling(&self) -> Option<Ceiling> {
+        let notify = Ceiling { most: Action::Notify, reason: Restraint::AttemptsOnly };
+        (self.source == everywhere()).then_some(notify)
     }
 
     /// The signal for the source's incident.
@@ -155,7 +163,7 @@ impl Stuffing {
                 "refusals": self.refusals,
                 "since": self.since,
             }),
-            ceiling: None,
+            ceiling: self.ceiling(),
         }
     }
 

@@ -99,6 +99,14 @@ impl AffectedKeys {
         keys(true).chain(keys(false)).collect()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Number of keys of which a request was accepted.
     pub fn answered(&self) -> usize {
         self.0.iter().filter(|key| key.is_answered).count()

@@ -68,13 +68,16 @@ impl WaveProfile {
             self.machines.pop_front();
         }
         self.machines.push_back(Refused { time: attempt.time, machine, key: attempt.key_hash });
-        // Ids that do not exist cost nothing to invent, and a young key has no home yet.
-        let Some(key_id) = attempt.key_id.as_ref().filter(|_| is_settled) else { return };
+        // Ids that do not exist cost nothing to invent.
+        let Some(key_id) = &attempt.key_id else { return };
         let holder = attempt.tenant.as_deref().map_or(attempt.key_hash, hash);
         self.current.holders.add(holder);
         self.current.networks.add(hash(network_of(attempt.client_ip)));
         self.current.refusals = self.current.refusals.saturating_add(1);
-        self.affected.note(key_id, false);
+        // A young key has no home yet: it shows what is usual, and nothing else.
+        if is_settled {
+            self.affected.note(key_id, false);
+        }
     }
 
     /// Whether the machine of an accepted attempt was refused with another key.

@@ -226,7 +226,8 @@ impl Judge<'_, '_> {
         let occurrence = Occurrence { named_after, ..Occurrence::of_source(attempt, affected) };
         let stale = self.decider.close_stale(&subject, attempt.time, self.moment, self.policy);
         let mut alerts: Vec<Alert> = stale.into_iter().collect();
-        let known = self.decider.news_below(&subject, DetectorId::CredentialStuffing, None);
+        let (detector, ceiling) = (DetectorId::CredentialStuffing, stuffing.ceiling());
+        let known = self.decider.news_below(&subject, detector, ceiling);
         if stuffing.p_value > known && !has_leaked {
             self.decider.keep_open(&subject, occurrence, self.moment, self.policy);
             return alerts;
