@@ -49,6 +49,15 @@ fn a_crowd_is_quiet_also_when_a_new_network_of_its_country_comes() {
 }
 
 #[test]
+fn some_visitors_of_a_crowd_are_from_countries_that_it_did_not_have_yet() {
+    let mut scene = crowd();
+    for (day, place) in [AMSTERDAM, LONDON, SYDNEY].into_iter().enumerate() {
+        scene.steady("app", place, (3 + day) as f64 * DAY, HOUR, 600.0);
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
 fn a_thief_in_a_data_centre_shows_in_a_crowd() {
     let mut scene = crowd();
     let thief = Place { asn: HOSTER, ip: "53.9.9.9", ..home_of(0) };

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Prior, describe, is_exit_of_old, ordinary_move, place_json, site_name};
+use super::{Prior, arrivals, describe, is_exit_of_old, ordinary_move, place_json, site_name};
 use crate::alert::{Ceiling, DetectorId};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, Origin};
@@ -49,7 +49,8 @@ pub(super) fn find_new_location(
     // The user chooses an exit from a list, so that its country says little about the user.
     let country = if origin.kind.is_detached() { prior.country.sqrt() } else { prior.country };
     let new = novelty.new_country();
-    Some(NewLocation { p_value: new * country, new, ceiling, is_country: true })
+    let p_value = (new * country * arrivals(novelty)).min(1.0);
+    Some(NewLocation { p_value, new, ceiling, is_country: true })
 }
 
 impl NewLocation {

@@ -16,13 +16,15 @@ use self::travel::{Travel, find_travel};
 use crate::alert::{Action, Ceiling, Restraint};
 use crate::event::{EnrichedEvent, Origin};
 use crate::network::NetworkKind;
-use crate::profile::place::{PlaceProfile, Site};
+use crate::profile::place::{Novelty, PlaceProfile, Site};
 use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
 /// Fewer make the place of a key that woke up a sign among others.
 const MIN_YOUNG_OBSERVATIONS: f64 = 1.5;
+/// A person arrives at this many places in the time that a profile remembers.
+const FEW_ARRIVALS: f64 = 10.0;
 /// Travel needs less history, because it is judged by physics: three observations, less some decay.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 2.5;
 
@@ -66,6 +68,13 @@ fn ordinary_move(places: &PlaceProfile, origin: &Origin) -> Option<Ceiling> {
     let is_server = origin.kind == NetworkKind::Hosting;
     (is_among_servers == is_server || origin.kind.is_detached())
         .then_some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause })
+}
+
+/// How many times more often than a person the key arrives somewhere. Each arrival may be the first
+/// one from its country: among the thousand visitors that follow a thousand, some are from a new one
+/// (Bonferroni's bound over the arrivals that are remembered).
+fn arrivals(novelty: &Novelty) -> f64 {
+    (novelty.arrivals() / FEW_ARRIVALS).max(1.0)
 }
 
 /// How common an event's place is among the keys of its tenant, and of the fleet. Shares, 0 to 1.

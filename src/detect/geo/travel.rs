@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Prior, describe, is_exit_of_old, is_unlike, place_json, site_name};
+use super::{Prior, arrivals, describe, is_exit_of_old, is_unlike, place_json, site_name};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, Origin};
@@ -79,7 +79,7 @@ fn place_probability(
         places.variety()
     } else {
         // The square root tempers the prior: an attacker's country may be a common one.
-        novelty.new_country() * prior.country.max(0.01).sqrt()
+        novelty.new_country() * prior.country.max(0.01).sqrt() * arrivals(novelty)
     };
     let known = own.map_or(0.0, |site| f64::from(site.weight) / (novelty.observations() + 1.0));
     new.max(known).min(1.0)
