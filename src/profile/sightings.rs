@@ -246,6 +246,8 @@ fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
 mod tests {
     use std::hash::BuildHasher;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     const HOUR: f64 = 3_600.0;
@@ -339,6 +341,23 @@ mod tests {
                 lines: vec![(0, [1; 16])],
             }));
             assert!(larger.lines.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_searched_as_if_entry_by_entry(
+            entries in proptest::array::uniform16((0u32..4, 0u32..=13)),
+            slice in 0i64..40,
+        ) {
+            let line: Line = entries.map(|(mark, tag)| if tag == 0 { 0 } else { mark << TAG_BITS | tag });
+            let age = |entry: u32| (slice % TAGS + 1 - i64::from(entry & TAG)).rem_euclid(TAGS);
+            let rank = |slot: &usize| if line[*slot] == 0 { i64::MAX } else { age(line[*slot]) };
+            prop_assert_eq!(Some(oldest(&line, tag(slice))), (0..16).max_by_key(rank));
+            for print in (0..4).map(|mark| mark << TAG_BITS) {
+                let first = line.iter().position(|entry| entry & !TAG == print);
+                prop_assert_eq!(slot_of(&line, print), first);
+            }
         }
     }
 }
