@@ -9,8 +9,9 @@ It generates traffic, and measures, with the location databases loaded:
   (a) clickhouse     ClickHouse's Kafka engine into one plain MergeTree: no views, no scoring
   (b) keywatch       `keywatch run` with everything on, from the same topic into ClickHouse
 Broker and ClickHouse are real, start on free ports, and end with this program. A rate is
-events by wall time, so that other work on the machine lowers it; processor time is of the
-process alone. Compare rates of one run only.
+events by wall time, so that other work on the machine lowers it: (a) from the view that
+begins to read to the last row, (b) from the first intent to the last batch in the ledger.
+Processor time is of the process alone, (b) with its start. Compare rates of one run only.
 """
 
 import argparse
