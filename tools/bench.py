@@ -98,7 +98,7 @@ def generate(arguments, folder, keys):
     rate = 0.1 * keys
     say(f"generating {arguments.events} events of {keys} keys")
     subprocess.run([arguments.keywatch, "generate", "--keys", str(keys), "--rate", str(rate),
-                    "--hours", str(1.1 * arguments.events / rate / 3600), "--seed", "5",
+                    "--hours", str(1.5 * arguments.events / rate / 3600), "--seed", "5",
                     "--attacks", "none", "--out", log], check=True, stderr=subprocess.DEVNULL)
     with open(log, "rb+") as file:
         count = sum(1 for _ in zip(range(arguments.events), iter(file.readline, b"")))
