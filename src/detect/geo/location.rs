@@ -26,7 +26,7 @@ pub struct NewLocation {
 
 pub(super) fn find_new_location(
     places: &PlaceProfile,
-    prior: &Prior,
+    prior: &Prior<'_>,
     origin: &Origin,
 ) -> Option<NewLocation> {
     if !origin.is_located() {
@@ -47,7 +47,8 @@ pub(super) fn find_new_location(
         return None;
     }
     // The user chooses an exit from a list, so that its country says little about the user.
-    let country = if origin.kind.is_detached() { prior.country.sqrt() } else { prior.country };
+    let country = prior.country();
+    let country = if origin.kind.is_detached() { country.sqrt() } else { country };
     let new = novelty.new_country();
     let p_value = (new * country * arrivals(novelty)).min(1.0);
     Some(NewLocation { p_value, new, ceiling, is_country: true })

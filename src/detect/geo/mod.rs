@@ -78,18 +78,23 @@ fn arrivals(novelty: &Novelty) -> f64 {
 }
 
 /// How common an event's place is among the keys of its tenant, and of the fleet. Shares, 0 to 1.
-struct Prior {
-    country: f64,
-    network: f64,
+/// They are looked up when they are asked for, which is for few events.
+struct Prior<'a> {
+    population: &'a Population,
+    enriched: &'a EnrichedEvent,
 }
 
-impl Prior {
-    fn of(population: &Population, enriched: &EnrichedEvent) -> Self {
-        let (tenant, origin) = (enriched.event.tenant.as_deref(), &enriched.origin);
-        Self {
-            country: population.country(tenant, &origin.country),
-            network: population.network(tenant, origin.asn),
-        }
+impl Prior<'_> {
+    fn country(&self) -> f64 {
+        self.population.country(self.tenant(), &self.enriched.origin.country)
+    }
+
+    fn network(&self) -> f64 {
+        self.population.network(self.tenant(), self.enriched.origin.asn)
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.enriched.event.tenant.as_deref()
     }
 }
 
@@ -117,7 +122,7 @@ pub fn find_place<'a>(
     if own.is_some_and(Site::is_established) {
         return found;
     }
-    let prior = Prior::of(population, enriched);
+    let prior = Prior { population, enriched };
     let observations = places.observations();
     found.is_told = own.is_some_and(|site| site.told_at.is_some());
     // A place is reported once. If nobody objects, it becomes one of the key's own.
