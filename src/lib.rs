@@ -20,6 +20,7 @@ pub mod answer;
 mod app;
 mod backtest;
 mod cache;
+mod casework;
 pub mod cli;
 pub mod config;
 mod console;

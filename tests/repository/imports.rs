@@ -92,6 +92,8 @@ const RULES: &[Rule] = &[
     rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
     // Takes registrations of keys over HTTP, from files and topics.
     rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
+    // What people do to stored incidents; commands, console and API are its edges.
+    rule("casework", &["alert", "event", "store", "text", "workflow"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
@@ -201,6 +203,7 @@ const RULES: &[Rule] = &[
             "alert",
             "app",
             "backtest",
+            "casework",
             "config",
             "console",
             // The rules of the policy, in words.
