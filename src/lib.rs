@@ -13,6 +13,7 @@
 //! Public is what the binary, the tests of `tests/` and the benchmarks use; the crate is not
 //! published. Rooms that deny `disallowed_methods` are pure.
 
+mod access;
 #[deny(clippy::disallowed_methods)]
 pub mod alert;
 #[deny(clippy::disallowed_methods)]

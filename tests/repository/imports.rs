@@ -94,12 +94,16 @@ const RULES: &[Rule] = &[
     rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
     // What people do to stored incidents; commands, console and API are its edges.
     rule("casework", &["alert", "event", "store", "text", "workflow"]),
+    // Accounts of the console and the API are rows, and the requests of today are recognised by them.
+    rule("access", &["event", "store"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
         "console",
         &[
+            "access",
             "alert",
+            "casework",
             "config",
             "event",
             "facts",
@@ -200,6 +204,7 @@ const RULES: &[Rule] = &[
     rule(
         "cli",
         &[
+            "access",
             "alert",
             "app",
             "backtest",
