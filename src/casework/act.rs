@@ -53,10 +53,10 @@ pub enum Outcome {
     /// There is no such incident.
     Unknown,
     /// The incident has changed since it was read. Nothing was stored.
-    Moved(Case),
+    Moved(Box<Case>),
     /// Another act has this id. Nothing was stored.
     Taken,
-    Done(Told),
+    Done(Box<Told>),
 }
 
 /// Stores the acts that fit the standing of their incidents, and reads back which took effect:
@@ -86,7 +86,7 @@ pub async fn act_on_all(
             Some(act) => effect(&course, &act.id),
             None => case.obstacle(order.kind),
         };
-        Told { id, case, course, obstacle, is_repeated: false }
+        Told::new(&id, case, course, obstacle)
     };
     Ok(cases.into_iter().map(told).collect())
 }
@@ -111,34 +111,22 @@ pub async fn act_once(
             return Ok(Outcome::Taken);
         }
         let (course, obstacle) = (case.course.clone(), effect(&case.course, &act_id));
-        return Ok(Outcome::Done(Told {
-            id: id.to_owned(),
-            case,
-            course,
-            obstacle,
-            is_repeated: true,
-        }));
+        return Ok(Told { is_repeated: true, ..Told::new(id, case, course, obstacle) }.into());
     }
     if reading.is_behind(&case, order.kind) {
-        return Ok(Outcome::Moved(case));
+        return Ok(Outcome::Moved(Box::new(case)));
     }
     let seen = reading.seen(&case);
     let obstacle = case.obstacle_for(order.kind, &seen);
     if obstacle.is_some() {
         let course = case.course.clone();
-        return Ok(Outcome::Done(Told {
-            id: id.to_owned(),
-            case,
-            course,
-            obstacle,
-            is_repeated: false,
-        }));
+        return Ok(Told::new(id, case, course, obstacle).into());
     }
     let act = order.act(id, act_id, &case, seen);
     store.record_acts(std::slice::from_ref(&act)).await?;
     let course = case::courses(store, &[id]).await?.remove(id).unwrap_or_default();
     let obstacle = effect(&course, &act.id);
-    Ok(Outcome::Done(Told { id: id.to_owned(), case, course, obstacle, is_repeated: false }))
+    Ok(Told::new(id, case, course, obstacle).into())
 }
 
 /// What came of a stored act, in words.
@@ -225,7 +213,17 @@ impl Reading {
     }
 }
 
+impl From<Told> for Outcome {
+    fn from(told: Told) -> Self {
+        Self::Done(Box::new(told))
+    }
+}
+
 impl Told {
+    fn new(id: &str, case: Case, course: Course, obstacle: Option<Obstacle>) -> Self {
+        Self { id: id.to_owned(), case, course, obstacle, is_repeated: false }
+    }
+
     pub fn is_refused(&self) -> bool {
         self.obstacle.is_some()
     }

@@ -53,7 +53,7 @@ pub async fn act(
         Outcome::Moved(case) => Ok(conflict(moved(visitor, &case, form))),
         Outcome::Done(told) if told.is_refused() => {
             console.known.outdate();
-            Ok(conflict(refused(visitor, told, &order, form)))
+            Ok(conflict(refused(visitor, *told, &order, form)))
         }
         Outcome::Done(_) => {
             console.known.outdate();

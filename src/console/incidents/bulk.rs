@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::PAGE;
 use crate::access::Role;
-use crate::casework::{self, Order, Told, act_on_all};
+use crate::casework::{Order, Told, act_on_all};
 use crate::console::Console;
 use crate::console::answer::{Answer, Failure};
 use crate::console::frame::{Page, Tab, encoded, form_token};
