@@ -13,6 +13,7 @@
 //! Public is what the binary, the tests of `tests/` and the benchmarks use; the crate is not
 //! published. Rooms that deny `disallowed_methods` are pure.
 
+mod access;
 #[deny(clippy::disallowed_methods)]
 pub mod alert;
 #[deny(clippy::disallowed_methods)]
@@ -20,6 +21,7 @@ pub mod answer;
 mod app;
 mod backtest;
 mod cache;
+mod casework;
 pub mod cli;
 pub mod config;
 mod console;

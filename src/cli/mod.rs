@@ -23,6 +23,7 @@ mod run;
 mod score_series;
 #[cfg(feature = "train")]
 mod train;
+mod users;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -76,6 +77,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Run the embedded ClickHouse server, on this machine only
     Clickhouse(clickhouse::Args),
+    /// Say who may use the console and the API
+    Users(users::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Print the manual page, or write those of all commands
@@ -142,6 +145,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&args),
     };

@@ -1,6 +1,7 @@
 //! Stores events, alerts, the ledger and saved state in ClickHouse, applies migrations and runs
 //! queries. Every insert may be repeated.
 
+mod accounts;
 mod acts;
 mod answers;
 mod check;
@@ -38,6 +39,7 @@ use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
 use parking_lot::Mutex;
 
+pub use self::accounts::{AccountRow, SessionRow, UseRow};
 pub use self::acts::ACTS_KEPT_DAYS;
 pub use self::answers::Answered;
 pub use self::check::check;

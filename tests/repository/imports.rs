@@ -92,12 +92,18 @@ const RULES: &[Rule] = &[
     rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
     // Takes registrations of keys over HTTP, from files and topics.
     rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
+    // What people do to stored incidents; commands, console and API are its edges.
+    rule("casework", &["alert", "event", "store", "text", "workflow"]),
+    // Accounts of the console and the API are rows, and the requests of today are recognised by them.
+    rule("access", &["event", "store"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
         "console",
         &[
+            "access",
             "alert",
+            "casework",
             "config",
             "event",
             "facts",
@@ -198,9 +204,11 @@ const RULES: &[Rule] = &[
     rule(
         "cli",
         &[
+            "access",
             "alert",
             "app",
             "backtest",
+            "casework",
             "config",
             "console",
             // The rules of the policy, in words.

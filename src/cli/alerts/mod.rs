@@ -2,7 +2,6 @@
 
 mod acting;
 mod args;
-mod case;
 pub(super) mod filter;
 mod list;
 pub(super) mod person;
