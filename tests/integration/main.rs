@@ -32,6 +32,7 @@ mod leaks;
 mod odd_topics;
 mod people;
 mod promise;
+mod receivers;
 mod repartition;
 mod replay;
 mod response;
