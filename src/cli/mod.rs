@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backtest;
+mod bundle;
 mod check_config;
 mod clickhouse;
 mod completions;

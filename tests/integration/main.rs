@@ -6,6 +6,7 @@ mod alerts_cli;
 mod backtest_cli;
 mod blind;
 mod browser;
+mod case_bundle;
 mod chaos;
 mod check_config;
 mod clickhouse;
