@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0016_http_requests.sql",
     "0017_analyst_views.sql",
     "0018_key_feed.sql",
+    "0021_audit.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alerts_cli;
+mod audit;
 mod backtest_cli;
 mod blind;
 mod browser;
