@@ -157,7 +157,7 @@ impl Store {
                 return Ok(Sealed::Until(found));
             }
             if found != head {
-                return Ok(self.overtaken(last, found).await?);
+                return self.overtaken(last, found).await;
             }
             // The number is taken and has no row: it was lost with its server. It is skipped.
         }

@@ -11,6 +11,7 @@ mod case_bundle;
 mod chaos;
 mod check_config;
 mod clickhouse;
+mod compliance;
 mod console;
 mod deliver;
 mod demo;
