@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS audit_log
     previous  String COMMENT 'the hash of the link before',
     hash      String COMMENT 'SHA-256 of all columns above, in hexadecimal',
     sealed_by LowCardinality(String) COMMENT 'the process',
-    sealed_at DateTime64(6, 'UTC') DEFAULT now64(6)
+    sealed_at DateTime64(6, 'UTC') DEFAULT now64(6),
+    INDEX time_range time TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 ORDER BY number
@@ -41,7 +42,8 @@ SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 -- ids tells these apart.
 CREATE VIEW IF NOT EXISTS audit_sources AS
 SELECT
-    'alert' AS kind, concat(id, '/', toString(revision), '/', substring(lower(hex(SHA256(alert))), 1, 16)) AS id, detected_at AS time,
+    'alert' AS kind, concat(id, '/', toString(revision), '/', toString(toUnixTimestamp64Micro(detected_at))) AS id,
+    detected_at AS time,
     [concat('type=', type), concat('key=', key_id), concat('source=', ifNull(toString(source_ip), '')),
         concat('tenant=', tenant), concat('severity=', severity), concat('action=', action),
         concat('dry_run=', toString(dry_run)), concat('restraint=', restraint),

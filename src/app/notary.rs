@@ -13,9 +13,13 @@ use crate::store::{Sealed, Store, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A look takes rows of this time. A row that became visible later than that, after an outage of
-/// ClickHouse, waits for the first look of a process, which takes all.
-const LATE_SECONDS: f64 = 2.0 * DAY_SECONDS;
+/// A look takes the rows since the last one, and those of this time before it: a row becomes visible
+/// after its time.
+const LATE_SECONDS: f64 = 60.0;
+/// Rows that became visible later, because ClickHouse was away, are looked for at this interval.
+const LOOK_BACK_EVERY: u32 = 60;
+/// Those that became visible even later wait for the first look of a process, which takes all.
+const VERY_LATE_SECONDS: f64 = 2.0 * DAY_SECONDS;
 
 /// What this process was started with.
 struct Start {
@@ -41,8 +45,9 @@ async fn run(store: &Store, start: &Start) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut since, mut is_told) = (EventTime::default(), false);
-    loop {
+    for number in 1_u32.. {
         ticks.tick().await;
+        let begin = EventTime::now();
         let look = async {
             if !is_told {
                 let Start { policy_version, model_version, config } = start;
@@ -52,7 +57,10 @@ async fn run(store: &Store, start: &Start) {
             seal_all(store, since).await
         };
         match timeout(PATIENCE, look).await {
-            Ok(Ok(())) => since = EventTime::now().plus_seconds(-LATE_SECONDS),
+            Ok(Ok(())) if number.is_multiple_of(LOOK_BACK_EVERY) => {
+                since = begin.plus_seconds(-VERY_LATE_SECONDS);
+            }
+            Ok(Ok(())) => since = begin.plus_seconds(-LATE_SECONDS),
             Ok(Err(error)) => warn!(%error, "the audit log waits"),
             Err(elapsed) => warn!(%elapsed, "the audit log waits"),
         }

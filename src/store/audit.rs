@@ -7,8 +7,8 @@ use super::{Store, StoreError};
 use crate::audit::{Broken, Entry, Head, Link};
 use crate::event::EventTime;
 
-/// Links of one block.
-const BLOCK: u32 = 5_000;
+/// Links of one block. Each block costs a look at all rows of the time.
+const BLOCK: u32 = 20_000;
 /// Numbers that were lost with a killed server are few.
 const MAX_ATTEMPTS: u64 = 16;
 
