@@ -19,6 +19,8 @@ pub mod alert;
 #[deny(clippy::disallowed_methods)]
 pub mod answer;
 mod app;
+#[deny(clippy::disallowed_methods)]
+pub mod audit;
 mod backtest;
 mod cache;
 mod casework;

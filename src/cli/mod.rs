@@ -1,7 +1,9 @@
 //! Defines the command line; each command has its own file.
 
 mod alerts;
+mod audit;
 mod backtest;
+mod bundle;
 mod check_config;
 mod clickhouse;
 mod completions;
@@ -71,6 +73,8 @@ enum Command {
     ScoreSeries(score_series::Args),
     /// Report on the last days: incidents, false alarms, drift of the models
     Report(report::Args),
+    /// Check that nobody has changed the log of decisions, deliveries, approvals and settings
+    Audit(audit::Args),
     /// Bring the database to the schema of this version
     Migrate(migrate::Args),
     /// Print the effective configuration, secrets masked
@@ -142,6 +146,7 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),

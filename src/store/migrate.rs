@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0017_analyst_views.sql",
     "0018_key_feed.sql",
     "0019_accounts.sql",
+    "0020_audit.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

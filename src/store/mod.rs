@@ -4,6 +4,7 @@
 mod accounts;
 mod acts;
 mod answers;
+mod audit;
 mod check;
 mod checkpoint;
 mod claim;
@@ -42,6 +43,7 @@ use parking_lot::Mutex;
 pub use self::accounts::{AccountRow, SessionRow, UseRow};
 pub use self::acts::ACTS_KEPT_DAYS;
 pub use self::answers::Answered;
+pub use self::audit::{Audited, Sealed};
 pub use self::check::check;
 pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};

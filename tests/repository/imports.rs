@@ -46,6 +46,7 @@ const RULES: &[Rule] = &[
     ),
     rule("decide", &["alert", "config", "detect", "event", "profile", "registry"]),
     rule("workflow", &["alert", "event"]),
+    rule("audit", &["event"]),
     rule("respond", &["alert", "config", "decide", "detect::Family", "detect::family", "event"]),
     rule(
         "engine",
@@ -81,7 +82,8 @@ const RULES: &[Rule] = &[
             "http",
             "instance",
             "record",
-            // Requests and acts of people are rows too.
+            // Requests and acts of people are rows too, and so are the links of the audit log.
+            "audit",
             "respond",
             "registry",
             "workflow",
@@ -163,6 +165,7 @@ const RULES: &[Rule] = &[
         "report",
         &[
             "alert",
+            "audit",
             "backtest",
             "config",
             "decide::risk",
@@ -207,6 +210,7 @@ const RULES: &[Rule] = &[
             "access",
             "alert",
             "app",
+            "audit",
             "backtest",
             "casework",
             "config",
@@ -245,8 +249,8 @@ const RULES: &[Rule] = &[
 
 /// Rooms without clock and I/O. What they read at the start (databases, a model, the registry)
 /// is allowed where it stands.
-const PURE: [&str; 18] = [
-    "alert", "answer", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
+const PURE: [&str; 19] = [
+    "alert", "answer", "audit", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
     "network", "profile", "proof", "rate", "record", "registry", "respond", "text", "workflow",
 ];
 
