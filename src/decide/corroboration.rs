@@ -14,7 +14,8 @@ use crate::detect::{Family, family};
 enum Kind {
     /// How much the key does, and with which results. A job, a bug or growth explains all of it.
     Volume,
-    /// Where the key is used from. A journey, another carrier or a deploy explains it.
+    /// Where the key is used from, and by which program. A journey, another carrier, a deploy, a new
+    /// agency or a developer who tries the key at a desk explains both.
     Place,
     /// Routes that are new to the key. A new feature explains them.
     Route,
@@ -55,8 +56,7 @@ pub fn sole_ceiling(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Opt
         return None;
     }
     let most = match kinds.first()? {
-        Kind::Volume | Kind::Route | Kind::Silence => Action::Notify,
-        Kind::Place => Action::Throttle,
+        Kind::Volume | Kind::Place | Kind::Route | Kind::Silence => Action::Notify,
         Kind::Proof => return None,
     };
     let reason = if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
@@ -99,7 +99,8 @@ mod tests {
         let (rate, outlier) = (DetectorId::RateSpike, DetectorId::BehaviourOutlier);
         let (travel, network) = (DetectorId::ImpossibleTravel, DetectorId::NewAsn);
         assert_eq!(most(&[rate, outlier, DetectorId::ThrottledBurst]), Some(Action::Notify));
-        assert_eq!(most(&[travel, network]), Some(Action::Throttle));
+        assert_eq!(most(&[travel, network]), Some(Action::Notify));
+        assert_eq!(most(&[travel, network, DetectorId::NewAgent]), Some(Action::Notify));
         assert_eq!(most(&[DetectorId::UnexpectedEndpoint]), Some(Action::Notify));
         assert_eq!(most(&[DetectorId::DuplicateNonce]), None);
         assert_eq!(most(&[rate, network]), None);
@@ -136,7 +137,7 @@ mod tests {
         let (replay, travel) = (DetectorId::DuplicateNonce, DetectorId::ImpossibleTravel);
         let alone = Ceiling { most: Action::Notify, reason: Restraint::PromiseBroken };
         assert_eq!(most(&[replay]), Some(alone));
-        let place = Ceiling { most: Action::Throttle, reason: Restraint::OrdinaryCause };
+        let place = Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause };
         assert_eq!(most(&[replay, travel]), Some(place));
         assert_eq!(most(&[replay, travel, DetectorId::RateSpike]), None);
         assert_eq!(most(&[DetectorId::RevokedKeyUse]), None);

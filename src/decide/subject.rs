@@ -16,7 +16,7 @@ use crate::registry::RegisteredKey;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     Key(KeyId),
-    /// One address (a /64 in IPv6), or one network (a /24 or /48).
+    /// One address (a /64 in IPv6), one network (a /24 or /48), or many networks (`0.0.0.0/0`).
     Source(IpNet),
 }
 
@@ -37,6 +37,7 @@ impl fmt::Display for Subject {
             Self::Source(net) if net.prefix_len() == net.max_prefix_len() => {
                 write!(f, "Source {}", net.addr())
             }
+            Self::Source(net) if net.prefix_len() == 0 => write!(f, "Many sources"),
             Self::Source(net) => write!(f, "Source {net}"),
         }
     }

@@ -33,7 +33,7 @@ pub struct Enumeration {
 }
 
 /// The walks of a young key are judged as if it had made such a long one before ...
-const YOUNG_WALK: f64 = 10.0;
+const YOUNG_WALK: f64 = 5.0;
 /// ... and only if at least this share of its requests names nothing that exists.
 const YOUNG_MISSES: f64 = 0.2;
 
@@ -142,6 +142,16 @@ mod tests {
         let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
         assert!(p_value(0.4).is_some_and(|p| p < 1e-7), "{:?}", p_value(0.4));
         assert_eq!(p_value(0.0), None);
+    }
+
+    #[test]
+    fn a_sparse_keys_walk_of_some_hundred_ids_is_one() {
+        let hour = |n: i64| EventTime::from_seconds(3_600 * n);
+        let mut walks = WalkProfile::default();
+        (0..5).for_each(|day| walks.count(hour(24 * day), 1, day as u64 * 977, true));
+        (0..180).for_each(|id| walks.count(hour(150), 1, 500 + id, true));
+        let found = find_enumeration(&walks, 6.0 * DAY_SECONDS, 0.7);
+        assert!(found.is_some_and(|it| it.p_value < 1e-6), "{found:?}");
     }
 
     fn scattered(hour: i64, n: u64) -> u64 {

@@ -1,12 +1,15 @@
 //! Finds a source that tries many keys and is mostly refused: `auth.credential_stuffing`.
 
-use ipnet::IpNet;
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::json;
 
 use super::Signal;
 use crate::alert::{Action, DetectorId, Restraint};
 use crate::event::EventTime;
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceProfile};
+use crate::profile::wave::WaveProfile;
 use crate::rate::{Forecast, negative_binomial_tail};
 use crate::text::duration;
 
@@ -22,6 +25,12 @@ pub const MIN_REFUSED: u64 = 6;
 /// Refused keys come in clumps: size parameter of the negative binomial distribution of their
 /// count.
 const CLUMPING: f64 = 1.0;
+/// Tenants of whom a key is refused away from home in an hour, whatever the fleet's own number.
+const USUAL_HOLDERS: f64 = 0.5;
+/// As [`CLUMPING`], for tenants: each counts once, so that they come in smaller clumps.
+const CLUMPING_OF_HOLDERS: f64 = 4.0;
+/// Fewer networks are judged one by one.
+const MIN_NETWORKS: f64 = 6.0;
 /// Smallest p-value of a source without an accepted key: however many keys fail, that alone is not
 /// a theft.
 const ATTEMPT: f64 = 1e-8;
@@ -62,7 +71,7 @@ pub fn find_stuffing(
     let expected = few + tried * USUAL_SHARE.max(f64::from(profile.usual_share));
     let forecast = Forecast { mean: expected, size: CLUMPING };
     let p_value = negative_binomial_tail(refused.round() as u64, forecast);
-    let answered = profile.keys_answered();
+    let answered = profile.affected().answered();
     (p_value < threshold).then_some(Stuffing {
         p_value: if answered == 0 { p_value.max(ATTEMPT) } else { p_value },
         source,
@@ -74,6 +83,33 @@ pub fn find_stuffing(
         answered,
         since: profile.since,
     })
+}
+
+/// Finds out whether a list is tried from many addresses, of which each tries little.
+pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
+    let holders = profile.holders();
+    if holders.round() < MIN_REFUSED as f64 || profile.networks().round() < MIN_NETWORKS {
+        return None;
+    }
+    let expected = USUAL_HOLDERS + profile.usual();
+    let forecast = Forecast { mean: expected, size: CLUMPING_OF_HOLDERS };
+    let p_value = negative_binomial_tail(holders.round() as u64, forecast);
+    (p_value < threshold).then_some(Stuffing {
+        p_value: p_value.max(ATTEMPT),
+        source: everywhere(),
+        tried: holders,
+        refused: holders,
+        expected,
+        requests: profile.refusals(),
+        refusals: profile.refusals(),
+        answered: profile.affected().answered(),
+        since: profile.since()?,
+    })
+}
+
+/// The source of a list that is tried from many addresses.
+pub const fn everywhere() -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0))
 }
 
 impl Stuffing {
@@ -157,6 +193,7 @@ impl Stuffing {
     fn name(&self) -> String {
         match self.source {
             IpNet::V4(net) if net.prefix_len() == 32 => net.addr().to_string(),
+            net if net == everywhere() => "a crowd of addresses".to_owned(),
             net => net.to_string(),
         }
     }

@@ -63,6 +63,11 @@ impl Kind {
         Some(Self(Self::BURSTS + place))
     }
 
+    /// Whether the key does more than it did.
+    pub fn is_volume(self) -> bool {
+        self <= Self::RISE
+    }
+
     fn is_burst(self) -> bool {
         self.0 < Self::BURSTS
     }
@@ -150,15 +155,24 @@ impl Unconfirmed {
     }
 
     /// Probability that another key of this class shows this, or a faster burst, in an hour of use,
-    /// although it is at home. What the key did itself is judged by its own past.
+    /// although it is at home. A class that has shown little is held to be like the others.
+    /// What the key did itself is judged by its own past.
     pub fn p_value(&self, kind: Kind, class: Class, key: u64) -> f64 {
+        let every = (0..).map(Class).zip(&self.counts);
+        let of = |(class, count): (Class, &Count)| self.others(count, class, kind, key);
+        let hours = self.counts.iter().map(|count| count.hours).sum();
+        let of_fleet = rate(every.map(of).sum(), hours, PRIOR);
         let count = &self.counts[usize::from(class.0)];
+        rate(of((class, count)), count.hours, of_fleet)
+    }
+
+    /// Reports of this kind, or of faster bursts, about other keys of a class.
+    fn others(&self, count: &Count, class: Class, kind: Kind, key: u64) -> f64 {
         let kinds = kind.and_beyond();
         let places = usize::from(kinds.start().0)..=usize::from(kinds.end().0);
-        let reports: f64 = count.reports[places].iter().sum();
-        let of_class = self.of_key(key, kinds).filter(|report| report.class == class);
-        let own: f64 = of_class.map(|report| report.state.weight()).sum();
-        ((reports - own).max(0.0) + PRIOR * PRIOR_HOURS) / (count.hours + PRIOR_HOURS)
+        let own = self.of_key(key, kinds).filter(|report| report.class == class);
+        let own: f64 = own.map(|report| report.state.weight()).sum();
+        (count.reports[places].iter().sum::<f64>() - own).max(0.0)
     }
 
     fn of_key(&self, key: u64, kinds: RangeInclusive<Kind>) -> impl Iterator<Item = &Report> {
@@ -232,6 +246,11 @@ impl Unconfirmed {
     }
 }
 
+/// Reports in an hour, where `prior` is believed as firmly as [`PRIOR_HOURS`].
+fn rate(reports: f64, hours: f64, prior: f64) -> f64 {
+    (reports + prior * PRIOR_HOURS) / (hours + PRIOR_HOURS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,9 +288,20 @@ mod tests {
         let waiting = p_value(&mut fleet, 2.0);
         let counted = p_value(&mut fleet, 2.2);
         assert!(waiting > 2e-4 && counted > 1.5 * waiting, "{waiting} {counted}");
-        for (other, class) in [(Kind::burst(20.0), BUSY), (Kind::RISE, BUSY), (SLOW, Class(0))] {
-            assert!(fleet.p_value(other, class, OTHER) < 1.01 * PRIOR, "{other:?} {class:?}");
+        for other in [Kind::burst(20.0), Kind::RISE] {
+            assert!(fleet.p_value(other, BUSY, OTHER) < 1.01 * PRIOR, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_class_that_has_shown_little_is_like_the_others_until_it_differs() {
+        let idle = Class(0);
+        let mut fleet = used();
+        (0..20).for_each(|n| fleet.report(key(n), SLOW, BUSY, at(0.0)));
+        let (busy, unknown) = (fleet.p_value(SLOW, BUSY, OTHER), fleet.p_value(SLOW, idle, OTHER));
+        assert!((unknown / busy - 1.0).abs() < 0.2, "{unknown} {busy}");
+        (0..60_000).for_each(|_| fleet.add_hour(idle, at(0.0)));
+        assert!(fleet.p_value(SLOW, idle, OTHER) < busy / 5.0);
     }
 
     #[test]

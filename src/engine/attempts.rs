@@ -1,14 +1,18 @@
 //! Judges requests that only name their key. They teach nothing about what its holder does, and
 //! their evidence asks for no more than a notice.
 
+use std::slice;
+
 use crate::alert::{Action, Restraint};
 use crate::decide::{KnownKey, Moment, Occurrence, Subject};
 use crate::detect::Thresholds;
 use crate::detect::outcome::find_burst;
 use crate::detect::replay::duplicate::refused_replay;
+use crate::detect::unconfirmed::Kind;
 use crate::profile::outcome::Failure;
 use crate::proof::Attempt;
 
+use super::inspection::{at_home, note_reports};
 use super::partition_clock::PartitionClock;
 use super::shard::{Shard, Shared};
 
@@ -51,14 +55,20 @@ impl Shard {
         if burst.p_value >= thresholds.rate {
             return true;
         }
-        let signal =
+        let mut signal =
             burst.into_signal(&profile.named).at_most(Action::Notify, Restraint::AttemptsOnly);
+        // Most failures from the key's own machine are its owner's loop.
+        let kind = Kind::of(signal.detector);
+        let ordinary = kind.and_then(|kind| at_home(&self.unconfirmed, profile, enriched, kind));
+        signal.p_value = signal.p_value.max(ordinary.unwrap_or(0.0));
         let subject = Subject::Key(event.key_id.clone());
         let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
         if signal.p_value <= news_below {
+            if ordinary.is_some() {
+                note_reports(&mut self.unconfirmed, slice::from_ref(&signal), profile, enriched);
+            }
             let registered = shared.registry.get(&event.key_id);
-            let occurrence =
-                Occurrence::of_key(attempt.enriched(), KnownKey::new(registered, Some(profile)));
+            let occurrence = Occurrence::of_key(enriched, KnownKey::new(registered, Some(profile)));
             let alert =
                 self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
             shared.outcome.alerts.extend(alert);

@@ -301,26 +301,33 @@ impl Shard {
             registry: shared.registry,
         };
         let Some(attempt) = caller.attempt() else { return Vec::new() };
+        let is_settled = caller.is_settled();
         clock.fleet.turn_to_minute_of(attempt.time);
         if let Some(profile) = caller.profile.filter(|_| attempt.is_refused_at_home()) {
             clock.fleet.count_refused_at_home(profile);
         }
         let is_excused = clock.fleet.is_refusing_most();
-        if is_merged {
-            self.hand_out(attempt, is_excused, shared);
-            return Vec::new();
-        }
         let mut judge = Judge {
             decider: &mut self.decider,
             policy: shared.policy,
             moment,
             threshold: thresholds.source,
-            is_merged: false,
+            is_merged,
         };
-        let StuffingOutcome { mut alerts, leaks } =
-            self.stuffing.observe(&attempt, is_excused, &mut judge);
+        let mut outcome = if is_merged {
+            StuffingOutcome::default()
+        } else {
+            self.stuffing.observe(&attempt, is_excused, &mut judge)
+        };
+        if !is_excused && outcome.is_empty() {
+            outcome = self.stuffing.observe_wave(&attempt, is_settled, &mut judge);
+        }
+        let StuffingOutcome { mut alerts, leaks } = outcome;
         for leak in leaks {
             alerts.extend(judge.leaked_key(leak, &attempt));
+        }
+        if is_merged {
+            self.hand_out(attempt, is_excused, shared);
         }
         alerts
     }

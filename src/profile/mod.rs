@@ -26,6 +26,7 @@ pub mod silence;
 pub mod stuffing;
 pub mod template;
 pub mod volume;
+pub mod wave;
 
 use serde::{Deserialize, Serialize};
 

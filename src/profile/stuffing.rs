@@ -54,10 +54,17 @@ pub struct DistinctKeys {
 }
 
 impl DistinctKeys {
-    fn add(&mut self, hash: u64) {
+    pub(super) fn add(&mut self, hash: u64) {
         let (word, bit) = ((hash >> 6) as usize % self.bits.len(), 1 << (hash & 63));
         self.set += u16::from(self.bits[word] & bit == 0);
         self.bits[word] |= bit;
+    }
+
+    /// The keys of both.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        let bits = std::array::from_fn(|word| self.bits[word] | other.bits[word]);
+        let set = bits.iter().map(|word| word.count_ones() as u16).sum();
+        Self { bits, set }
     }
 
     /// Estimated number of distinct keys.
@@ -78,6 +85,60 @@ pub struct AffectedKey {
     pub is_told: bool,
 }
 
+/// The existing keys that a source tried outside of their own places, at most [`MAX_AFFECTED`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AffectedKeys(Vec<AffectedKey>);
+
+impl AffectedKeys {
+    /// The keys, accepted ones first.
+    pub fn ids(&self) -> Vec<KeyId> {
+        let keys = |answered: bool| {
+            let of_this_kind = self.0.iter().filter(move |key| key.is_answered == answered);
+            of_this_kind.map(|key| key.key_id.clone())
+        };
+        keys(true).chain(keys(false)).collect()
+    }
+
+    /// Number of keys of which a request was accepted.
+    pub fn answered(&self) -> usize {
+        self.0.iter().filter(|key| key.is_answered).count()
+    }
+
+    /// Returns the accepted keys whose incidents do not contain this evidence yet, and marks them
+    /// as reported.
+    pub fn take_untold(&mut self) -> Vec<KeyId> {
+        let unreported = self.0.iter_mut().filter(|key| key.is_answered && !key.is_told);
+        unreported
+            .map(|key| {
+                key.is_told = true;
+                key.key_id.clone()
+            })
+            .collect()
+    }
+
+    /// Records a key that the source tried. Returns whether this is new: the key was not recorded,
+    /// or not recorded as accepted.
+    pub fn note(&mut self, key_id: &KeyId, is_answered: bool) -> bool {
+        if let Some(known) = self.0.iter_mut().find(|known| known.key_id == *key_id) {
+            let is_news = is_answered && !known.is_answered;
+            known.is_answered |= is_answered;
+            return is_news;
+        }
+        let full = self.0.len() >= MAX_AFFECTED;
+        if full && is_answered {
+            // An accepted key is stronger evidence than a refused one, so it replaces one.
+            let refused = self.0.iter().position(|known| !known.is_answered);
+            refused.map(|place| self.0.remove(place));
+        }
+        let has_room = self.0.len() < MAX_AFFECTED;
+        if has_room {
+            let key_id = key_id.clone();
+            self.0.push(AffectedKey { key_id, is_answered, is_told: false });
+        }
+        has_room
+    }
+}
+
 /// The requests of one source in its current window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceProfile {
@@ -88,7 +149,7 @@ pub struct SourceProfile {
     accepted: DistinctKeys,
     /// Mean share of refused keys in the windows before.
     pub usual_share: f32,
-    affected: Vec<AffectedKey>,
+    affected: AffectedKeys,
     /// An alert has reported this source in the current window.
     pub is_told: bool,
 }
@@ -102,7 +163,7 @@ impl SourceProfile {
             tried: DistinctKeys::default(),
             accepted: DistinctKeys::default(),
             usual_share: 0.0,
-            affected: Vec::new(),
+            affected: AffectedKeys::default(),
             is_told: false,
         }
     }
@@ -124,30 +185,13 @@ impl SourceProfile {
         refused > 0 && 4 * refused >= self.tried.set
     }
 
-    /// Existing keys that the source tried, accepted ones first.
-    pub fn affected_keys(&self) -> Vec<KeyId> {
-        let keys = |answered: bool| {
-            let of_this_kind = self.affected.iter().filter(move |key| key.is_answered == answered);
-            of_this_kind.map(|key| key.key_id.clone())
-        };
-        keys(true).chain(keys(false)).collect()
+    /// The existing keys that the source tried.
+    pub const fn affected(&self) -> &AffectedKeys {
+        &self.affected
     }
 
-    /// Number of existing keys of which a request was accepted.
-    pub fn keys_answered(&self) -> usize {
-        self.affected.iter().filter(|key| key.is_answered).count()
-    }
-
-    /// Returns the accepted keys whose incidents do not contain this evidence yet, and marks them
-    /// as reported.
-    pub fn take_untold(&mut self) -> Vec<KeyId> {
-        let unreported = self.affected.iter_mut().filter(|key| key.is_answered && !key.is_told);
-        unreported
-            .map(|key| {
-                key.is_told = true;
-                key.key_id.clone()
-            })
-            .collect()
+    pub const fn affected_mut(&mut self) -> &mut AffectedKeys {
+        &mut self.affected
     }
 
     fn count(&mut self, attempt: &SourceAttempt) {
@@ -171,28 +215,6 @@ impl SourceProfile {
             self.usual_share += USUAL_WEIGHT * (share as f32 - self.usual_share);
         }
         *self = Self { usual_share: self.usual_share, ..Self::new(time) };
-    }
-
-    /// Records an existing key that the source tried. Returns whether this is new: the key was not
-    /// recorded, or not recorded as accepted.
-    fn note_affected(&mut self, key_id: &KeyId, is_answered: bool) -> bool {
-        if let Some(known) = self.affected.iter_mut().find(|known| known.key_id == *key_id) {
-            let is_news = is_answered && !known.is_answered;
-            known.is_answered |= is_answered;
-            return is_news;
-        }
-        let full = self.affected.len() >= MAX_AFFECTED;
-        if full && is_answered {
-            // An accepted key is stronger evidence than a refused one, so it replaces one.
-            let refused = self.affected.iter().position(|known| !known.is_answered);
-            refused.map(|place| self.affected.remove(place));
-        }
-        let has_room = self.affected.len() < MAX_AFFECTED;
-        if has_room {
-            let key_id = key_id.clone();
-            self.affected.push(AffectedKey { key_id, is_answered, is_told: false });
-        }
-        has_room
     }
 }
 
@@ -266,7 +288,7 @@ impl SourceTable {
 
     /// Records that `source` tried an existing key. Returns whether this is new.
     pub fn note_affected(&mut self, source: &IpNet, key_id: &KeyId, is_answered: bool) -> bool {
-        self.get_mut(source).is_some_and(|profile| profile.note_affected(key_id, is_answered))
+        self.get_mut(source).is_some_and(|profile| profile.affected.note(key_id, is_answered))
     }
 
     /// Clears the counts of the source's current window, because they have an ordinary
@@ -355,16 +377,16 @@ mod tests {
 
     #[test]
     fn accepted_keys_come_first_and_replace_refused_ones() {
-        let mut profile = SourceProfile::new(EventTime::from_seconds(0));
+        let mut affected = AffectedKeys::default();
         for n in 0..100 {
-            profile.note_affected(&format!("refused-{n}").into(), false);
+            affected.note(&format!("refused-{n}").into(), false);
         }
-        assert!(profile.note_affected(&"leaked".into(), true));
-        assert!(!profile.note_affected(&"leaked".into(), true));
-        let affected = profile.affected_keys();
-        assert_eq!((affected.len(), affected[0].as_str()), (MAX_AFFECTED, "leaked"));
-        assert_eq!(profile.take_untold(), ["leaked"]);
-        assert!(profile.take_untold().is_empty());
+        assert!(affected.note(&"leaked".into(), true));
+        assert!(!affected.note(&"leaked".into(), true));
+        let ids = affected.ids();
+        assert_eq!((ids.len(), ids[0].as_str()), (MAX_AFFECTED, "leaked"));
+        assert_eq!(affected.take_untold(), ["leaked"]);
+        assert!(affected.take_untold().is_empty());
     }
 
     #[test]

@@ -139,6 +139,8 @@ const WHOLE: u32 = 1 << 15;
 /// Largest step between two ids of a walk. Between them may be ids that do not exist, or are not
 /// the key's to see: their requests may be no proven uses.
 const MAX_GAP: u64 = 16;
+/// A walk that meets nothing for longer goes on up to here, without a step.
+const MAX_JUMP: u64 = 8 * MAX_GAP;
 /// Most other requests between two steps of a walk.
 const MAX_BETWEEN: u8 = 12;
 
@@ -190,6 +192,13 @@ impl WalkProfile {
             (self.last, self.between) = (id, 0);
             self.run = self.run.saturating_add(1);
             self.steps = self.steps.saturating_add(1);
+            return;
+        }
+        if route == self.route
+            && self.run > 0
+            && (1..=MAX_JUMP).contains(&id.wrapping_sub(self.last))
+        {
+            (self.last, self.between) = (id, 0);
             return;
         }
         self.between = self.between.saturating_add(1);
@@ -288,6 +297,15 @@ mod tests {
             walk.count(EventTime::from_seconds(7_200), 1, n * 7_919 % 90_000, true);
         }
         assert!(walk.steps() > 80, "{}", walk.steps());
+    }
+
+    #[test]
+    fn a_walk_is_followed_where_few_of_its_ids_exist() {
+        let mut walk = WalkProfile::default();
+        for n in (0..1_200).filter(|n| mix(*n) % 10 < 3) {
+            walk.count(EventTime::from_seconds(7_200), 1, 4 * n, true);
+        }
+        assert!(walk.steps() > 200, "{}", walk.steps());
     }
 
     #[test]

@@ -214,9 +214,11 @@ fn the_monday_after_the_holidays_is_ordinary() {
 }
 
 #[test]
-fn a_young_key_is_not_judged() {
+fn a_young_key_that_keeps_its_program_is_not_judged() {
     let mut scene = spoken(8.0);
-    scene.steady("key", LONDON, 0.0, 10.0 * HOUR, 0.5 * HOUR);
+    for n in 0..20 {
+        scene.request("key", LONDON, 0.5 * HOUR * f64::from(n)).agent(OWN);
+    }
     burst(&mut scene, "key", SYDNEY, 5.0 * DAY, OWN);
     let alerts = scene.run();
     assert!(!alerts.iter().any(|alert| alert.explanation.contains("came together")), "{alerts:#?}");
@@ -268,4 +270,37 @@ fn what_the_fleet_does_together_is_ordinary_in_the_end() {
 fn one_tenant_with_many_keys_cannot_teach_the_fleet() {
     let told = wakers(|key| if key + 1 < FLEET { "thief".into() } else { "victim".into() });
     assert_eq!(told.last(), Some(&true));
+}
+
+/// A key that was tried in London for two minutes, a week before it is used again.
+fn tried_once() -> Scene {
+    let mut scene = spoken(8.0);
+    for n in 0..5 {
+        scene.request("key", LONDON, 0.1 * DAY + 30.0 * f64::from(n)).agent(OWN);
+    }
+    scene
+}
+
+#[test]
+fn a_key_of_one_session_that_somebody_else_wakes_elsewhere_is_a_notice() {
+    let mut scene = tried_once();
+    burst(&mut scene, "key", Place { asn: HOSTER, ..SYDNEY }, WAKES, "curl/8.5.0");
+    let alerts = scene.run();
+    assert_eq!(opened(&alerts).len(), 1);
+    assert!(opened(&alerts)[0].detectors.contains(&DetectorId::DormantKeyUse));
+    let worst = alerts.iter().map(|alert| alert.action).max();
+    assert_eq!(worst, Some(Action::Notify), "a test before a deploy looks the same");
+}
+
+#[test]
+fn a_key_of_one_session_that_its_owner_wakes_is_quiet() {
+    let elsewhere = Place { asn: HOSTER, ..SYDNEY };
+    let neighbour = Place { ip: "192.0.2.77", ..LONDON };
+    for (place, agent) in
+        [(LONDON, OWN), (LONDON, "curl/8.5.0"), (neighbour, "curl/8.5.0"), (elsewhere, OWN)]
+    {
+        let mut scene = tried_once();
+        burst(&mut scene, "key", place, WAKES, agent);
+        assert_quiet(&scene);
+    }
 }

@@ -58,6 +58,28 @@ fn some_visitors_of_a_crowd_are_from_countries_that_it_did_not_have_yet() {
 }
 
 #[test]
+fn a_crowd_is_quiet_in_its_first_hours_and_a_person_at_two_places_is_not() {
+    let mut scene = Scene::new();
+    for n in 0..8_u32 {
+        let place = home_of(n);
+        let start = 700.0 * f64::from(n);
+        scene.request("app", place, start).ip(&address(n));
+    }
+    for n in 8..20_u32 {
+        let place = Place { country: "GB", ..LONDON };
+        let place = if n % 2 == 0 { home_of(n) } else { Place { asn: 65_000 + n, ..place } };
+        scene.request("app", place, 700.0 * f64::from(n)).ip(&address(n));
+    }
+    assert_quiet(&scene);
+
+    let mut scene = Scene::new();
+    scene.steady("key", LONDON, 0.0, 2.0 * HOUR, 300.0);
+    scene.request("key", SYDNEY, 2.0 * HOUR + 60.0);
+    let alerts = scene.run();
+    assert!(opened(&alerts)[0].detectors.contains(&DetectorId::ImpossibleTravel));
+}
+
+#[test]
 fn a_thief_in_a_data_centre_shows_in_a_crowd() {
     let mut scene = crowd();
     let thief = Place { asn: HOSTER, ip: "53.9.9.9", ..home_of(0) };
@@ -114,9 +136,12 @@ fn a_machine_abroad_is_no_place_of_a_person_after_half_an_hour() {
 }
 
 #[test]
-fn a_machine_abroad_is_more_than_a_notice_when_the_key_is_known() {
+fn a_machine_abroad_is_a_notice_alone_and_more_with_what_it_does_there() {
     let mut scene = settled(300.0);
-    scene.request("key", Place { asn: HOSTER, ..SYDNEY }, 2.0 * DAY);
+    let machine = Place { asn: HOSTER, ..SYDNEY };
+    scene.request("key", machine, 2.0 * DAY);
+    assert_eq!(worst(&scene.run()), Some(Action::Notify), "its owner may have deployed it there");
+    scene.steady("key", machine, 2.0 * DAY + 1.0, 300.0, 0.2);
     assert!(worst(&scene.run()) > Some(Action::Notify));
 }
 

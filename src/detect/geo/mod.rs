@@ -22,7 +22,7 @@ use crate::profile::population::Population;
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
 /// Fewer make the place of a key that woke up a sign among others.
-const MIN_YOUNG_OBSERVATIONS: f64 = 1.5;
+const MIN_YOUNG_OBSERVATIONS: f64 = 0.75;
 /// A person arrives at this many places in the time that a profile remembers.
 const FEW_ARRIVALS: f64 = 10.0;
 /// Travel needs less history, because it is judged by physics: three observations, less some decay.
@@ -131,8 +131,15 @@ pub fn find_place<'a>(
     }
     found.is_young = is_young(places);
     if observations >= MIN_YOUNG_OBSERVATIONS {
-        found.location = find_new_location(places, &prior, origin);
-        found.network = find_new_network(places, &prior, own, origin);
+        // No site of a young key is established, and yet it is not new.
+        let is_seen =
+            |matches: &dyn Fn(&Site) -> bool| found.is_young && places.sites().iter().any(matches);
+        if !is_seen(&|site| site.country == origin.country) {
+            found.location = find_new_location(places, &prior, origin);
+        }
+        if !is_seen(&|site| site.organisation == origin.organisation()) {
+            found.network = find_new_network(places, &prior, own, origin);
+        }
     }
     if observations >= MIN_TRAVEL_OBSERVATIONS {
         found.travel = find_travel(places, &prior, own, enriched);

@@ -12,6 +12,8 @@ use crate::text::{duration, whole_number};
 
 /// A key with fewer observations has shown too little to act on.
 const YOUNG: f64 = 12.0;
+/// A person's key is used from no more sites in its first hours.
+const FEW_SITES: usize = 3;
 /// Factor for a journey to a machine that anybody can rent, by a key that is not usually on such
 /// machines: its owner hardly took the key there.
 const RENTED: f64 = 0.05;
@@ -45,9 +47,16 @@ pub(super) fn find_travel<'a>(
     let place = place_probability(places, prior, own, origin);
     let innocent =
         innocent_journeys(places, journey.from, origin).max(places.novelty().impossible());
-    let p_value = innocent * place * network;
+    let p_value = innocent.max(of_young_crowd(places)) * place * network;
     let is_to_rented = origin.kind == NetworkKind::Hosting && !journey.from.kind.is_detached();
     Some(Travel { p_value, ceiling: ceiling(places, journey.from, origin), is_to_rented, journey })
+}
+
+/// A young key that is used from many sites, and from most of them in passing, belongs to a crowd:
+/// two of its members at once are a journey.
+fn of_young_crowd(places: &PlaceProfile) -> f64 {
+    let is_of_many = places.observations() < YOUNG && places.sites().len() > FEW_SITES;
+    if is_of_many { places.novelty().passing().powi(2) } else { 0.0 }
 }
 
 fn innocent_journeys(places: &PlaceProfile, from: &Site, to: &Origin) -> f64 {

@@ -13,7 +13,7 @@ use crate::event::DAY_SECONDS;
 use crate::profile::client::Trait;
 use crate::profile::outcome::Failure;
 use crate::profile::place::Site;
-use crate::profile::signs::{Session, Sign};
+use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::{Dependence, Profile};
 use crate::rate::find_spike;
 
@@ -58,6 +58,8 @@ impl Inspection<'_> {
         findings.waking.is_some() || open.is_some_and(|session| session.waking.is_some())
     }
 
+    /// Whether enough is known of the key to weigh its session. For one that slept for days and then
+    /// is somebody else's somewhere else, a single use is enough.
     fn is_known_well(&self, session: &Session) -> bool {
         let known = match session.waking {
             Some(waking) => f64::from(waking.known_seconds),
@@ -66,7 +68,7 @@ impl Inspection<'_> {
                 silence.known_seconds() - silence.longest_seconds()
             }
         };
-        known >= MIN_KNOWN_SECONDS
+        known >= MIN_KNOWN_SECONDS || (session.waking.is_some() && is_somebody_else(&session.signs))
     }
 
     /// Whether the session is below the threshold.
@@ -155,6 +157,12 @@ impl Inspection<'_> {
         let spike = find_spike(rate, |which| self.fleet.surge_elsewhere(rate, which, time))?;
         Some(rate::spike_signal(spike, rate))
     }
+}
+
+/// Whether somebody else uses the key somewhere else.
+fn is_somebody_else(signs: &Signs) -> bool {
+    let has = |any: &[Sign]| any.iter().any(|sign| signs.has(*sign));
+    has(&[Sign::Place, Sign::Network]) && has(&[Sign::Agent, Sign::Fingerprint])
 }
 
 fn of_young_key(signal: Signal) -> Signal {

@@ -27,7 +27,7 @@ impl Inspection<'_> {
         self.inspect_accepted_twice(repetition, findings);
         // All three run: together they make the evidence.
         let is_duplicate = self.inspect_duplicate(repetition, findings);
-        let is_out_of_order = self.inspect_order(findings);
+        let is_out_of_order = self.inspect_order(repetition, findings);
         let is_weak = self.inspect_weakness(findings);
         is_duplicate || is_out_of_order || is_weak
     }
@@ -62,17 +62,22 @@ impl Inspection<'_> {
         findings.told_habits.collisions = true;
     }
 
-    fn inspect_order(&self, findings: &mut Findings) -> bool {
+    fn inspect_order(&self, repetition: Option<&Repetition>, findings: &mut Findings) -> bool {
         let (event, is_at_home) = (&self.enriched.event, self.is_at_home());
         let Some(mut found) = find_out_of_order(self.profile, event, is_at_home) else {
             return false;
         };
         found.p_value = self.calibrate(Family::Replay, found.p_value, findings);
         let (threshold, signals) = (self.thresholds.replay, &mut findings.signals);
+        let is_rare = found.p_value < threshold;
+        // The key's own machine sends late what it could not deliver.
+        let is_late = repetition.is_none() && self.is_own_machine();
+        found.p_value = found.p_value.max(if is_late { MILD } else { 0.0 });
         let signal = || found.into_signal(&self.profile.nonces, event);
         let ceiling = is_at_home.then_some(KNOWN_ADDRESS);
         let detector = DetectorId::OutOfOrderNonce;
-        let is_kept = self.keep_under(ceiling, detector, found.p_value, threshold, signals, signal);
+        let is_kept =
+            is_rare && self.keep_under(ceiling, detector, found.p_value, ALWAYS, signals, signal);
         findings.told_habits.steps_back |= is_kept && is_at_home;
         is_kept && !is_at_home
     }
@@ -156,6 +161,10 @@ impl Inspection<'_> {
         let signal = || found.into_signal(&self.enriched.event);
         self.keep_under(ceiling, detector, MILD, ALWAYS, &mut findings.signals, signal);
         findings.told_habits = ToldHabits { time_zone: true, ..findings.told_habits };
+    }
+
+    fn is_own_machine(&self) -> bool {
+        self.profile.places.is_established_prefix(self.enriched.event.client_ip)
     }
 
     pub(super) fn is_at_home(&self) -> bool {

@@ -11,6 +11,9 @@ use crate::profile::Profile;
 use crate::profile::client::{Client, Trait};
 use crate::rate::MINUTE_WINDOW;
 
+/// A key with more variety than this has a crowd of users: see [`crate::profile::place::PlaceProfile::variety`].
+const CROWD: f64 = 0.5;
+
 impl Inspection<'_> {
     /// The p-value of evidence that its owner's work may explain: on a machine where the key is
     /// established, it is no rarer than owners in the fleet give such evidence.
@@ -30,19 +33,33 @@ pub(in crate::engine) fn at_home(
     kind: Kind,
 ) -> Option<f64> {
     let ordinary = || unconfirmed.p_value(kind, class_of(profile), hash_of(&enriched.event.key_id));
-    is_at_home(profile, enriched).then(ordinary)
+    (is_at_home(profile, enriched) || (kind.is_volume() && is_of_crowd(profile, enriched)))
+        .then(ordinary)
 }
 
 /// Whether the event is from a machine where its key is established, or from the same network in
-/// the same region with a program of the key.
+/// the same region with a program of the key. A young key without established places is at home
+/// where it was used most.
 fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
-    let EnrichedEvent { event, origin, .. } = enriched;
-    let is_known =
-        |which| Client::of(which, event, &profile.clients).is_none_or(|client| client.is_known());
-    profile.places.is_established_prefix(event.client_ip)
-        || (profile.places.is_established(event.client_ip, origin)
-            && is_known(Trait::Agent)
-            && is_known(Trait::Fingerprint))
+    let (ip, origin, places) = (enriched.event.client_ip, &enriched.origin, &profile.places);
+    let is_own = || places.is_established(ip, origin) || places.is_first_home(ip, origin);
+    places.is_established_prefix(ip) || (has_known_program(profile, enriched) && is_own())
+}
+
+/// Whether the event is of one in a crowd: what its members do together comes from none of them.
+fn is_of_crowd(profile: &Profile, enriched: &EnrichedEvent) -> bool {
+    let (origin, places) = (&enriched.origin, &profile.places);
+    places.variety() > CROWD
+        && places.knows_network(origin)
+        && places.knows_country(origin)
+        && has_known_program(profile, enriched)
+}
+
+fn has_known_program(profile: &Profile, enriched: &EnrichedEvent) -> bool {
+    let is_known = |which| {
+        Client::of(which, &enriched.event, &profile.clients).is_none_or(|client| client.is_known())
+    };
+    is_known(Trait::Agent) && is_known(Trait::Fingerprint)
 }
 
 /// The class of keys that are used about as much as this one.
@@ -64,7 +81,12 @@ pub(in crate::engine) fn note_reports(
     let key = hash_of(&enriched.event.key_id);
     let kind = |signal: &Signal| kind_of(signal, profile);
     let is_owners = |signal: &Signal| signal.ceiling == OWN_MACHINE || kind(signal).is_some();
-    if !is_at_home(profile, enriched) || !signals.iter().all(is_owners) {
+    let is_crowds = || {
+        let is_volume = |signal: &Signal| kind(signal).is_some_and(Kind::is_volume);
+        signals.iter().all(is_volume) && is_of_crowd(profile, enriched)
+    };
+    let is_own = is_at_home(profile, enriched) || is_crowds();
+    if !is_own || !signals.iter().all(is_owners) {
         unconfirmed.confirm(key);
         return;
     }

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::decide::KnownKey;
-use crate::event::{EnrichedEvent, PartitionId};
+use crate::event::{DAY_SECONDS, EnrichedEvent, PartitionId};
 use crate::profile::Profile;
 use crate::profile::stuffing::SourceAttempt;
 use crate::proof::Standing;
@@ -51,6 +51,12 @@ impl Caller<'_> {
             key_id: is_affected.then(|| event.key_id.clone()),
             tenant: if is_affected { self.tenant().map(Into::into) } else { None },
         })
+    }
+
+    /// Whether the key has had a day to show its own places.
+    pub fn is_settled(&self) -> bool {
+        let time = self.enriched.event.time;
+        self.profile.is_some_and(|profile| time.seconds_since(profile.first_seen) >= DAY_SECONDS)
     }
 
     /// The key's tenant as a fact, and not as the request claims it.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
-use crate::detect::stuffing::{Stuffing, find_stuffing};
+use crate::detect::stuffing::{Stuffing, find_stuffing, find_wave};
 use crate::event::{EventTime, KeyId};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
+use crate::profile::wave::WaveProfile;
 use crate::proof::Standing;
 
 use super::attempt::is_accepted;
@@ -22,6 +23,7 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 pub struct StuffingTables {
     machines: SourceTable,
     networks: SourceTable,
+    wave: WaveProfile,
 }
 
 /// The parts that judge an attempt.
@@ -41,6 +43,12 @@ pub struct StuffingOutcome {
     /// Alerts about the attempt's source.
     pub alerts: Vec<Alert>,
     pub leaks: Vec<Leak>,
+}
+
+impl StuffingOutcome {
+    pub fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.leaks.is_empty()
+    }
 }
 
 /// A key that was accepted from a source that tries keys. Its own incident does not say so yet.
@@ -100,6 +108,39 @@ impl StuffingTables {
             self.networks.count(network, attempt);
         }
         machine
+    }
+
+    /// Judges an attempt as part of a list that is tried from many addresses. Sources that are known
+    /// to try keys have incidents of their own. `is_settled` says whether the key has had time to
+    /// show its own places.
+    pub fn observe_wave(
+        &mut self,
+        attempt: &SourceAttempt,
+        is_settled: bool,
+        judge: &mut Judge<'_, '_>,
+    ) -> StuffingOutcome {
+        if self.is_told(attempt.client_ip) || !attempt.is_away_from_home() {
+            return StuffingOutcome::default();
+        }
+        let is_hit = self.wave.count(attempt, is_settled) && self.wave.is_told(attempt.time);
+        if !attempt.is_refused && !is_hit {
+            return StuffingOutcome::default();
+        }
+        let Some(wave) = find_wave(&self.wave, judge.threshold) else {
+            return StuffingOutcome::default();
+        };
+        self.wave.tell(attempt.time);
+        let affected = self.wave.affected().ids();
+        let leaked = self.wave.affected_mut().take_untold();
+        let alerts = judge.source(wave.source(), wave, attempt, &affected, is_hit);
+        let leaks = leaked.into_iter().map(|key_id| Leak { key_id, stuffing: wave });
+        StuffingOutcome { alerts, leaks: leaks.collect() }
+    }
+
+    fn is_told(&mut self, ip: IpAddr) -> bool {
+        let (machine, network) = (machine_of(ip), network_of(ip));
+        self.machines.get_mut(&machine).is_some_and(|profile| profile.is_told)
+            || self.networks.get_mut(&network).is_some_and(|profile| profile.is_told)
     }
 
     fn is_often_refused(&mut self, source: IpNet, network: IpNet) -> bool {
@@ -164,7 +205,7 @@ impl StuffingTables {
         let is_network = source == network_of(attempt.client_ip);
         let table = if is_network { &mut self.networks } else { &mut self.machines };
         let Some(profile) = table.get_mut(&source) else { return StuffingOutcome::default() };
-        let (affected, leaked) = (profile.affected_keys(), profile.take_untold());
+        let (affected, leaked) = (profile.affected().ids(), profile.affected_mut().take_untold());
         let alerts = judge.source(source, stuffing, attempt, &affected, has_leaked);
         let leaks = leaked.into_iter().map(|key_id| Leak { key_id, stuffing });
         StuffingOutcome { alerts, leaks: leaks.collect() }

@@ -35,6 +35,9 @@ const CROWD_PLACES: f64 = 50.0;
 /// of minutes.
 const SUSPICIOUS_WEIGHT: f32 = 0.25;
 
+/// Weight of two observations, less some decay.
+const REPEATED: f32 = 1.5;
+
 /// All sites of one key, and how often the key uses new ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PlaceProfile {
@@ -188,6 +191,14 @@ impl PlaceProfile {
     pub fn is_established_prefix(&self, ip: IpAddr) -> bool {
         let mut established = self.sites.iter().filter(|site| site.is_established());
         established.any(|site| SitePrefix::is_shared(site.last_ip, ip))
+    }
+
+    /// Whether a key without established sites was mostly used from here, more than once.
+    pub fn is_first_home(&self, ip: IpAddr, origin: &Origin) -> bool {
+        let heaviest = self.sites.iter().map(|site| site.weight).fold(0.0, f32::max);
+        let is_first = |site: &Site| site.told_at.is_none() && site.weight == heaviest;
+        (REPEATED..ESTABLISHED).contains(&heaviest)
+            && self.site_of(ip, origin).is_some_and(is_first)
     }
 
     /// The site that the address belongs to by network and region, or by its prefix.

@@ -155,3 +155,15 @@ fn only_the_sites_that_an_incident_reported_become_the_keys_own() {
     };
     assert_eq!([1, 2, 3].map(is_own), [true, true, false]);
 }
+
+#[test]
+fn a_key_without_established_sites_is_at_home_where_it_was_used_most() {
+    let places = after([1, 1, 2].into_iter());
+    let is_home =
+        |number| places.is_first_home(request(number, 9).event.client_ip, &origin(number));
+    assert!(is_home(1) && !is_home(2) && !is_home(3));
+    let once = after([1].into_iter());
+    assert!(!once.is_first_home(request(1, 9).event.client_ip, &origin(1)), "used once");
+    let settled = after([1; 9].into_iter());
+    assert!(!settled.is_first_home(request(1, 9).event.client_ip, &origin(1)), "established");
+}
