@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser chaos lint fmt build model clean
+.PHONY: help setup demo test browser chaos lint supply sbom fmt build bench model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ lint: ## Check formatting and lints
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --all-targets -- --deny warnings
 
+supply: ## Check licences, sources and known weaknesses of what the build contains
+	@tools/supply
+
+sbom: ## List what the build contains (CycloneDX, keywatch.cdx.json)
+	@tools/supply sbom
+
 fmt: ## Format the code
 	@$(CARGO) fmt
 
@@ -48,6 +54,10 @@ build: ## Build the release binary with everything in it
 	@tools/setup system
 	@$(CARGO) build --locked --release
 	@echo $(CARGO_TARGET_DIR)/release/keywatch
+
+bench: build ## Measure Keywatch beside ClickHouse's own reader (BENCH="--events 2000000 --json")
+	@tools/setup node kafka
+	@tools/bench.py --keywatch $(CARGO_TARGET_DIR)/release/keywatch $(BENCH)
 
 # What the shipped model is trained on: a week of generated keys without attacks.
 MODEL_LOG := $(KEYWATCH_CACHE)/benign.jsonl.zst

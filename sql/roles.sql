@@ -23,8 +23,8 @@ CREATE QUOTA OR REPLACE keywatch_reader KEYED BY user_name
     FOR INTERVAL 1 hour MAX queries = 5000, execution_time = 3600, read_rows = 100000000000
     TO keywatch_analyst, keywatch_tenant;
 
--- An analyst reads what is stored, not the saved profiles (`state_*`) nor the tables by which
--- processes agree.
+-- An analyst reads what is stored, not the saved profiles (`state_*`), nor accounts of the console,
+-- nor the tables by which processes agree.
 GRANT SELECT ON access_events TO keywatch_analyst;
 GRANT SELECT ON key_usage_minute TO keywatch_analyst;
 GRANT SELECT ON key_usage_hour TO keywatch_analyst;
@@ -35,6 +35,9 @@ GRANT SELECT ON revocation_requests TO keywatch_analyst;
 GRANT SELECT ON ingest_batches TO keywatch_analyst;
 GRANT SELECT ON rejected_events TO keywatch_analyst;
 GRANT SELECT ON suppressions TO keywatch_analyst;
+GRANT SELECT ON process_starts TO keywatch_analyst;
+GRANT SELECT ON audit_log TO keywatch_analyst;
+GRANT SELECT ON audit_sources TO keywatch_analyst;
 GRANT SELECT ON api_keys TO keywatch_analyst;
 GRANT SELECT ON api_key_rows TO keywatch_analyst;
 GRANT SELECT ON key_events TO keywatch_analyst;

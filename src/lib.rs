@@ -13,13 +13,17 @@
 //! Public is what the binary, the tests of `tests/` and the benchmarks use; the crate is not
 //! published. Rooms that deny `disallowed_methods` are pure.
 
+mod access;
 #[deny(clippy::disallowed_methods)]
 pub mod alert;
 #[deny(clippy::disallowed_methods)]
 pub mod answer;
 mod app;
+#[deny(clippy::disallowed_methods)]
+pub mod audit;
 mod backtest;
 mod cache;
+mod casework;
 pub mod cli;
 pub mod config;
 mod console;

@@ -24,6 +24,7 @@ mod error;
 mod intake;
 mod key_feed;
 mod looks;
+mod notary;
 mod patient;
 mod pipeline;
 mod presence;

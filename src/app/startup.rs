@@ -10,6 +10,7 @@ use super::clerk::Clerk;
 use super::dead_letters::DeadLetters;
 use super::error::AppError;
 use super::key_feed::KeyFeed;
+use super::notary;
 use super::patient::PatientStore;
 use super::pipeline::{Background, Parts, Pipeline};
 use super::presence::Presence;
@@ -125,6 +126,7 @@ async fn run_with<S: Source>(
     let background = Background {
         watchdog: Watchdog::start(config, &store, &outbox, observed),
         clerk: clerk.start(),
+        notary: notary::start(config, scorer.engine().model_version(), &store),
         registrar: registrar.start(),
         feed: feed.map(|feed| feed.start(&store)),
         responder: Responder::start(config, &store, &outbox),

@@ -14,10 +14,12 @@ mod tally;
 mod timeline;
 
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 
 use crate::alert::Alert;
 use crate::config::Config;
-use crate::engine::{Choice, Scorer, ScorerError};
+use crate::engine::{Choice, ScoredBatch, Scorer, ScorerError};
 use crate::event::ShardId;
 use crate::record::BatchLimits;
 use crate::respond;
@@ -26,6 +28,9 @@ use crate::source::{FileProgress, FileReader, SourceError};
 use self::figures::Report;
 use self::labels::Label;
 use self::tally::Tally;
+
+/// Decoded batches that wait for the engine. More would only take memory.
+const BATCHES_AHEAD: usize = 1;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +70,11 @@ pub fn run(
     let progress = reader.progress();
     let mut tally = Tally::new(labels);
     let mut alerts = Vec::new();
-    for batch in reader.by_ref() {
-        let mut scored = scorer.process(&batch?, None);
+    judge_all(&mut scorer, &mut reader, |mut scored| {
         tally.add(&scored);
         alerts.append(&mut scored.outcome.alerts);
         on_progress(&progress);
-    }
+    })?;
     let (observed, rejections) = tally.finish(scorer.engine().keys());
     let alerts = with_responses(alerts, config);
     let mut report = figures::measure(&observed, &alerts, labels);
@@ -88,6 +92,31 @@ pub fn run(
     let formats = scorer.formats().iter().map(Choice::sentence).collect();
     let warnings = progress.warnings();
     Ok(Outcome { alerts, report, rejections, formats, warnings })
+}
+
+/// Judges all batches in order. A second thread reads and decodes the next ones meanwhile, which
+/// depends on no judgement.
+fn judge_all(
+    scorer: &mut Scorer,
+    reader: &mut FileReader,
+    mut each: impl FnMut(ScoredBatch),
+) -> Result<(), SourceError> {
+    let (intake, engine) = scorer.halves();
+    let (sender, decoded) = mpsc::sync_channel(BATCHES_AHEAD);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for batch in reader {
+                // Nobody receives any more after an error.
+                if sender.send(batch.map(|batch| intake.decode(&batch, None))).is_err() {
+                    return;
+                }
+            }
+        });
+        for batch in decoded {
+            each(batch?.judge(engine, None, None));
+        }
+        Ok(())
+    })
 }
 
 /// Adds the suspensions and revocations that would have been requested.

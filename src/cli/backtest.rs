@@ -1,5 +1,7 @@
 //! `keywatch backtest` replays log files through the detectors.
 
+mod case;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,9 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
+use super::bundle::{self, Unpacked};
 use super::files::check_outputs;
-use super::logs::{LogArgs, RegistryArgs, ReportFormat, check_read_twice, progress_bar};
-use super::{CommandError, load_config};
+use super::logs::{ReadingArgs, RegistryArgs, ReportFormat, check_read_twice, progress_bar};
+use super::{CommandError, inputs, load_config};
 use crate::alert::Alert;
 use crate::backtest::figures::{Report, Volume};
 use crate::backtest::{self, Outcome, page};
@@ -23,10 +26,18 @@ use crate::text::{counted, plural};
   keywatch backtest --input access.jsonl --alerts alerts.jsonl
   keywatch backtest --input trail.json.gz --format cloudtrail
   keywatch backtest --input day1.jsonl.gz day2.jsonl.zst --geo-city city.mmdb --geo-asn asn.csv
-  keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.html --report report.json")]
+  keywatch backtest --input log.jsonl --labels attacks.jsonl --report report.html --report report.json
+  keywatch backtest --case case.tar.gz -c keywatch.toml")]
 pub struct Args {
+    /// Logs, oldest first; plain, gzip, zstd or bzip2, or .parquet; also directories and patterns
+    #[arg(long, required_unless_present = "case", num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// An incident that `keywatch alerts export` wrote; its requests are replayed, with the places
+    /// and keys as they were known
+    #[arg(long, conflicts_with_all = ["input", "format", "geo_city", "geo_asn"], value_name = "CASE.tar.gz")]
+    case: Option<PathBuf>,
     #[command(flatten)]
-    logs: LogArgs,
+    reading: ReadingArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[arg(short, long, value_name = "FILE")]
@@ -41,15 +52,22 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let mut config = load_config(args.config.as_deref())?;
-    args.logs.apply_to(&mut config);
+    args.reading.apply_to(&mut config);
     args.registry.apply_to(&mut config);
+    let case = args.case.as_deref().map(Unpacked::open).transpose()?;
+    if let Some(case) = &case {
+        case::apply(case, args.registry.keys.is_some(), &mut config);
+    }
     let reports = args.report.iter().map(|path| Ok((path, ReportFormat::of(path)?)));
     let reports: Vec<(&PathBuf, ReportFormat)> = reports.collect::<Result<_, CommandError>>()?;
-    let logs = args.logs.inputs()?;
-    let inputs = logs.iter().map(PathBuf::as_path).chain(args.logs.files());
+    let logs = match &case {
+        Some(case) => vec![case.path(bundle::REQUESTS)],
+        None => inputs::files(&args.input)?,
+    };
+    let inputs = logs.iter().chain(&args.case).map(PathBuf::as_path).chain(args.reading.files());
     let inputs = inputs.chain(args.registry.keys.as_deref()).chain(args.config.as_deref());
     check_outputs(args.outputs(), inputs)?;
-    let labels = args.logs.read_labels()?;
+    let labels = args.reading.read_labels()?;
     glance(&logs, &config);
     let begin = Instant::now();
     let bar = progress_bar();
@@ -66,7 +84,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         write_report(path, format, &outcome.report)?;
     }
     summarize(&outcome, begin.elapsed().as_secs_f64());
-    check_read(&outcome.report.volume)
+    check_read(&outcome.report.volume)?;
+    case.map_or(Ok(()), |case| case::compare(&case, &outcome.alerts))
 }
 
 /// Says in a few lines whether the logs are fit to be judged, before the work begins. Errors are

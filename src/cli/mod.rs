@@ -1,7 +1,9 @@
 //! Defines the command line; each command has its own file.
 
 mod alerts;
+mod audit;
 mod backtest;
+mod bundle;
 mod check_config;
 mod clickhouse;
 mod completions;
@@ -23,6 +25,7 @@ mod run;
 mod score_series;
 #[cfg(feature = "train")]
 mod train;
+mod users;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,12 +73,16 @@ enum Command {
     ScoreSeries(score_series::Args),
     /// Report on the last days: incidents, false alarms, drift of the models
     Report(report::Args),
+    /// Check that nobody has changed the log of decisions, deliveries, approvals and settings
+    Audit(audit::Args),
     /// Bring the database to the schema of this version
     Migrate(migrate::Args),
     /// Print the effective configuration, secrets masked
     CheckConfig(check_config::Args),
     /// Run the embedded ClickHouse server, on this machine only
     Clickhouse(clickhouse::Args),
+    /// Say who may use the console and the API
+    Users(users::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Print the manual page, or write those of all commands
@@ -139,9 +146,11 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::ScoreSeries(args) => score_series::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Clickhouse(args) => clickhouse::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&args),
     };

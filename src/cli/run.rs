@@ -79,7 +79,7 @@ async fn open_key_desk(config: &Config) -> Result<(), CommandError> {
 /// Serves the console until the service shuts down. An address that another process has taken does
 /// not keep the service from watching.
 async fn open_console(config: &Config, health: &Health, shutdown: &CancellationToken) {
-    let listener = match console::bind(config.console.listen).await {
+    let listener = match console::bind(&config.console).await {
         Ok(listener) => listener,
         Err(error) => {
             warn!(%error, "the console is not served; set console.listen to a free address");

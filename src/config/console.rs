@@ -10,14 +10,16 @@ use super::TlsConfig;
 #[serde(default, deny_unknown_fields)]
 pub struct ConsoleConfig {
     pub enabled: bool,
-    /// A loopback address: the console knows no users.
+    /// A loopback address, unless `url` is given.
     pub listen: SocketAddr,
+    /// The address under which people reach it from elsewhere. Everybody then needs an account.
+    pub url: Option<String>,
     pub tls: TlsConfig,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 9465));
-        Self { enabled: true, listen, tls: TlsConfig::default() }
+        Self { enabled: true, listen, url: None, tls: TlsConfig::default() }
     }
 }

@@ -14,10 +14,19 @@ pub struct EnrichConfig {
     pub asn_databases: Vec<PathBuf>,
     /// Interval at which the files are checked; a replaced database is read again.
     pub reload_seconds: u64,
+    /// Places of addresses that count before those of databases; only a case that is replayed has
+    /// them.
+    #[serde(skip)]
+    pub places: Option<PathBuf>,
 }
 
 impl Default for EnrichConfig {
     fn default() -> Self {
-        Self { city_databases: Vec::new(), asn_databases: Vec::new(), reload_seconds: 60 }
+        Self {
+            city_databases: Vec::new(),
+            asn_databases: Vec::new(),
+            reload_seconds: 60,
+            places: None,
+        }
     }
 }

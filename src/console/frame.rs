@@ -1,9 +1,12 @@
 //! The frame of every page, and the small parts that all pages use.
 
+use std::sync::LazyLock;
+
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::routes::VERSION;
 use super::visible::{shown, visible};
+use super::visitor::Visitor;
 use crate::event::EventTime;
 use crate::facts;
 
@@ -30,11 +33,21 @@ const TABS: [(Tab, &str, &str); 3] = [
     (Tab::Keys, "/keys", "Keys"),
 ];
 
+/// Stands in a page that is remembered for the token of the reader's session. Nobody outside can
+/// write it into a page, because it is made anew by each process.
+static FORM_TOKEN: LazyLock<String> =
+    LazyLock::new(|| format!("token-{}", hex::encode(rand::random::<[u8; 16]>())));
+
+/// The field of a form that shows that a page of this session sends it.
+pub fn form_token() -> Markup {
+    html! { input type="hidden" name="token" value=(*FORM_TOKEN); }
+}
+
 /// The whole document. `away`: ClickHouse does not answer, for which reason, and the time at which
 /// the content was true.
-pub fn document(page: &Page, away: Option<(&str, Option<EventTime>)>) -> String {
+pub fn document(page: &Page, away: Option<(&str, Option<EventTime>)>, visitor: &Visitor) -> String {
     let version = &*VERSION;
-    html! {
+    let document = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -48,7 +61,7 @@ pub fn document(page: &Page, away: Option<(&str, Option<EventTime>)>) -> String 
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
-                (top(page))
+                (top(page, visitor))
                 main #main data-refresh=[page.refresh_seconds] {
                     div #away role="status" data-live { @if let Some((reason, at)) = away { (banner(reason, at)) } }
                     (PreEscaped(&page.body))
@@ -59,11 +72,11 @@ pub fn document(page: &Page, away: Option<(&str, Option<EventTime>)>) -> String 
                 }
             }
         }
-    }
-    .into_string()
+    };
+    document.into_string().replace(&*FORM_TOKEN, visitor.form_token())
 }
 
-fn top(page: &Page) -> Markup {
+fn top(page: &Page, visitor: &Visitor) -> Markup {
     html! {
         header.top {
             a.brand href="/" { (mark()) span { "Keywatch" } }
@@ -76,6 +89,13 @@ fn top(page: &Page) -> Markup {
                 input #find type="search" name="id" placeholder="Key id" aria-label="Find a key by its id" autocomplete="off" spellcheck="false" maxlength="512" required;
             }
             span #line.line role="status" hidden[page.refresh_seconds.is_none()] { span.dot aria-hidden="true" {} span.word { "Loaded" } }
+            @if let Some(name) = visitor.name() {
+                form.account action="/logout" method="post" {
+                    (form_token())
+                    span title={ "Logged in as " (name) } { (name) }
+                    button type="submit" { "Log out" }
+                }
+            }
         }
     }
 }
@@ -174,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_page_has_no_inline_script_or_style() {
-        let page = document(&unknown_page(), Some(("refused", None)));
+        let page = document(&unknown_page(), Some(("refused", None)), &Visitor::default());
         assert!(!page.contains(" style=") && !page.contains("<style"), "{page}");
         assert_eq!(page.matches("<script").count(), 1);
         assert!(page.contains("does not answer"));

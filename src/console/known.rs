@@ -20,6 +20,7 @@ pub struct Known {
     pub page: Page,
     pub at: EventTime,
     made: Instant,
+    is_outdated: bool,
 }
 
 #[derive(Default)]
@@ -32,11 +33,18 @@ impl LastKnown {
 
     /// The page, if it was made within the last second.
     pub fn fresh(&self, address: &str) -> Option<Known> {
-        self.get(address).filter(|known| known.made.elapsed() < FRESH)
+        self.get(address).filter(|known| known.made.elapsed() < FRESH && !known.is_outdated)
+    }
+
+    /// Makes every page anew: somebody has changed something.
+    pub fn outdate(&self) {
+        for known in self.0.lock().values_mut() {
+            known.is_outdated = true;
+        }
     }
 
     pub fn keep(&self, address: &str, page: Page) -> Known {
-        let known = Known { page, at: EventTime::now(), made: Instant::now() };
+        let known = Known { page, at: EventTime::now(), made: Instant::now(), is_outdated: false };
         let mut pages = self.0.lock();
         pages.shift_remove(address);
         if pages.len() >= MOST_PAGES {
@@ -59,5 +67,7 @@ mod tests {
         }
         assert!(known.get("0").is_none());
         assert!(known.get("1").is_some() && known.fresh("1").is_some());
+        known.outdate();
+        assert!(known.get("1").is_some() && known.fresh("1").is_none());
     }
 }

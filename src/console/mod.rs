@@ -1,4 +1,4 @@
-//! Shows people what Keywatch found: pages that only read, and a stream of alerts.
+//! Shows people what Keywatch found, and records what they do about it; streams alerts.
 //!
 //! ```text
 //! server (connections) -> guard (who may ask) -> routes -> a page: load.rs asks ClickHouse,
@@ -6,17 +6,19 @@
 //!                                                       -> stream (server-sent events)
 //! ```
 //!
-//! The console knows no users, so it listens on loopback only, and `guard` keeps web pages that
-//! run in a browser of this machine from reading it. Every value that it shows may come from an
+//! `guard` keeps web pages that run in a browser of this machine from reading and changing anything,
+//! and asks for an account as soon as there is one. Every value that a page shows may come from an
 //! attacker: `visible` is the one way of a text into a page.
 
 mod answer;
+mod api;
 mod frame;
 mod guard;
 mod incident;
 mod incidents;
 mod key;
 mod known;
+mod login;
 mod overview;
 mod plot;
 mod refusal;
@@ -24,19 +26,21 @@ mod routes;
 mod server;
 mod stream;
 mod visible;
+mod visitor;
 mod words;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use self::known::LastKnown;
 use self::stream::Feed;
+use crate::access::Directory;
+use crate::casework;
 use crate::config::{Config, ConsoleConfig, Findings};
 use crate::http::listener::{self, ListenError};
-use crate::http::tls;
+use crate::http::{names, tls};
 use crate::store::Store;
 use crate::telemetry::Health;
 
@@ -52,6 +56,11 @@ pub struct Console {
     has_registry: bool,
     known: LastKnown,
     feed: Feed,
+    directory: Directory,
+    /// For so long the evidence of a closed incident is kept quiet.
+    quiet_seconds: u32,
+    /// Where people reach it from elsewhere.
+    url: Option<String>,
 }
 
 impl Console {
@@ -66,27 +75,42 @@ impl Console {
             has_registry: config.detect.registry_file.is_some(),
             known: LastKnown::default(),
             feed: Feed::new(store.clone()),
+            directory: Directory::new(store.clone()),
+            quiet_seconds: casework::quiet_seconds(config.policy.quiet_hours_after_close),
+            url: config.console.url.clone(),
             store,
         })
     }
 }
 
-const LOOPBACK_ONLY: &str = "must be a loopback address (127.0.0.1 or [::1]): the console knows no users; reach it \
-     from elsewhere through an SSH tunnel";
+const LOOPBACK_ONLY: &str = "must be a loopback address (127.0.0.1 or [::1]), unless `console.url` says \
+     by which https:// address people reach it; or use an SSH tunnel";
+const NOT_A_URL: &str =
+    "must be the address of the console alone, such as https://keywatch.example.com";
 
-/// Reports a setting with which the console would be open to others.
+/// Reports settings with which the console would be open to others.
 pub fn check(config: &ConsoleConfig, findings: &mut Findings) {
-    findings.require(config.listen.ip().is_loopback(), "console.listen", LOOPBACK_ONLY);
+    findings.require(may_listen(config), "console.listen", LOOPBACK_ONLY);
+    let is_origin = |url: &String| {
+        names::origin(url).is_some_and(|origin| origin == url.trim_end_matches('/').to_lowercase())
+    };
+    findings.require(config.url.as_ref().is_none_or(is_origin), "console.url", NOT_A_URL);
     tls::check("console.tls", &config.tls, findings);
+}
+
+/// Passwords must not travel through a network in the clear.
+fn may_listen(config: &ConsoleConfig) -> bool {
+    let is_https = config.url.as_deref().and_then(names::origin);
+    config.listen.ip().is_loopback() || is_https.is_some_and(|origin| origin.starts_with("https:"))
 }
 
 /// Binds the address of `console.listen`.
 ///
 /// # Errors
-/// When the address cannot be bound, or is not a loopback address.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let key = "console.listen";
-    if !address.ip().is_loopback() {
+/// When the address cannot be bound, or is one that others reach without TLS.
+pub async fn bind(config: &ConsoleConfig) -> Result<TcpListener, ListenError> {
+    let (key, address) = ("console.listen", config.listen);
+    if !may_listen(config) {
         let reason = io::Error::new(io::ErrorKind::PermissionDenied, LOOPBACK_ONLY);
         return Err(ListenError { key, address, reason });
     }

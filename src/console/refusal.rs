@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
 use super::frame::{self, Page};
+use super::visitor::Visitor;
 use crate::http::Problem;
 
 /// A status with a sentence that says what was wrong and what to do.
@@ -47,11 +48,15 @@ impl Refusal {
     }
 }
 
+/// Whether the address is one of the API, for programs.
+pub fn is_api(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
+}
+
 /// Whether the answer is read by a person: all but `/v1` is, if the client takes HTML.
 pub fn wants_page(path: &str, headers: &HeaderMap) -> bool {
     let accepts = |value: &str| value.contains("text/html");
-    !path.starts_with("/v1/")
-        && headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(accepts)
+    !is_api(path) && headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(accepts)
 }
 
 impl IntoResponse for Refusal {
@@ -74,7 +79,8 @@ impl IntoResponse for Refusal {
             }
         };
         let page = Page { title: title.to_owned(), body: body.into_string(), ..Page::default() };
-        let mut response = (self.status, Html(frame::document(&page, None))).into_response();
+        let mut response =
+            (self.status, Html(frame::document(&page, None, &Visitor::default()))).into_response();
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
         }

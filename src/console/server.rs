@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Gate;
 use super::{Console, routes, stream};
 use crate::http::Names;
 use crate::http::server::Endpoint;
@@ -24,11 +25,17 @@ pub async fn serve(
     console: Arc<Console>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let names = Names::of_loopback(listener.local_addr()?.port(), tls.is_some());
+    let address = listener.local_addr()?;
+    let url = console.url.as_deref();
+    let gate = Gate {
+        names: Names::of_loopback(address.port(), tls.is_some()).with_url(url),
+        is_open_without_accounts: address.ip().is_loopback() && url.is_none(),
+        console: Arc::clone(&console),
+    };
     let endpoint = Endpoint {
         listener,
         tls,
-        router: routes::router(Arc::clone(&console), names),
+        router: routes::router(Arc::clone(&console), gate),
         most_connections: MOST_CONNECTIONS,
         // The stream of alerts would never end.
         grace: Duration::ZERO,

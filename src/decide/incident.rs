@@ -19,9 +19,15 @@ use crate::event::{EventTime, HOUR_SECONDS, KeyId, PartitionId};
 
 /// For this many hours evidence of a detector may come again. The incident stays open for that long;
 /// otherwise each window of behaviour, each run of a new program and each burst of an hourly job
-/// would open an incident of its own.
+/// would open an incident of its own. A broken rule of the registry stays broken until a person
+/// mends it, and the job that breaks it may run once a day.
 const fn hours_between(detector: DetectorId) -> f64 {
     match detector {
+        DetectorId::ExpiredKeyUse
+        | DetectorId::RetiredKeyUse
+        | DetectorId::RevokedKeyUse
+        | DetectorId::EnvironmentMismatch
+        | DetectorId::IpNotAllowed => 26.0,
         DetectorId::BehaviourOutlier | DetectorId::NewAgent | DetectorId::NewFingerprint => 3.0,
         DetectorId::RateSpike => 1.25,
         _ => 0.0,

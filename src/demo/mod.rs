@@ -40,7 +40,7 @@ use self::terminal::Terminal;
 use self::traffic::Traffic;
 use crate::app::{self, AppError};
 use crate::cache;
-use crate::config::{Config, EnrichConfig};
+use crate::config::{Config, ConsoleConfig, EnrichConfig};
 use crate::console::{self, Console};
 use crate::deliver::{
     Casebook, ChannelError, EmailChannel, Outbox, OutboxSettings, WebhookChannel,
@@ -136,7 +136,8 @@ async fn show(
 ) -> Result<(), DemoError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
     let listener = telemetry::ops::bind(address).await?;
-    let pages = console::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let console = ConsoleConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..Default::default() };
+    let pages = console::bind(&console).await?;
     let pages_at = pages.local_addr().unwrap_or(address);
     screen.say(&format!(
         "Console: http://{pages_at}/\n\n\

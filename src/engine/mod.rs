@@ -46,7 +46,7 @@ pub use self::outcome::{BatchOutcome, Disposition};
 use self::partition_clock::PartitionClock;
 pub use self::partition_clock::QuarantineReason;
 pub use self::request_history::{EarlierUses, ReplayLookup};
-pub use self::scorer::{Choice, DecodedBatch, ScoredBatch, Scorer, ScorerError};
+pub use self::scorer::{Choice, DecodedBatch, Intake, ScoredBatch, Scorer, ScorerError};
 use self::shard::{Shard, Shared};
 use self::stuffing::Session;
 pub use self::stuffing::{LeakedKey, NetworkVerdict};

@@ -33,13 +33,18 @@ pub enum ScorerError {
 
 /// The one door to the core, for the service, the backtest, tests and benchmarks.
 pub struct Scorer {
-    decoder: Decoder,
-    enricher: Enricher,
+    intake: Intake,
     engine: Engine,
     /// The model file. `None`: the model that the program carries, or no model.
     model: Option<Watched<Arc<Model>, ModelError>>,
     registry_file: Option<Watched<Vec<RegisteredKey>, RegistryError>>,
     public_ids: PublicIds,
+}
+
+/// The half of a [`Scorer`] that knows nothing of the keys, and may run ahead of the engine.
+pub struct Intake {
+    decoder: Decoder,
+    enricher: Enricher,
 }
 
 /// A batch that is decoded and enriched, and not yet judged.
@@ -77,6 +82,35 @@ impl DecodedBatch {
     pub fn events(&self) -> &[EnrichedEvent] {
         &self.events
     }
+
+    /// See [`Scorer::judge`].
+    pub fn judge(
+        self,
+        engine: &mut Engine,
+        earlier_uses: Option<&EarlierUses>,
+        now: Option<EventTime>,
+    ) -> ScoredBatch {
+        let Self { shard, partition, events, rejections, fields_left_out, skipped } = self;
+        let records = (&events[..], &rejections[..]);
+        let outcome = engine.process_knowing(earlier_uses, shard, &partition, records, now);
+        ScoredBatch { partition, events, rejections, fields_left_out, skipped, outcome }
+    }
+}
+
+impl Intake {
+    /// See [`Scorer::decode`].
+    pub fn decode(&mut self, batch: &RawBatch, now: Option<EventTime>) -> DecodedBatch {
+        let bound = now.unwrap_or(EventTime::from_micros(i64::MAX));
+        let decoded = self.decoder.decode(batch, bound);
+        DecodedBatch {
+            shard: batch.shard,
+            partition: decoded.partition,
+            events: self.enricher.enrich(decoded.events),
+            rejections: decoded.rejections,
+            fields_left_out: decoded.fields_left_out,
+            skipped: decoded.skipped,
+        }
+    }
 }
 
 impl Scorer {
@@ -99,8 +133,10 @@ impl Scorer {
         }
         let public_ids = PublicIds::default();
         let mut scorer = Self {
-            decoder: decoder(config)?.with_public_ids(public_ids.clone()),
-            enricher: Enricher::open(&config.enrich)?,
+            intake: Intake {
+                decoder: decoder(config)?.with_public_ids(public_ids.clone()),
+                enricher: Enricher::open(&config.enrich)?,
+            },
             engine,
             model,
             registry_file,
@@ -146,7 +182,7 @@ impl Scorer {
 
     /// The formats of the logs that were chosen by content.
     pub fn formats(&self) -> Vec<Choice> {
-        self.decoder.choices()
+        self.intake.decoder.choices()
     }
 
     pub fn engine(&self) -> &Engine {
@@ -169,16 +205,12 @@ impl Scorer {
 
     /// The first half of [`Self::process`]. It uses nothing but the batch.
     pub fn decode(&mut self, batch: &RawBatch, now: Option<EventTime>) -> DecodedBatch {
-        let bound = now.unwrap_or(EventTime::from_micros(i64::MAX));
-        let decoded = self.decoder.decode(batch, bound);
-        DecodedBatch {
-            shard: batch.shard,
-            partition: decoded.partition,
-            events: self.enricher.enrich(decoded.events),
-            rejections: decoded.rejections,
-            fields_left_out: decoded.fields_left_out,
-            skipped: decoded.skipped,
-        }
+        self.intake.decode(batch, now)
+    }
+
+    /// The halves, for two threads. Batches must be judged in the order in which they are decoded.
+    pub fn halves(&mut self) -> (&mut Intake, &mut Engine) {
+        (&mut self.intake, &mut self.engine)
     }
 
     /// Nonces and signatures to look up in the store before the batch is judged.
@@ -193,11 +225,7 @@ impl Scorer {
         earlier_uses: Option<&EarlierUses>,
         now: Option<EventTime>,
     ) -> ScoredBatch {
-        let DecodedBatch { shard, partition, events, rejections, fields_left_out, skipped } =
-            decoded;
-        let records = (&events[..], &rejections[..]);
-        let outcome = self.engine.process_knowing(earlier_uses, shard, &partition, records, now);
-        ScoredBatch { partition, events, rejections, fields_left_out, skipped, outcome }
+        decoded.judge(&mut self.engine, earlier_uses, now)
     }
 
     /// Reads the model again if its file was replaced. Keeps the old model on failure.
@@ -216,7 +244,7 @@ impl Scorer {
 
     /// Reads location databases again if they were replaced. Keeps the old ones on failure.
     pub fn reload_databases(&mut self) {
-        match self.enricher.reload_if_replaced() {
+        match self.intake.enricher.reload_if_replaced() {
             Ok(true) => tracing::info!("location databases were replaced and read again"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "keeping the location databases in use"),

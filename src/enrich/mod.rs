@@ -5,6 +5,7 @@ mod cache;
 mod city;
 mod mmdb;
 mod network_kind;
+mod places;
 mod public;
 mod ranges;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub enum EnrichError {
     WrongDatabase { path: PathBuf, found: String, expected: String },
     #[error("{}: {problem}; expected lines of first,last,asn,name", at_line(path, *line))]
     Csv { path: PathBuf, line: u64, problem: String },
+    #[error("{}: {problem}; expected a place of an address", at_line(path, *line))]
+    Place { path: PathBuf, line: u64, problem: String },
     #[error("{path}: the format of the database is unknown; the name must end in .mmdb or .csv")]
     UnknownKind { path: PathBuf },
 }
@@ -73,6 +77,8 @@ pub struct Enricher {
     by_address: Cache<IpAddr, Arc<Origin>>,
     by_id: Cache<OriginId, Arc<Origin>>,
     unknown: Arc<Origin>,
+    /// Places that count before those of databases.
+    given: HashMap<IpAddr, Arc<Origin>>,
 }
 
 impl Enricher {
@@ -93,6 +99,7 @@ impl Enricher {
             by_address: Cache::new(CACHED_ADDRESSES),
             by_id: Cache::new(CACHED_ORIGINS),
             unknown: Arc::default(),
+            given: config.places.as_deref().map(places::read).transpose()?.unwrap_or_default(),
         })
     }
 
@@ -118,6 +125,9 @@ impl Enricher {
     }
 
     fn look_up(&mut self, address: IpAddr) -> Arc<Origin> {
+        if let Some(origin) = self.given.get(&address) {
+            return origin.clone();
+        }
         let address = tunnelled_ipv4(address).map_or(address, IpAddr::V4);
         if !public::is_public(address) {
             return self.unknown.clone();

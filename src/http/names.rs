@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use reqwest::Url;
 
 /// The names under which an endpoint is reached.
 #[derive(Clone, Debug)]
@@ -14,6 +15,9 @@ pub struct Names {
     /// `None`: every name is accepted.
     hosts: Option<Vec<String>>,
     scheme: &'static str,
+    /// The origin under which people reach the endpoint from elsewhere, such as
+    /// `https://keywatch.example.com`.
+    public: Option<String>,
 }
 
 impl Names {
@@ -24,7 +28,7 @@ impl Names {
         let (scheme, default_port) = if is_tls { ("https://", 443) } else { ("http://", 80) };
         // Browsers leave out the default port.
         let bare = hosts.iter().filter(|_| port == default_port).map(ToString::to_string);
-        Self { hosts: Some(named.chain(bare).collect()), scheme }
+        Self { hosts: Some(named.chain(bare).collect()), scheme, public: None }
     }
 
     /// Names of an endpoint at `address`. `others` are hosts, with or without a port, under which
@@ -42,19 +46,45 @@ impl Names {
         names
     }
 
+    /// The same names and that of this URL, which a proxy or a tunnel passes on.
+    pub fn with_url(self, url: Option<&str>) -> Self {
+        Self { public: url.and_then(origin), ..self }
+    }
+
     /// The address for people, as far as it is known.
     pub fn first(&self) -> String {
+        if let Some(public) = &self.public {
+            return public.clone();
+        }
         let host = self.hosts.as_ref().and_then(|hosts| hosts.first());
         format!("{}{}", self.scheme, host.map_or("", String::as_str))
     }
 
     pub fn has(&self, host: &str) -> bool {
+        self.is_public(host) || self.is_own(host)
+    }
+
+    fn is_own(&self, host: &str) -> bool {
         let without_port = host.rsplit_once(':').map_or(host, |(host, _)| host);
         self.hosts.as_ref().is_none_or(|hosts| {
             hosts.iter().any(|name| {
                 name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(without_port)
             })
         })
+    }
+
+    fn is_public(&self, host: &str) -> bool {
+        let public = self.public.as_ref().and_then(|origin| origin.split_once("://"));
+        public.is_some_and(|(_, name)| name.eq_ignore_ascii_case(host))
+    }
+
+    /// Whether the client of this request reached the endpoint by TLS.
+    pub fn is_encrypted(&self, headers: &HeaderMap) -> bool {
+        let is_public = one(headers, &HOST).is_some_and(|host| self.is_public(host));
+        match &self.public {
+            Some(origin) if is_public => origin.starts_with("https://"),
+            _ => self.scheme == "https://",
+        }
     }
 
     /// Whether the request names this endpoint, in `Host` and in its target if that has a host.
@@ -69,10 +99,30 @@ impl Names {
             || is_from_another_site(headers)
     }
 
-    fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        let origin = one(headers, &ORIGIN).and_then(|origin| origin.strip_prefix(self.scheme));
-        self.hosts.is_some() && origin.is_some_and(|host| self.has(host))
+    /// Whether a page of this endpoint sends the request. Browsers say so with each `POST`.
+    pub fn is_own_form(&self, headers: &HeaderMap) -> bool {
+        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        let has_origin = headers.contains_key(ORIGIN);
+        let is_own_site = matches!(site, None | Some(b"same-origin"));
+        is_own_site
+            && (has_origin || site.is_some())
+            && (!has_origin || self.is_own_origin(headers))
     }
+
+    fn is_own_origin(&self, headers: &HeaderMap) -> bool {
+        let said = one(headers, &ORIGIN);
+        if said.is_some_and(|origin| self.public.as_deref() == Some(origin)) {
+            return true;
+        }
+        let origin = one(headers, &ORIGIN).and_then(|origin| origin.strip_prefix(self.scheme));
+        self.hosts.is_some() && origin.is_some_and(|host| self.is_own(host))
+    }
+}
+
+/// `https://keywatch.example.com`, as browsers write it: without a default port.
+pub fn origin(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    Some(url.origin().ascii_serialization())
 }
 
 /// The value of a header that occurs once.
@@ -124,6 +174,53 @@ mod tests {
     fn an_endpoint_of_the_network_has_any_name_until_some_are_given() {
         assert!(names("0.0.0.0:8081", &[]).has("10.1.2.3:8081"));
         assert!(!names("0.0.0.0:8081", &["logs.example.com"]).has("10.1.2.3:8081"));
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn a_url_names_an_endpoint_of_this_machine_for_others() {
+        let own = Names::of_loopback(9465, false).with_url(Some("https://Keywatch.example.com/"));
+        assert!(own.has("keywatch.example.com") && own.has("localhost:9465"));
+        assert!(!own.has("keywatch.example.com:9465") && !own.has("example.com"));
+        assert_eq!(own.first(), "https://keywatch.example.com");
+        let from = |origin| headers(&[("origin", origin)]);
+        assert!(!own.is_foreign(&from("https://keywatch.example.com")));
+        assert!(own.is_foreign(&from("http://keywatch.example.com")));
+        assert!(own.is_encrypted(&headers(&[("host", "keywatch.example.com")])));
+        assert!(!own.is_encrypted(&headers(&[("host", "localhost:9465")])));
+    }
+
+    #[test]
+    fn a_form_must_say_that_it_is_of_this_endpoint() {
+        let own = Names::of_loopback(9465, false);
+        let origin = ("origin", "http://localhost:9465");
+        let site = |site| ("sec-fetch-site", site);
+        assert!(own.is_own_form(&headers(&[origin, site("same-origin")])));
+        assert!(
+            own.is_own_form(&headers(&[origin]))
+                && own.is_own_form(&headers(&[site("same-origin")]))
+        );
+        for bad in [
+            &[][..],
+            &[("origin", "null")],
+            &[("origin", "http://localhost:1")],
+            &[("origin", "null"), site("same-origin")],
+            &[
+                origin,
+                site("cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+            ],
+            &[site("none")],
+        ] {
+            assert!(!own.is_own_form(&headers(bad)), "{bad:?}");
+        }
     }
 
     #[test]

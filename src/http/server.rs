@@ -1,6 +1,7 @@
 //! Accepts connections within limits of number, size and time.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Pause after a failed accept, such as one without a free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// The other end of the connection, as an extension of each request. Behind a proxy it is the proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// An endpoint: where it listens, how it is encrypted, what it answers.
 pub struct Endpoint {
     pub listener: TcpListener,
@@ -51,11 +56,11 @@ impl Endpoint {
         let accepting = async {
             loop {
                 while tasks.try_join_next().is_some() {}
-                let Ok((socket, _)) = listener.accept().await else {
+                let Ok((socket, address)) = listener.accept().await else {
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
-                let connection = connections.enter().await;
+                let connection = (connections.enter().await, Peer(address.ip()));
                 let (tls, router) = (tls.clone(), router.clone());
                 tasks.spawn(drive(socket, tls, router, connection, shutdown.clone()));
             }
@@ -72,15 +77,15 @@ async fn drive(
     socket: TcpStream,
     tls: Option<TlsAcceptor>,
     router: Router,
-    connection: Connection,
+    (connection, peer): (Connection, Peer),
     shutdown: CancellationToken,
 ) {
     let socket = Stallable::new(socket);
     let driven = async {
         match tls {
-            None => answer(socket, router, &connection, shutdown).await,
+            None => answer(socket, router, (&connection, peer), shutdown).await,
             Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(socket)).await {
-                Ok(Ok(stream)) => answer(stream, router, &connection, shutdown).await,
+                Ok(Ok(stream)) => answer(stream, router, (&connection, peer), shutdown).await,
                 Ok(Err(error)) => debug!(%error, "a client could not agree on encryption"),
                 Err(_) => debug!("a client did not agree on encryption in time"),
             },
@@ -92,12 +97,17 @@ async fn drive(
     }
 }
 
-async fn answer<I>(io: I, router: Router, connection: &Connection, shutdown: CancellationToken)
-where
+async fn answer<I>(
+    io: I,
+    router: Router,
+    (connection, peer): (&Connection, Peer),
+    shutdown: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(router);
-    let tracked = service_fn(|request: Request<Incoming>| {
+    let tracked = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let in_request = connection.begin_request();
         let response = service.call(request);
         async move {

@@ -23,7 +23,7 @@ pub fn page(command: &str, headline: &str, body: &Markup) -> String {
                 main {
                     (body)
                     footer {
-                        p { "Made by keywatch " (env!("CARGO_PKG_VERSION")) " " (command) ". All times are event times, UTC. The report as JSON holds every figure of this page." }
+                        p { "Made by keywatch " (env!("CARGO_PKG_VERSION")) " " (command) ". All times are UTC. The report as JSON holds every figure of this page." }
                     }
                 }
             }

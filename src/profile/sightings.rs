@@ -94,9 +94,8 @@ impl Sightings {
     /// Whether `identity` was seen within the horizon. The rate of false positives is one in
     /// [`ONE_FALSE_IN`].
     pub fn contains(&self, identity: u64) -> bool {
-        let fingerprint = fingerprint(identity);
         let line = self.lines.get(self.place(identity));
-        line.is_some_and(|line| line.iter().any(|entry| entry & !TAG == fingerprint))
+        line.is_some_and(|line| slot_of(line, fingerprint(identity)).is_some())
     }
 
     /// Adds `identity` at `time`. Returns whether it was in the table already. A time before the
@@ -116,11 +115,11 @@ impl Sightings {
         let slice = clock.div_euclid(self.shape.ticks_per_slice);
         self.advance_to(slice);
         self.make_room();
-        let newest = self.state.slice;
-        let entry = fingerprint(identity) | tag(slice.max(newest - WHOLE_SLICES));
+        let newest = tag(self.state.slice);
+        let entry = fingerprint(identity) | tag(slice.max(self.state.slice - WHOLE_SLICES));
         let place = self.place(identity);
         let line = &mut self.lines[place];
-        let known = line.iter().position(|known| known & !TAG == entry & !TAG);
+        let known = slot_of(line, entry & !TAG);
         let slot = known.unwrap_or_else(|| oldest(line, newest));
         if known.is_some() && age(line[slot], newest) <= age(entry, newest) {
             return true;
@@ -153,12 +152,12 @@ impl Sightings {
         if slice <= self.state.slice {
             return;
         }
-        let begun = slice.saturating_sub(self.state.slice).min(TAGS);
+        let begun = slice.saturating_sub(self.state.slice).min(TAGS) as u32;
         self.state.slice = slice;
+        let newest = tag(slice);
         for entry in self.lines.iter_mut().flatten() {
-            if i64::from(age(*entry, slice)) < begun {
-                *entry = 0;
-            }
+            // Without a branch, so that several entries are done at once.
+            *entry = if age(*entry, newest) < begun { 0 } else { *entry };
         }
     }
 
@@ -214,17 +213,27 @@ const fn tag(slice: i64) -> u32 {
     slice.rem_euclid(TAGS) as u32 + 1
 }
 
-/// Age of an entry: slices before `newest`.
-const fn age(entry: u32, newest: i64) -> u32 {
-    let tag = (entry & TAG) as i64;
-    (newest.rem_euclid(TAGS) + 1 - tag).rem_euclid(TAGS) as u32
+/// Age of an entry that is not empty: slices before the one with the tag `newest`.
+const fn age(entry: u32, newest: u32) -> u32 {
+    let tag = entry & TAG;
+    // Not a remainder: a comparison is done for several entries at once.
+    let wrap = if tag > newest { TAGS as u32 } else { 0 };
+    newest.wrapping_sub(tag).wrapping_add(wrap)
 }
 
-/// Index of an empty entry, or else of the oldest.
-fn oldest(line: &Line, newest: i64) -> usize {
-    let rank = |entry: u32| if entry == 0 { u32::MAX } else { age(entry, newest) };
-    let ranked = line.iter().enumerate().max_by_key(|(_, entry)| rank(**entry));
-    ranked.map_or(0, |(slot, _)| slot)
+/// The first entry with this fingerprint. All entries are compared at once: a search that ends
+/// early costs a mispredicted branch.
+fn slot_of(line: &Line, fingerprint: u32) -> Option<usize> {
+    let is_same = |entry: u32| u32::from(entry & !TAG == fingerprint);
+    let same = line.iter().enumerate().fold(0, |all, (slot, entry)| all | is_same(*entry) << slot);
+    (same != 0).then_some(same.trailing_zeros() as usize)
+}
+
+/// Index of the last empty entry, or else of the last of the oldest. `newest` is a tag.
+fn oldest(line: &Line, newest: u32) -> usize {
+    let rank = |entry: u32| if entry == 0 { TAG } else { age(entry, newest) };
+    let ranked = line.iter().enumerate().map(|(slot, entry)| rank(*entry) << 4 | slot as u32);
+    ranked.fold(0, u32::max) as usize & 15
 }
 
 fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
@@ -236,6 +245,8 @@ fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use std::hash::BuildHasher;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -330,6 +341,23 @@ mod tests {
                 lines: vec![(0, [1; 16])],
             }));
             assert!(larger.lines.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_searched_as_if_entry_by_entry(
+            entries in proptest::array::uniform16((0u32..4, 0u32..=13)),
+            slice in 0i64..40,
+        ) {
+            let line: Line = entries.map(|(mark, tag)| if tag == 0 { 0 } else { mark << TAG_BITS | tag });
+            let age = |entry: u32| (slice % TAGS + 1 - i64::from(entry & TAG)).rem_euclid(TAGS);
+            let rank = |slot: &usize| if line[*slot] == 0 { i64::MAX } else { age(line[*slot]) };
+            prop_assert_eq!(Some(oldest(&line, tag(slice))), (0..16).max_by_key(rank));
+            for print in (0..4).map(|mark| mark << TAG_BITS) {
+                let first = line.iter().position(|entry| entry & !TAG == print);
+                prop_assert_eq!(slot_of(&line, print), first);
+            }
         }
     }
 }

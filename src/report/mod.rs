@@ -4,6 +4,7 @@
 //! Incidents are those that were alerted. Scores and features are measured by feeding the same
 //! events to an engine again ([`HistoryScorer`]), with the current model.
 
+pub mod compliance;
 pub mod outcomes;
 pub mod page;
 pub mod text;

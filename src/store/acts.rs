@@ -117,7 +117,8 @@ impl Store {
     pub async fn record_acts(&self, acts: &[Act]) -> Result<(), StoreError> {
         let Some(first) = acts.first() else { return Ok(()) };
         let token = format!("acts/{}/{}", first.id, acts.len());
-        self.insert::<NewRow<'_>>("incident_acts", &token, acts.iter().map(NewRow::from)).await
+        let rows: Vec<NewRow<'_>> = acts.iter().map(NewRow::from).collect();
+        self.insert::<NewRow<'_>>("incident_acts", &token, rows).await
     }
 
     /// Returns all acts on these incidents, in the order in which they count.

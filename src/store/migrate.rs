@@ -38,6 +38,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0016_http_requests.sql",
     "0017_analyst_views.sql",
     "0018_key_feed.sql",
+    "0019_accounts.sql",
+    "0020_audit.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\

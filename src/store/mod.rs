@@ -1,8 +1,10 @@
 //! Stores events, alerts, the ledger and saved state in ClickHouse, applies migrations and runs
 //! queries. Every insert may be repeated.
 
+mod accounts;
 mod acts;
 mod answers;
+mod audit;
 mod check;
 mod checkpoint;
 mod claim;
@@ -38,8 +40,10 @@ use backon::{ExponentialBuilder, Retryable};
 use clickhouse::Client;
 use parking_lot::Mutex;
 
+pub use self::accounts::{AccountRow, SessionRow, UseRow};
 pub use self::acts::ACTS_KEPT_DAYS;
 pub use self::answers::Answered;
+pub use self::audit::{Audited, Sealed};
 pub use self::check::check;
 pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};

@@ -90,6 +90,13 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_logins_total",
+        Unit::Count,
+        &["outcome"],
+        "Tries to log in to the console: `let_in`, `wrong`, `too_often`, `busy` or `unavailable`",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_quarantined_total",
         Unit::Count,
         &["reason"],

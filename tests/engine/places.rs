@@ -49,6 +49,15 @@ fn a_crowd_is_quiet_also_when_a_new_network_of_its_country_comes() {
 }
 
 #[test]
+fn some_visitors_of_a_crowd_are_from_countries_that_it_did_not_have_yet() {
+    let mut scene = crowd();
+    for (day, place) in [AMSTERDAM, LONDON, SYDNEY].into_iter().enumerate() {
+        scene.steady("app", place, (3 + day) as f64 * DAY, HOUR, 600.0);
+    }
+    assert_quiet(&scene);
+}
+
+#[test]
 fn a_crowd_is_quiet_in_its_first_hours_and_a_person_at_two_places_is_not() {
     let mut scene = Scene::new();
     for n in 0..8_u32 {

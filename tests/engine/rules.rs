@@ -1,6 +1,6 @@
 //! Rules of the policy on live incidents.
 
-use keywatch::alert::{Action, Alert, Restraint};
+use keywatch::alert::{Action, Alert, AlertType, Restraint};
 use keywatch::config::{DetectConfig, PolicyConfig, Rulebook};
 use keywatch::engine::Engine;
 use keywatch::event::{EnrichedEvent, ShardId};
@@ -40,6 +40,21 @@ fn run(rules: &str, registry: Registry, events: &[EnrichedEvent]) -> Vec<Alert> 
 
 fn strongest(alerts: &[Alert]) -> Action {
     alerts.iter().map(|alert| alert.action).max().unwrap()
+}
+
+#[test]
+fn a_rule_that_stays_broken_is_one_incident() {
+    let mut scene = Scene::new();
+    for day in 0..6 {
+        scene.steady("key", LONDON, f64::from(day) * DAY, HOUR, 300.0);
+    }
+    let expires_at = Some(scene.at(1.5 * DAY));
+    let key = RegisteredKey { key_id: "key".into(), expires_at, ..RegisteredKey::default() };
+    let mut registry = Registry::default();
+    registry.set_file(vec![key]);
+    let alerts = run("", registry, &scene.events());
+    let opened = alerts.iter().filter(|alert| alert.alert_type == AlertType::Opened);
+    assert_eq!(opened.count(), 1, "{alerts:#?}");
 }
 
 const MILD_IN_THE_LAB: &str = "[[rule]]\nname = \"lab\"\nmatch.environments = [\"lab\"]\n\

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alerts_cli;
+mod audit;
 mod backtest_cli;
 mod blind;
 mod browser;
+mod case_bundle;
 mod chaos;
 mod check_config;
 mod clickhouse;
+mod compliance;
 mod console;
 mod deliver;
 mod demo;
@@ -32,6 +35,7 @@ mod leaks;
 mod odd_topics;
 mod people;
 mod promise;
+mod receivers;
 mod repartition;
 mod replay;
 mod response;

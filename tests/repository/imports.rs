@@ -46,6 +46,7 @@ const RULES: &[Rule] = &[
     ),
     rule("decide", &["alert", "config", "detect", "event", "profile", "registry"]),
     rule("workflow", &["alert", "event"]),
+    rule("audit", &["event"]),
     rule("respond", &["alert", "config", "decide", "detect::Family", "detect::family", "event"]),
     rule(
         "engine",
@@ -81,7 +82,8 @@ const RULES: &[Rule] = &[
             "http",
             "instance",
             "record",
-            // Requests and acts of people are rows too.
+            // Requests and acts of people are rows too, and so are the links of the audit log.
+            "audit",
             "respond",
             "registry",
             "workflow",
@@ -92,12 +94,18 @@ const RULES: &[Rule] = &[
     rule("leaks", &["config", "decode", "event", "http", "registry", "store", "watched"]),
     // Takes registrations of keys over HTTP, from files and topics.
     rule("keys", &["config", "decode", "event", "http", "registry", "store"]),
+    // What people do to stored incidents; commands, console and API are its edges.
+    rule("casework", &["alert", "event", "store", "text", "workflow"]),
+    // Accounts of the console and the API are rows, and the requests of today are recognised by them.
+    rule("access", &["event", "store"]),
     // The pages read what is stored, and the health of the process. Nothing but commands and the
     // demo starts them.
     rule(
         "console",
         &[
+            "access",
             "alert",
+            "casework",
             "config",
             "event",
             "facts",
@@ -157,6 +165,7 @@ const RULES: &[Rule] = &[
         "report",
         &[
             "alert",
+            "audit",
             "backtest",
             "config",
             "decide::risk",
@@ -198,9 +207,12 @@ const RULES: &[Rule] = &[
     rule(
         "cli",
         &[
+            "access",
             "alert",
             "app",
+            "audit",
             "backtest",
+            "casework",
             "config",
             "console",
             // The rules of the policy, in words.
@@ -237,8 +249,8 @@ const RULES: &[Rule] = &[
 
 /// Rooms without clock and I/O. What they read at the start (databases, a model, the registry)
 /// is allowed where it stands.
-const PURE: [&str; 18] = [
-    "alert", "answer", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
+const PURE: [&str; 19] = [
+    "alert", "answer", "audit", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
     "network", "profile", "proof", "rate", "record", "registry", "respond", "text", "workflow",
 ];
 

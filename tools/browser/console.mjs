@@ -115,12 +115,158 @@ async function anAlertAppears() {
   await context.close();
 }
 
+// From here on everybody needs an account.
+async function people() {
+  console.log('waiting for accounts');
+  const [password] = await once(process.stdin, 'data');
+  return String(password).trim();
+}
+
+async function login(options, name, password, path) {
+  const reader = await open(options);
+  // The first page may be open still: accounts are known within a second.
+  await reader.page.goto(`${base}/login?next=${encodeURIComponent(path)}`);
+  await reader.page.getByLabel('Name').fill(name);
+  await reader.page.getByLabel('Password').fill(password);
+  await reader.page.keyboard.press('Enter');
+  await reader.page.waitForURL(`${base}${path}`);
+  return reader;
+}
+
+async function shot(page, name) {
+  if (shots) await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
+
+const travel = '/incidents/al_6f1d2c9b0a7e4453';
+
+async function aWrongPasswordIsTold(password) {
+  const { context, page } = await open({ viewport: sizes.phone });
+  await page.goto(`${base}/login`);
+  await page.getByLabel('Name').fill('alice');
+  await page.getByLabel('Password').fill(`${password}!`);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('alert').waitFor();
+  await shot(page, 'login-wrong-phone');
+  await context.close();
+}
+
+// Without the script, on a phone: forms and redirects alone.
+async function peopleActOnAPhoneWithoutScript(password) {
+  const { context, page, complaints } =
+    await login({ viewport: sizes.phone, javaScriptEnabled: false }, 'alice', password, travel);
+  await page.getByLabel('Comment, for whatever').fill('asking the owner');
+  await shot(page, 'act-phone');
+  await page.getByRole('button', { name: 'Acknowledge' }).click();
+  await page.getByRole('status').filter({ hasText: 'acknowledged' }).waitFor();
+  assert.ok(page.url().includes(travel), page.url());
+  await shot(page, 'acknowledged-phone');
+  assert.deepEqual(complaints, []);
+  await context.close();
+}
+
+async function twoPeopleActAtOnce(password) {
+  const alice = await login({ viewport: sizes.desktop }, 'alice', password, travel);
+  const bob = await login({ viewport: sizes.desktop, colorScheme: 'dark' }, 'bob', password, travel);
+  await alice.page.locator('#line.live').waitFor();
+  await alice.page.getByLabel('Comment, for whatever').fill('she is on a flight');
+  await bob.page.getByLabel('Comment, for whatever').fill('our own scanner');
+  await bob.page.getByLabel('It was a false alarm').selectOption('test');
+  await shot(bob.page, 'act-desktop-dark');
+  await bob.page.getByRole('button', { name: 'Dismiss' }).click();
+  await bob.page.getByRole('status').filter({ hasText: 'dismissed as test' }).waitFor();
+  await shot(bob.page, 'dismissed-desktop-dark');
+  // Her page tells of it by itself, and leaves what she writes alone.
+  await alice.page.locator('#head').getByText('closed').waitFor({ timeout: 20000 });
+  assert.equal(await alice.page.getByLabel('Comment, for whatever').inputValue(), 'she is on a flight');
+  await alice.page.getByRole('button', { name: 'Confirm' }).click();
+  await alice.page.getByRole('alert').filter({ hasText: 'Nothing was changed' }).waitFor();
+  await shot(alice.page, 'overtaken-desktop');
+  assert.equal(await alice.page.getByLabel('Comment, for whatever').inputValue(), 'she is on a flight');
+  await alice.page.getByRole('button', { name: 'Comment', exact: true }).click();
+  await alice.page.getByRole('status').filter({ hasText: 'commented on' }).waitFor();
+  // The page of the refused form is the one request that the browser complains about.
+  const other = alice.complaints.filter((text) => !text.includes('409'));
+  assert.deepEqual([...other, ...bob.complaints], []);
+  await bob.context.close();
+  return alice;
+}
+
+async function aProposalIsApproved(alice) {
+  await alice.page.goto(`${base}/incidents/inc_asks`);
+  await shot(alice.page, 'proposal-desktop');
+  await alice.page.getByRole('button', { name: 'Approve: revoke the key' }).click();
+  await alice.page.getByRole('status').filter({ hasText: 'approved' }).waitFor();
+}
+
+async function aSuppressionTellsFirst(alice) {
+  await alice.page.setViewportSize(sizes.phone);
+  await alice.page.goto(`${base}/incidents/inc_7`);
+  await alice.page.getByText('Suppress this evidence').click();
+  await alice.page.getByLabel('Because').fill('a new office');
+  await shot(alice.page, 'suppress-form-phone');
+  await alice.page.getByRole('button', { name: 'Show what it would hide' }).click();
+  await alice.page.getByText('this would have hidden').waitFor();
+  await shot(alice.page, 'suppress-phone');
+  await alice.page.getByRole('button', { name: 'Suppress it' }).click();
+  await alice.page.getByRole('status').filter({ hasText: 'is suppressed until' }).waitFor();
+}
+
+// A page of another site in the browser of somebody who has logged in sends forms in vain.
+async function aForeignFormIsRefused(alice) {
+  const { context } = alice;
+  const form = `<!doctype html><form method="post" action="${base}/incidents/inc_1/act">
+    <input name="kind" value="acknowledge"><input name="version" value="1-"></form>
+    <script>document.forms[0].submit()</script>`;
+  // Another port of the same host is the same site for cookies: a strict cookie comes along.
+  for (const host of ['127.0.0.2', '127.0.0.1']) {
+    const site = createServer((_, response) => { response.setHeader('content-type', 'text/html'); response.end(form); }).listen(0, host);
+    await once(site, 'listening');
+    const page = await context.newPage();
+    const answered = page.waitForResponse((response) => response.url().endsWith('/act'));
+    await page.goto(`http://${host}:${site.address().port}/`).catch(() => {});
+    assert.equal((await answered).status(), 403, host);
+    await page.close();
+    site.close();
+  }
+}
+
+// A link in a mail opens the page although the cookie is strict.
+async function aLinkFromElsewhereOpensThePage(alice) {
+  const link = `<!doctype html><a href="${base}${travel}">open</a>`;
+  const site = createServer((_, response) => { response.setHeader('content-type', 'text/html'); response.end(link); }).listen(0, '127.0.0.2');
+  await once(site, 'listening');
+  const page = await alice.context.newPage();
+  await page.goto(`http://127.0.0.2:${site.address().port}/`);
+  await page.getByText('open').click();
+  await page.getByRole('heading', { name: 'Act on it' }).waitFor();
+  await page.close();
+  site.close();
+}
+
+async function aLogoutEndsIt(alice) {
+  await alice.page.getByRole('button', { name: 'Log out' }).click();
+  await alice.page.waitForURL('**/login');
+  await alice.page.goto(`${base}/incidents`);
+  await alice.page.waitForURL('**/login?next=*');
+  await shot(alice.page, 'login-phone');
+  await alice.context.close();
+}
+
 try {
   await everyPageIsSound();
   await theKeyboardIsEnough();
   await filtersAndPagesAreAddresses();
   await otherSitesAreRefused();
   await anAlertAppears();
+  const password = await people();
+  await aWrongPasswordIsTold(password);
+  await peopleActOnAPhoneWithoutScript(password);
+  const alice = await twoPeopleActAtOnce(password);
+  await aProposalIsApproved(alice);
+  await aSuppressionTellsFirst(alice);
+  await aForeignFormIsRefused(alice);
+  await aLinkFromElsewhereOpensThePage(alice);
+  await aLogoutEndsIt(alice);
 } finally {
   await browser.close();
   process.stdin.destroy();

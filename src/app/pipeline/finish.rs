@@ -21,6 +21,7 @@ use crate::source::Source;
 pub struct Background {
     pub watchdog: JoinHandle<()>,
     pub clerk: JoinHandle<()>,
+    pub notary: JoinHandle<()>,
     pub registrar: JoinHandle<()>,
     pub feed: Option<Feeding>,
     pub responder: Responder,
@@ -62,6 +63,7 @@ impl<S: Source> Pipeline<S> {
         self.writer.task.abort();
         background.clerk.abort();
         background.registrar.abort();
+        background.notary.abort();
         if let Some(feed) = background.feed {
             feed.finish().await;
         }

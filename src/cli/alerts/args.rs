@@ -6,9 +6,9 @@ use super::acting::Order;
 use super::filter::Filter;
 use super::person;
 use crate::alert::CloseReason;
+use crate::casework;
 use crate::cli::CommandError;
-use crate::event::HOUR_SECONDS;
-use crate::workflow::Kind;
+use crate::workflow::{Kind, Origin};
 
 /// The incidents to act on.
 #[derive(clap::Args)]
@@ -165,7 +165,7 @@ impl AssignArgs {
     pub fn order(&self) -> Result<Order, CommandError> {
         let assignee = Some(person::name("--to", &self.to).map_err(usage)?);
         let order = order(Kind::Assign, &self.which, &self.how, self.message.as_deref())?;
-        Ok(Order { assignee, ..order })
+        Ok(Order { act: casework::Order { assignee, ..order.act }, ..order })
     }
 }
 
@@ -211,13 +211,17 @@ fn order(
     }
     let who = person::acting(how.by.as_deref())?;
     let text = message.map(person::message).transpose().map_err(usage)?;
-    Ok(Order {
+    let act = casework::Order {
         kind,
         reason: None,
         assignee: None,
         text: text.unwrap_or_default(),
         quiet_seconds: 0,
         who,
+        origin: Origin::CommandLine,
+    };
+    Ok(Order {
+        act,
         ids: which.ids.clone(),
         filter: which.filter.clone(),
         is_sure: which.yes,
@@ -226,8 +230,8 @@ fn order(
 }
 
 fn closing(order: Order, reason: CloseReason, quiet_hours: f64) -> Order {
-    let quiet_seconds = (quiet_hours * HOUR_SECONDS) as u32;
-    Order { reason: Some(reason), quiet_seconds, ..order }
+    let quiet_seconds = casework::quiet_seconds(quiet_hours);
+    Order { act: casework::Order { reason: Some(reason), quiet_seconds, ..order.act }, ..order }
 }
 
 fn usage(sentence: String) -> CommandError {

@@ -2,7 +2,7 @@
 
 mod acting;
 mod args;
-mod case;
+mod export;
 pub(super) mod filter;
 mod list;
 pub(super) mod person;
@@ -46,6 +46,8 @@ enum Action {
     List(list::Args),
     /// Show one incident: on a terminal in words, else every revision as one JSON object a line
     Show(show::Args),
+    /// Write an incident with its requests and decisions to one archive, which can be replayed
+    Export(export::Args),
     /// Print what to do about an incident, with its values
     Playbook(playbook::Args),
     /// Acknowledge: somebody looks at it
@@ -83,6 +85,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         match &args.action {
             Action::List(args) => list::run(args, &store).await,
             Action::Show(args) => show::run(args, &store).await,
+            Action::Export(args) => export::run(args, &store).await,
             Action::Playbook(args) => playbook::run(args, &store).await,
             Action::Ack(args) => acting::run(args.order()?, &store).await,
             Action::Assign(args) => acting::run(args.order()?, &store).await,

@@ -3,7 +3,8 @@
 use anyhow::anyhow;
 
 use super::acting::unknown_incident;
-use super::{case, print};
+use super::print;
+use crate::casework;
 use crate::cli::CommandError;
 use crate::playbook::filled;
 use crate::store::Store;
@@ -22,7 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
-    let mut cases = case::load(store, &[&args.id]).await.map_err(anyhow::Error::from)?;
+    let mut cases = casework::load(store, &[&args.id]).await.map_err(anyhow::Error::from)?;
     let case = cases.remove(&args.id).ok_or_else(|| unknown_incident(&args.id))?;
     let alert = case.latest();
     if let Some(own) = &alert.guidance.playbook {

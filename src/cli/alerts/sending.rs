@@ -4,9 +4,9 @@
 use anyhow::{Context, anyhow};
 
 use super::acting::unknown_incident;
-use super::case::{self, Case};
 use super::{person, print};
 use crate::alert::Alert;
+use crate::casework::{self, Case};
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::deliver::record::{DeliveryOutcome, DeliveryRow};
@@ -69,7 +69,7 @@ pub async fn redeliver(
     store: &Store,
 ) -> Result<(), CommandError> {
     let who = person::acting(args.by.as_deref())?;
-    let mut cases = case::load(store, &[&args.id]).await.map_err(anyhow::Error::from)?;
+    let mut cases = casework::load(store, &[&args.id]).await.map_err(anyhow::Error::from)?;
     let case = cases.remove(&args.id).ok_or_else(|| unknown_incident(&args.id))?;
     let alert = chosen(&case, args.revision)?;
     let channels = match &args.channel {

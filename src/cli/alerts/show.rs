@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::acting::unknown_incident;
-use super::case::{self, Case};
 use super::print;
 use crate::alert::{Alert, Restraint};
+use crate::casework::{self, Case};
 use crate::cli::CommandError;
 use crate::event::EventTime;
 use crate::facts::plain_id;
 use crate::store::{Store, StoreError};
 use crate::text::{counted, visible, visible_json};
-use crate::workflow::{Act, Held, Obstacle};
+use crate::workflow::Held;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -77,7 +77,7 @@ pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
     let (case, unsent, way) = load(&args.id, store).await.map_err(anyhow::Error::from)?;
     let case = case.ok_or_else(|| unknown_incident(&args.id))?;
     print(&if args.json {
-        visible_json(&as_json(&args.id, &case, &unsent, &way).to_string()) + "\n"
+        visible_json(&as_json(&case, &unsent, &way).to_string()) + "\n"
     } else if io::stdout().is_terminal() {
         in_words(&args.id, &case, &unsent, &way)
     } else {
@@ -87,7 +87,7 @@ pub async fn run(args: &Args, store: &Store) -> Result<(), CommandError> {
 }
 
 async fn load(id: &str, store: &Store) -> Result<(Option<Case>, Vec<Unsent>, Way), StoreError> {
-    let mut cases = case::load(store, &[id]).await?;
+    let mut cases = casework::load(store, &[id]).await?;
     let unsent = store.query_rows(UNSENT, &[("id", id)]).await?;
     let confirmed: Vec<Confirmed> = store.query_rows(CONFIRMED, &[("id", id)]).await?;
     let sent = store.query_rows(SENT, &[("id", id)]).await?;
@@ -95,29 +95,13 @@ async fn load(id: &str, store: &Store) -> Result<(Option<Case>, Vec<Unsent>, Way
     Ok((cases.remove(id), unsent, way))
 }
 
-fn as_json(id: &str, case: &Case, unsent: &[Unsent], way: &Way) -> serde_json::Value {
-    let standing = &case.course.standing;
-    let closing = standing.closing_in_force(&case.revisions);
+fn as_json(case: &Case, unsent: &[Unsent], way: &Way) -> serde_json::Value {
     let unsent: serde_json::Map<_, _> =
         unsent.iter().map(|it| (it.outcome.clone(), it.revisions.into())).collect();
-    let act = |(act, obstacle): &(Act, Option<Obstacle>)| {
-        let mut json = json!(act);
-        json["has_effect"] = obstacle.is_none().into();
-        json
-    };
-    json!({
-        "id": id,
-        "state": case.state(),
-        "close_reason": closing.and_then(|closing| closing.reason),
-        "quiet_until": closing.map(|closing| closing.quiet_until),
-        "assignee": standing.assignee,
-        "waits_for": case.waits_for(),
-        "approved": standing.ruling.as_ref().map(|ruling| ruling.is_approval),
-        "not_sent": unsent,
-        "response": case.request().map(|request| way.as_json(request)),
-        "acts": case.course.steps.iter().map(act).collect::<Vec<_>>(),
-        "revisions": case.revisions,
-    })
+    let mut json = case.as_json();
+    json["not_sent"] = unsent.into();
+    json["response"] = json!(case.request().map(|request| way.as_json(request)));
+    json
 }
 
 fn in_words(id: &str, case: &Case, unsent: &[Unsent], way: &Way) -> String {
@@ -267,7 +251,7 @@ mod tests {
     use super::*;
     use crate::alert::{AlertType, CloseReason, DetectorId};
     use crate::deliver::fixtures;
-    use crate::workflow::{Course, Kind, Origin, Seen};
+    use crate::workflow::{Act, Course, Kind, Origin, Seen};
 
     fn act(case: &[Alert], second: i64, who: &str, kind: Kind) -> Act {
         Act {
@@ -305,7 +289,7 @@ mod tests {
         ] {
             assert!(text.contains(words), "no {words} in\n{text}");
         }
-        let json = as_json("al_6f1d2c9b0a7e4453", &case, &unsent, &Way::default());
+        let json = as_json(&case, &unsent, &Way::default());
         assert_eq!(json["state"], "closed");
         assert_eq!(json["not_sent"]["kept_quiet"], 2);
         assert_eq!(json["acts"][1]["has_effect"], false);

@@ -1,25 +1,20 @@
 //! `keywatch alerts suppress` and `keywatch alerts suppressions`.
 
-mod preview;
-
 use anyhow::{Context, anyhow};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::json;
 
-use self::preview::Preview;
-use super::case::{self, Case};
+use super::acting::unknown_incident;
 use super::{filter, person, print};
 use crate::alert::DetectorId;
+use crate::casework::{NoSuppression, Preview, Wish};
 use crate::cli::CommandError;
 use crate::cli::moment::ahead;
-use crate::event::{DAY_SECONDS, EventTime};
+use crate::event::EventTime;
 use crate::store::Store;
 use crate::text::{counted, visible, visible_json};
 use crate::workflow::{Scope, Suppression};
-
-/// A suppression is looked at again once a year at least.
-const LONGEST_DAYS: f64 = 366.0;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -100,11 +95,11 @@ enum SuppressionsAction {
 
 pub async fn suppress(args: &SuppressArgs, store: &Store) -> Result<(), CommandError> {
     let suppression = args.suppression(store).await?;
-    let preview = Preview::of(&suppression, store).await?;
+    let preview = Preview::of(&suppression, store).await.map_err(anyhow::Error::from)?;
     if args.json {
         print(&(visible_json(&preview.as_json(&suppression, args.yes).to_string()) + "\n"))?;
     } else {
-        print(&preview.in_words(&suppression))?;
+        print(&preview.in_words(&suppression, "--critical"))?;
     }
     if !args.yes {
         let sentence = "nothing was changed: repeat the command with --yes";
@@ -124,8 +119,7 @@ impl SuppressArgs {
     async fn suppression(&self, store: &Store) -> Result<Suppression, CommandError> {
         let who = person::acting(self.by.as_deref())?;
         let note = person::message(&self.message).map_err(usage)?;
-        let (now, mut from) = (EventTime::now(), self.from);
-        let mut scope = Scope {
+        let scope = Scope {
             detectors: self.detector.clone(),
             keys: self.key.clone(),
             tenants: self.tenant.clone(),
@@ -133,42 +127,14 @@ impl SuppressArgs {
             cidr: self.cidr,
             route: self.route.clone(),
         };
-        if let Some(id) = &self.id {
-            let mut cases = case::load(store, &[id]).await.map_err(anyhow::Error::from)?;
-            let case = cases.remove(id).ok_or_else(|| super::acting::unknown_incident(id))?;
-            complete(&mut scope, &case);
-            from = from.or(Some(case.latest().first_event_time));
-        }
-        if !scope.is_bounded() {
-            return Err(usage(
-                "give an incident's id, or keys or tenants, or detectors with an AS, CIDR or route"
-                    .to_owned(),
-            ));
-        }
-        let from = from.unwrap_or(now);
-        let until = self.until;
-        if until <= from.max(now) || until.seconds_since(now) > LONGEST_DAYS * DAY_SECONDS {
-            return Err(usage("--until must lie ahead, by a year at most".to_owned()));
-        }
-        let id = format!("sup_{:024x}", rand::random::<u128>() >> 32);
-        let hides_critical = self.critical;
-        Ok(Suppression { id, who, note, scope, from, until, hides_critical, ended: None })
-    }
-}
-
-/// Takes from the incident what the command does not name.
-fn complete(scope: &mut Scope, case: &Case) {
-    let alert = case.latest();
-    if scope.detectors.is_empty() {
-        scope.detectors = case.seen().detectors;
-    }
-    if scope.is_bounded() {
-        return;
-    }
-    match (&alert.key_id, alert.source_ip) {
-        (Some(key), _) => scope.keys = vec![key.to_string()],
-        (None, Some(address)) => scope.cidr = Some(IpNet::from(address)),
-        (None, None) => {}
+        let (id, from, until) = (self.id.clone(), self.from, self.until);
+        let wish = Wish { id, scope, from, until, hides_critical: self.critical, note, who };
+        wish.suppression(store).await.map_err(|error| match error {
+            NoSuppression::Unknown(id) => unknown_incident(&id),
+            NoSuppression::Until => usage(format!("--until {error}")),
+            NoSuppression::Unbounded => usage(error.to_string()),
+            NoSuppression::Store(error) => anyhow::Error::from(error).into(),
+        })
     }
 }
 

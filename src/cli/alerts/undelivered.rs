@@ -4,7 +4,8 @@ use anyhow::anyhow;
 use comfy_table::ColumnConstraint;
 use serde::{Deserialize, Serialize};
 
-use super::{case, person, print, sending};
+use super::{person, print, sending};
+use crate::casework;
 use crate::cli::moment::moment;
 use crate::cli::{CommandError, listing};
 use crate::config::Config;
@@ -168,7 +169,7 @@ async fn send_one(
     store: &Store,
     who: &str,
 ) -> Result<(), CommandError> {
-    let mut cases = case::load(store, &[&letter.id]).await.map_err(anyhow::Error::from)?;
+    let mut cases = casework::load(store, &[&letter.id]).await.map_err(anyhow::Error::from)?;
     let case = cases.remove(&letter.id).ok_or_else(|| anyhow!("the incident is not stored"))?;
     let alert = sending::chosen(&case, Some(letter.revision))?;
     sending::send_again(config, store, &letter.channel, &alert, who).await

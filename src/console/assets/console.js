@@ -21,8 +21,17 @@
   };
   localise(document);
 
-  // Every part that the server rendered differently is replaced; what the reader opened or
-  // selected stays.
+  // Every part that the server rendered differently is replaced; what the reader opened, selected
+  // or wrote stays.
+  const written = (control) => {
+    if (control.matches("select")) return [...control.options].some((option, n, all) =>
+      option.selected !== (all.some((other) => other.defaultSelected) ? option.defaultSelected : n === 0));
+    return control.type === "checkbox" ? control.checked !== control.defaultChecked : control.value !== control.defaultValue;
+  };
+  const draft = (part) => {
+    const controls = [...part.querySelectorAll("textarea, select, input:not([type=hidden])")];
+    return controls.some((control) => control === document.activeElement || written(control));
+  };
   const folded = (part) => [...part.querySelectorAll("details")];
   const renew = (fresh) => {
     for (const part of document.querySelectorAll("[data-live]")) {
@@ -30,7 +39,7 @@
       if (!next) continue;
       const before = part.dataset.source || part.outerHTML;
       const source = next.outerHTML;
-      if (before === source || part.contains(getSelectedNode())) continue;
+      if (before === source || part.contains(getSelectedNode()) || draft(part)) continue;
       const open = folded(part).map((details) => details.open);
       const focused = part.contains(document.activeElement) ? document.activeElement : null;
       const href = focused && focused.getAttribute("href");
@@ -69,6 +78,7 @@
     busy = true;
     try {
       const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      if (response.redirected) { say("lost", "Logged out"); busy = false; return; }
       renew(new DOMParser().parseFromString(await response.text(), "text/html"));
       if (response.ok) { if (line.classList.contains("lost")) say("live", "Live"); } else say("lost", "Not current");
     } catch {

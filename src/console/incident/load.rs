@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::replay::{self, StoredRequest};
-use crate::alert::{Alert, IncidentState};
+use crate::alert::Alert;
+use crate::casework::Case;
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::{Store, StoreError};
 use crate::workflow::{Course, Standing};
@@ -59,10 +60,8 @@ pub struct Series {
 
 #[derive(Debug)]
 pub struct Incident {
-    /// Newest first; never empty.
-    revisions: Vec<Alert>,
-    /// What people did.
-    pub course: Course,
+    /// The latest revisions, and what people did.
+    pub case: Case,
     pub deliveries: Vec<Delivery>,
     pub confirmed: Option<Confirmed>,
     pub series: Option<Series>,
@@ -73,25 +72,16 @@ pub struct Incident {
 
 impl Incident {
     pub fn latest(&self) -> &Alert {
-        &self.revisions[0]
+        self.case.latest()
     }
 
+    /// Oldest first.
     pub fn revisions(&self) -> &[Alert] {
-        &self.revisions
+        &self.case.revisions
     }
 
     pub fn standing(&self) -> &Standing {
-        &self.course.standing
-    }
-
-    /// The request about its key, the strongest if there are two.
-    pub fn request(&self) -> Option<&Alert> {
-        let requests = self.revisions.iter().filter(|alert| alert.alert_type.is_request());
-        requests.max_by_key(|alert| alert.action)
-    }
-
-    pub fn state(&self) -> IncidentState {
-        self.standing().state(&self.revisions)
+        &self.case.course.standing
     }
 }
 
@@ -110,8 +100,8 @@ pub async fn load(store: &Store, id: &str) -> Result<Option<Incident>, StoreErro
         serde_json::from_str(&row.alert)
             .map_err(|reason| StoreError::AlertJson { id: id.to_owned(), reason })
     };
-    let revisions: Vec<Alert> = rows.iter().map(parse).collect::<Result<_, _>>()?;
-    let Some(latest) = revisions.first().cloned() else { return Ok(None) };
+    let revisions: Vec<Alert> = rows.iter().rev().map(parse).collect::<Result<_, _>>()?;
+    let Some(latest) = revisions.last().cloned() else { return Ok(None) };
     let deliveries = include_str!("../../../sql/console/deliveries.sql");
     let confirmed = include_str!("../../../sql/console/confirmed.sql");
     let values = [("id", id)];
@@ -124,9 +114,9 @@ pub async fn load(store: &Store, id: &str) -> Result<Option<Incident>, StoreErro
         places(store, &latest),
         replay::load(store, &latest),
     )?;
-    let course = Course::of(acts);
+    let case = Case { revisions, course: Course::of(acts) };
     let confirmed = confirmed.into_iter().next();
-    Ok(Some(Incident { revisions, course, deliveries, confirmed, series, places, replayed }))
+    Ok(Some(Incident { case, deliveries, confirmed, series, places, replayed }))
 }
 
 /// The picture begins some time before the incident and ends some time after it.

@@ -10,7 +10,7 @@ use crate::workflow::{Act, Held, Obstacle};
 pub fn card(incident: &Incident) -> Markup {
     html! {
         (standing(incident))
-        ol.course { @for (act, obstacle) in &incident.course.steps { (step(act, obstacle.as_ref())) } }
+        ol.course { @for (act, obstacle) in &incident.case.course.steps { (step(act, obstacle.as_ref())) } }
     }
 }
 
@@ -23,7 +23,7 @@ fn standing(incident: &Incident) -> Markup {
                 ". Evidence of a new kind, or of a higher severity, reopens the incident."
             },
             (None, Held::Closed(_)) => p { strong { "New evidence has reopened this incident." } },
-            (None, Held::Untouched) if incident.course.steps.is_empty() => p { "Nobody has acted on it yet." },
+            (None, Held::Untouched) if incident.case.course.steps.is_empty() => p { "Nobody has acted on it yet." },
             (None, _) => {},
         }
     }

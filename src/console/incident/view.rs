@@ -2,22 +2,31 @@
 
 use maud::{Markup, html};
 
+use super::actions::{self, Draft};
 use super::load::{Delivery, Incident};
 use super::{evidence, people, pictures, replay};
 use crate::alert::{Alert, AlertType, Attacks, Restraint};
 use crate::console::Console;
 use crate::console::frame::{card, encoded, key_link, time};
 use crate::console::visible::shown;
+use crate::console::visitor::Visitor;
 use crate::console::words;
 use crate::event::EventTime;
 use crate::facts::{self, plain_id};
 use crate::text::{counted, duration_figure};
 
-pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
+pub(super) fn view(
+    console: &Console,
+    visitor: &Visitor,
+    incident: &Incident,
+    notice: Option<Markup>,
+) -> Markup {
     let alert = incident.latest();
+    let forms = actions::forms(&incident.case, visitor, &Draft::default());
     html! {
         p.crumbs { a href="/incidents?state=open" { "Incidents" } " / " span.mono { (shown(&alert.id)) } }
         (head(incident))
+        @if let Some(notice) = notice { (notice) }
         div.columns {
             div {
                 (card("happened", "What happened", "", happened(alert)))
@@ -28,6 +37,7 @@ pub(super) fn view(console: &Console, incident: &Incident) -> Markup {
                 (pictures::places(incident))
             }
             div {
+                (card("act", "Act on it", "", forms))
                 (card("done", "What was done", "", done(console, incident)))
                 (card("sure", "How sure this is", "", sure(alert)))
                 (card("people", "What people did", "", people::card(incident)))
@@ -45,13 +55,14 @@ fn head(incident: &Incident) -> Markup {
         header #head.incident-head data-live {
             h1 { (shown(&alert.title)) }
             p.badges {
-                (words::severity(alert.severity)) (words::state(incident.state()))
+                (words::severity(alert.severity)) (words::state(incident.case.state()))
                 @if let Some(assignee) = &incident.standing().assignee { span { "Assigned to " (shown(assignee)) } }
                 span { "Risk " strong { (format!("{:.0}", alert.risk)) } " of 100" }
                 span { "Action " (words::action(alert.action, alert.dry_run)) }
                 @if let Some(key) = &alert.key_id { span { "Key " (key_link(key)) } }
                 @if let Some(ip) = alert.source_ip { span { "Source " span.mono { (ip) } } }
                 @if let Some(tenant) = &alert.tenant { span { "Tenant " (shown(tenant)) } }
+                a.jump href="#act" { "Act on it" }
             }
         }
     }
@@ -107,7 +118,7 @@ fn done(console: &Console, incident: &Incident) -> Markup {
     html! {
         p { (facts::what_was_done(alert)) }
         @if let Some(ruling) = &incident.standing().ruling { p { "The proposed action was " (shown(&ruling.to_string())) "." } }
-        @if let Some(request) = incident.request() { (steps(request, incident)) }
+        @if let Some(request) = incident.case.request() { (steps(request, incident)) }
         @if let Some(restraint) = alert.restraint.filter(|restraint| !restraint.is_wait()) {
             p { "A stronger action is not advised, because " (restraint.because()) "." }
         }
@@ -192,11 +203,11 @@ fn outcome(outcome: &str) -> &'static str {
     }
 }
 
-/// Revisions, newest first; those that changed nothing but numbers are one line.
+/// The latest revisions, newest first.
 fn course(revisions: &[Alert]) -> Markup {
     html! {
         ol.course {
-            @for alert in revisions.iter().take(20) {
+            @for alert in revisions.iter().rev().take(20) {
                 li {
                     (time(alert.detected_event_time))
                     div { strong { (kind(alert)) } ": " (words::severity(alert.severity)) ", risk " (format!("{:.0}", alert.risk)) ", " (words::action(alert.action, alert.dry_run)) }

@@ -1,11 +1,13 @@
 //! The list of incidents: filters that live in the address, one page at a time.
 
+mod bulk;
 mod filter;
 mod list;
 mod view;
 
+pub use self::bulk::acknowledge;
 pub use self::filter::{Choice, Filter};
-pub use self::list::{Incident, load};
+pub use self::list::{About, Incident, load};
 pub use self::view::table;
 
 use maud::html;
@@ -13,18 +15,20 @@ use maud::html;
 use super::Console;
 use super::answer::Failure;
 use super::frame::{Page, Tab};
+use super::visitor::Visitor;
 use crate::event::EventTime;
 
 /// Incidents of one page.
 pub const PAGE: usize = 50;
 
-pub async fn page(console: &Console, filter: Filter) -> Result<Page, Failure> {
+pub async fn page(console: &Console, visitor: &Visitor, filter: Filter) -> Result<Page, Failure> {
     let choice = filter.checked()?;
     let incidents = load(&console.store, &choice, "", PAGE).await?;
     let body = html! {
         (view::heading(&choice, &incidents))
         (view::form(&choice))
-        (view::results(&choice, &incidents, EventTime::now()))
+        (bulk::form(visitor))
+        (view::results(visitor, &choice, &incidents, EventTime::now()))
     };
     Ok(Page {
         title: "Incidents".to_owned(),

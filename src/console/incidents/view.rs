@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 use strum::VariantArray;
 
-use super::PAGE;
 use super::filter::{Choice, Cursor, TIMES};
 use super::list::{About, Incident};
+use super::{PAGE, bulk};
 use crate::alert::{DetectorId, IncidentState, Severity};
 use crate::console::frame::{ago, encoded, key_link};
 use crate::console::visible::{shown, visible};
+use crate::console::visitor::Visitor;
 use crate::console::words;
 use crate::event::EventTime;
 use crate::page::draw;
@@ -70,7 +71,12 @@ fn select(name: &str, label: &str, chosen: &str, options: &[(&str, &str)]) -> Ma
     }
 }
 
-pub(super) fn results(choice: &Choice, incidents: &[Incident], now: EventTime) -> Markup {
+pub(super) fn results(
+    visitor: &Visitor,
+    choice: &Choice,
+    incidents: &[Incident],
+    now: EventTime,
+) -> Markup {
     let next = incidents.last().filter(|_| incidents.len() == PAGE).map(Incident::cursor);
     html! {
         section #incidents.card.flush data-live aria-label="Incidents" {
@@ -79,7 +85,7 @@ pub(super) fn results(choice: &Choice, incidents: &[Incident], now: EventTime) -
                     h2 { "Nothing here" }
                     p { "No incident matches this filter." }
                 }
-            } @else { (table(incidents, true, now)) }
+            } @else { (rows(incidents, true, now, visitor)) }
             @if choice.after.is_some() || next.is_some() { (pages(choice, next.as_ref())) }
         }
     }
@@ -96,6 +102,11 @@ fn pages(choice: &Choice, next: Option<&Cursor>) -> Markup {
 
 /// Incidents as rows. `with_subject`: whether the rows name their key or source.
 pub fn table(incidents: &[Incident], with_subject: bool, now: EventTime) -> Markup {
+    rows(incidents, with_subject, now, &Visitor::default())
+}
+
+/// The same, with a box to choose each incident for those who may act.
+fn rows(incidents: &[Incident], with_subject: bool, now: EventTime, visitor: &Visitor) -> Markup {
     html! {
         table.rows {
             thead { tr {
@@ -107,16 +118,16 @@ pub fn table(incidents: &[Incident], with_subject: bool, now: EventTime) -> Mark
                 th { "State" }
                 th.when { "Last seen" }
             } }
-            tbody { @for incident in incidents { (row(incident, with_subject, now)) } }
+            tbody { @for incident in incidents { (row(incident, with_subject, now, visitor)) } }
         }
     }
 }
 
-fn row(incident: &Incident, with_subject: bool, now: EventTime) -> Markup {
+fn row(incident: &Incident, with_subject: bool, now: EventTime, visitor: &Visitor) -> Markup {
     let address = format!("/incidents/{}", encoded(&incident.id));
     html! {
         tr data-row {
-            td { (words::severity(incident.severity)) }
+            td { (bulk::choice(visitor, &incident.id, &visible(&incident.title))) (words::severity(incident.severity)) }
             td.title {
                 a href=(address) title=(visible(&incident.title)) { (shown(&short_title(incident))) }
                 div.detectors { @for detector in incident.detectors().take(3) { span { (draw::name(detector.as_str())) } } }

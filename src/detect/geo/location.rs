@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Prior, describe, is_exit_of_old, ordinary_move, place_json, site_name};
+use super::{Prior, arrivals, describe, is_exit_of_old, ordinary_move, place_json, site_name};
 use crate::alert::{Ceiling, DetectorId};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, Origin};
@@ -26,7 +26,7 @@ pub struct NewLocation {
 
 pub(super) fn find_new_location(
     places: &PlaceProfile,
-    prior: &Prior,
+    prior: &Prior<'_>,
     origin: &Origin,
 ) -> Option<NewLocation> {
     if !origin.is_located() {
@@ -47,9 +47,11 @@ pub(super) fn find_new_location(
         return None;
     }
     // The user chooses an exit from a list, so that its country says little about the user.
-    let country = if origin.kind.is_detached() { prior.country.sqrt() } else { prior.country };
+    let country = prior.country();
+    let country = if origin.kind.is_detached() { country.sqrt() } else { country };
     let new = novelty.new_country();
-    Some(NewLocation { p_value: new * country, new, ceiling, is_country: true })
+    let p_value = (new * country * arrivals(novelty)).min(1.0);
+    Some(NewLocation { p_value, new, ceiling, is_country: true })
 }
 
 impl NewLocation {

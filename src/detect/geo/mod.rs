@@ -16,13 +16,15 @@ use self::travel::{Travel, find_travel};
 use crate::alert::{Action, Ceiling, Restraint};
 use crate::event::{EnrichedEvent, Origin};
 use crate::network::NetworkKind;
-use crate::profile::place::{PlaceProfile, Site};
+use crate::profile::place::{Novelty, PlaceProfile, Site};
 use crate::profile::population::Population;
 
 /// Least number of decorrelated observations (ten minutes each) before a place can be new.
 pub const MIN_OBSERVATIONS: f64 = 6.0;
 /// Fewer make the place of a key that woke up a sign among others.
 const MIN_YOUNG_OBSERVATIONS: f64 = 0.75;
+/// A person arrives at this many places in the time that a profile remembers.
+const FEW_ARRIVALS: f64 = 10.0;
 /// Travel needs less history, because it is judged by physics: three observations, less some decay.
 const MIN_TRAVEL_OBSERVATIONS: f64 = 2.5;
 
@@ -68,19 +70,31 @@ fn ordinary_move(places: &PlaceProfile, origin: &Origin) -> Option<Ceiling> {
         .then_some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause })
 }
 
-/// How common an event's place is among the keys of its tenant, and of the fleet. Shares, 0 to 1.
-struct Prior {
-    country: f64,
-    network: f64,
+/// How many times more often than a person the key arrives somewhere. Each arrival may be the first
+/// one from its country: among the thousand visitors that follow a thousand, some are from a new one
+/// (Bonferroni's bound over the arrivals that are remembered).
+fn arrivals(novelty: &Novelty) -> f64 {
+    (novelty.arrivals() / FEW_ARRIVALS).max(1.0)
 }
 
-impl Prior {
-    fn of(population: &Population, enriched: &EnrichedEvent) -> Self {
-        let (tenant, origin) = (enriched.event.tenant.as_deref(), &enriched.origin);
-        Self {
-            country: population.country(tenant, &origin.country),
-            network: population.network(tenant, origin.asn),
-        }
+/// How common an event's place is among the keys of its tenant, and of the fleet. Shares, 0 to 1.
+/// They are looked up when they are asked for, which is for few events.
+struct Prior<'a> {
+    population: &'a Population,
+    enriched: &'a EnrichedEvent,
+}
+
+impl Prior<'_> {
+    fn country(&self) -> f64 {
+        self.population.country(self.tenant(), &self.enriched.origin.country)
+    }
+
+    fn network(&self) -> f64 {
+        self.population.network(self.tenant(), self.enriched.origin.asn)
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.enriched.event.tenant.as_deref()
     }
 }
 
@@ -108,7 +122,7 @@ pub fn find_place<'a>(
     if own.is_some_and(Site::is_established) {
         return found;
     }
-    let prior = Prior::of(population, enriched);
+    let prior = Prior { population, enriched };
     let observations = places.observations();
     found.is_told = own.is_some_and(|site| site.told_at.is_some());
     // A place is reported once. If nobody objects, it becomes one of the key's own.

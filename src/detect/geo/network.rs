@@ -32,7 +32,7 @@ pub struct NewNetwork {
 
 pub(super) fn find_new_network(
     places: &PlaceProfile,
-    prior: &Prior,
+    prior: &Prior<'_>,
     own: Option<&Site>,
     origin: &Origin,
 ) -> Option<NewNetwork> {
@@ -49,7 +49,7 @@ pub(super) fn find_new_network(
     } else if novelty.rented() > 0.5 {
         FROM_SERVER_TO_PEOPLE
     } else {
-        CARRIER * prior.network
+        CARRIER * prior.network()
     };
     let is_heavy = own.is_some_and(|site| site.requests >= HEAVY);
     let new = match origin.kind {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Prior, describe, is_exit_of_old, is_unlike, place_json, site_name};
+use super::{Prior, arrivals, describe, is_exit_of_old, is_unlike, place_json, site_name};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, Origin};
@@ -37,7 +37,7 @@ pub struct Travel<'a> {
 
 pub(super) fn find_travel<'a>(
     places: &'a PlaceProfile,
-    prior: &Prior,
+    prior: &Prior<'_>,
     own: Option<&Site>,
     enriched: &EnrichedEvent,
 ) -> Option<Travel<'a>> {
@@ -79,7 +79,7 @@ fn are_people_of_one_country(from: &Site, to: &Origin) -> bool {
 /// Probability that the next observation is of this place, which is new or little known.
 fn place_probability(
     places: &PlaceProfile,
-    prior: &Prior,
+    prior: &Prior<'_>,
     own: Option<&Site>,
     origin: &Origin,
 ) -> f64 {
@@ -88,7 +88,7 @@ fn place_probability(
         places.variety()
     } else {
         // The square root tempers the prior: an attacker's country may be a common one.
-        novelty.new_country() * prior.country.max(0.01).sqrt()
+        novelty.new_country() * prior.country().max(0.01).sqrt() * arrivals(novelty)
     };
     let known = own.map_or(0.0, |site| f64::from(site.weight) / (novelty.observations() + 1.0));
     new.max(known).min(1.0)

@@ -94,6 +94,11 @@ impl Novelty {
         self.share(self.passing)
     }
 
+    /// Decayed count of observations outside of the established sites.
+    pub fn arrivals(&self) -> f64 {
+        f64::from(self.passing)
+    }
+
     /// Probability that an ordinary observation seems to need an impossibly fast journey.
     ///
     /// The value is the higher of two rates: over all observations, and over observations outside

@@ -30,17 +30,20 @@ const MAX_SHARE: f32 = 5.0;
 /// Most tenants remembered. The keys of further tenants borrow from the fleet only.
 const MAX_TENANTS: usize = 10_000;
 
+/// Looked up for most events. The seed is random, so that nobody can choose names that collide.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Counts of a categorical value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de> + Hash + Eq"))]
 struct Counts<T> {
-    counts: HashMap<T, u64>,
+    counts: Map<T, u64>,
     total: u64,
 }
 
 impl<T> Default for Counts<T> {
     fn default() -> Self {
-        Self { counts: HashMap::new(), total: 0 }
+        Self { counts: Map::default(), total: 0 }
     }
 }
 
@@ -112,7 +115,7 @@ struct Group {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Population {
     fleet: Group,
-    tenants: HashMap<CompactString, Group>,
+    tenants: Map<CompactString, Group>,
 }
 
 impl Population {

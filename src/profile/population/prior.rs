@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Group, Hours, Population, SEASONS, Shape};
+use super::{Counts, Group, Hours, Map, Population, SEASONS, Shape};
 
 /// Fewest keys of a tenant that the prior contains. Smaller tenants count for the fleet only.
 const MIN_KEYS: u64 = 5;
@@ -71,8 +71,7 @@ impl<T: std::hash::Hash + Eq + Clone> Counts<T> {
     where
         T: 'a,
     {
-        let counts: std::collections::HashMap<T, u64> =
-            counts.map(|(value, count)| (value.clone(), *count)).collect();
+        let counts: Map<T, u64> = counts.map(|(value, count)| (value.clone(), *count)).collect();
         let total = counts.values().fold(0, |total: u64, count| total.saturating_add(*count));
         Self { counts, total }
     }

@@ -4,6 +4,7 @@
 
 mod members;
 mod memory;
+mod surroundings;
 
 use std::env;
 use std::time::Instant;

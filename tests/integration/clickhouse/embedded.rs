@@ -177,8 +177,7 @@ async fn a_child_that_loses_its_free_port_is_started_on_another() {
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
     let data = directory.path().join("data");
-    let server = Embedded::start_with(&program, &data, None).await.unwrap();
+    // It returns when the server answers.
+    let _server = Embedded::start_with(&program, &data, None).await.unwrap();
     assert!(lost.is_dir());
-    let store = Store::new(&server.config());
-    assert_eq!(lines(&store, "SELECT 1").await, ["1"]);
 }

@@ -19,7 +19,8 @@ async fn other_hosts_sites_and_methods_are_refused() {
     assert_eq!(status("GET", &[("host", "rebound.example")]), 421);
     assert_eq!(status("GET", &[host, ("origin", "http://evil.example")]), 403);
     assert_eq!(status("GET", &[host, ("sec-fetch-site", "cross-site")]), 403);
-    assert_eq!(status("POST", &[host, ("content-length", "0")]), 405);
+    assert_eq!(status("PUT", &[host, ("content-length", "0")]), 405);
+    assert_eq!(status("POST", &[host, ("content-length", "0")]), 403);
 
     let page = console.send("GET", "/", &[("host", "rebound.example"), ("accept", "text/html")]);
     assert_eq!(page.status, 421);
@@ -38,7 +39,7 @@ async fn every_answer_confines_the_page() {
         let policy = policy.unwrap_or_else(|| panic!("{path}: {}", answer.headers));
         assert!(!policy.contains("unsafe") && policy.contains("default-src 'none'"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
-        for header in ["x-content-type-options: nosniff", "referrer-policy: no-referrer"] {
+        for header in ["x-content-type-options: nosniff", "referrer-policy: same-origin"] {
             assert!(answer.headers.contains(header), "{path}: {}", answer.headers);
         }
         assert!(!answer.headers.contains("set-cookie"));

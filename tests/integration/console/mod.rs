@@ -1,5 +1,8 @@
 //! Tests the console of a running service against the real ClickHouse engine.
 
+pub mod access;
+mod acting;
+mod api;
 mod away;
 mod guard;
 mod many;

@@ -24,9 +24,11 @@ pub struct Answer {
 
 impl Console {
     pub fn start(clickhouse: &ClickHouseConfig) -> Self {
-        let settings = Settings::new(clickhouse)
-            .set("source.kind", "http")
-            .set("source.http.listen", "127.0.0.1:0");
+        Self::start_with(Settings::new(clickhouse))
+    }
+
+    pub fn start_with(settings: Settings) -> Self {
+        let settings = settings.set("source.kind", "http").set("source.http.listen", "127.0.0.1:0");
         let service = Service::start(&settings);
         let address = service.logged_address("serving the console");
         eventually_blocking("the service is ready", LIMIT, || service.is_ready());
@@ -40,6 +42,54 @@ impl Console {
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         answer(self.connect(method, path, headers))
+    }
+
+    /// Sends a form as a browser does that has it from the console.
+    pub fn submit(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
+        let origin = format!("http://{}", self.address);
+        let headers = [("origin", origin.as_str()), ("cookie", cookie)];
+        self.submit_with(path, &headers, fields)
+    }
+
+    /// Sends a form with these headers and no others that tell who sends it.
+    pub fn submit_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let own = [("host", self.address.as_str()), ("accept", "text/html"), form];
+        self.send_body("POST", path, &[&own, headers].concat(), &body.join("&"))
+    }
+
+    pub fn send_body(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let length = body.len().to_string();
+        let headers = [headers, &[("content-length", length.as_str())]].concat();
+        let mut stream = self.connect(method, path, &headers);
+        stream.write_all(body.as_bytes()).unwrap();
+        answer(stream)
+    }
+
+    /// Logs in and returns the cookie.
+    pub fn login(&self, name: &str, password: &str) -> String {
+        let answer = self.submit("/login", "", &[("name", name), ("password", password)]);
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        answer.cookie().unwrap()
+    }
+
+    /// Asks as a browser that has logged in.
+    pub fn get_as(&self, cookie: &str, path: &str) -> Answer {
+        let host = ("host", self.address.as_str());
+        self.send("GET", path, &[host, ("accept", "text/html"), ("cookie", cookie)])
     }
 
     /// Sends these bytes as they are.
@@ -59,6 +109,14 @@ impl Console {
         stream
     }
 
+    /// Opens the stream of alerts as a page of a session does.
+    pub fn stream_as(&self, cookie: &str) -> Stream {
+        let headers = [("host", self.address.as_str()), ("cookie", cookie)];
+        let mut stream = Stream(BufReader::new(self.connect("GET", "/v1/alerts/stream", &headers)));
+        while !stream.line().is_empty() {}
+        stream
+    }
+
     fn connect(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -73,6 +131,25 @@ impl Console {
     }
 }
 
+impl Answer {
+    /// The cookie that it sets, as `name=value`.
+    pub fn cookie(&self) -> Option<String> {
+        let line = self.headers.lines().find_map(|line| line.strip_prefix("set-cookie: "))?;
+        line.split(';').next().map(str::to_owned)
+    }
+
+    /// The value of the first hidden field with this name.
+    pub fn hidden(&self, name: &str) -> String {
+        let field = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self.body.split_once(&field).unwrap_or_else(|| panic!("{}", self.body));
+        rest.split('"').next().unwrap().to_owned()
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 fn answer(mut stream: TcpStream) -> Answer {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -84,6 +161,11 @@ fn answer(mut stream: TcpStream) -> Answer {
 pub struct Stream(BufReader<TcpStream>);
 
 impl Stream {
+    /// Reads to the end, if it comes.
+    pub fn ends(&mut self) -> bool {
+        self.0.read_to_string(&mut String::new()).is_ok()
+    }
+
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -64,6 +64,8 @@ struct Trap {
     armed: Mutex<Option<Armed>>,
     sprung: Condvar,
     refuses_state: AtomicBool,
+    /// Milliseconds by which each answer is late.
+    delay: AtomicU64,
 }
 
 pub struct Proxy {
@@ -98,6 +100,12 @@ impl Proxy {
     /// Blocks all saving of state from now on.
     pub fn refuse_state(&self) {
         self.trap.refuses_state.store(true, Ordering::Relaxed);
+    }
+
+    /// Passes on each answer so much later from now on.
+    pub fn answer_after(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap();
+        self.trap.delay.store(millis, Ordering::Relaxed);
     }
 
     pub fn wait_until_struck(&self) {
@@ -205,6 +213,8 @@ impl Connection {
     }
 
     fn answered(&self) -> Pass {
+        // The delay is the fault itself; no test waits by it.
+        thread::sleep(Duration::from_millis(self.trap.delay.load(Ordering::Relaxed)));
         let request = std::mem::replace(&mut *self.request.lock().unwrap(), Request::Other);
         match request.answered().map(|step| self.trap.reach(step)) {
             Some(Then::Cut) => Pass::Cut,

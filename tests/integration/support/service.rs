@@ -67,6 +67,14 @@ impl Service {
         Self::start_with(directory, limited)
     }
 
+    /// Starts the service with these environment variables.
+    pub fn start_with_variables(settings: &Settings, variables: &[(&str, String)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(directory.path(), settings);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::start_with(directory, command)
+    }
+
     fn start_with(directory: TempDir, mut command: Command) -> Self {
         let config =
             Config::load(Some(&config_file(directory.path())), std::iter::empty(), |_| Vec::new());

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::alert::{Alert, Severity};
-use crate::cli::CommandError;
 use crate::event::EventTime;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::text::{counted, visible, visible_within};
 use crate::workflow::{Suppression, hidden_by};
 
@@ -18,7 +17,7 @@ const MOST_NAMED: usize = 10;
 
 /// Counts what a suppression would have hidden.
 #[derive(Default)]
-pub(super) struct Preview {
+pub struct Preview {
     hidden: BTreeSet<String>,
     requests: BTreeSet<String>,
     /// Incidents that are critical and are shown all the same.
@@ -28,17 +27,18 @@ pub(super) struct Preview {
 }
 
 impl Preview {
-    pub(super) async fn of(suppression: &Suppression, store: &Store) -> Result<Self, CommandError> {
+    /// Tries it on the stored alerts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of(suppression: &Suppression, store: &Store) -> Result<Self, StoreError> {
         let mut preview = Self::default();
         // As if it had always been there, and hid critical alerts too.
         let tried =
             Suppression { from: EventTime::default(), hides_critical: true, ..suppression.clone() };
         let tried = [tried];
         let visit = |alert: &Alert| preview.add(&tried, suppression.hides_critical, alert);
-        store
-            .visit_alerts(&suppression.scope, PREVIEW_DAYS, visit)
-            .await
-            .map_err(anyhow::Error::from)?;
+        store.visit_alerts(&suppression.scope, PREVIEW_DAYS, visit).await?;
         Ok(preview)
     }
 
@@ -62,7 +62,8 @@ impl Preview {
         }
     }
 
-    pub(super) fn in_words(&self, suppression: &Suppression) -> String {
+    /// Lines of text. `option` is what hides critical alerts too.
+    pub fn in_words(&self, suppression: &Suppression, option: &str) -> String {
         let hidden = counted(self.hidden.len(), "incident");
         let mut text = format!(
             "{}\nIn the last {PREVIEW_DAYS} days this would have hidden {hidden}, of them {} \
@@ -74,7 +75,7 @@ impl Preview {
         if !self.critical_shown.is_empty() {
             let shown = counted(self.critical_shown.len(), "incident");
             text += &format!(
-                "{shown} became critical, and would have been shown then: --critical hides them too.\n"
+                "{shown} became critical, and would have been shown then: {option} hides them too.\n"
             );
         }
         for title in &self.titles {
@@ -86,7 +87,8 @@ impl Preview {
         text
     }
 
-    pub(super) fn as_json(&self, suppression: &Suppression, is_stored: bool) -> serde_json::Value {
+    /// The figures for programs.
+    pub fn as_json(&self, suppression: &Suppression, is_stored: bool) -> serde_json::Value {
         json!({
             "suppression": suppression, "is_stored": is_stored, "days": PREVIEW_DAYS,
             "hidden": self.hidden.len(), "critical_hidden": self.critical_hidden.len(),
