@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use metrics::counter;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::account::check_name;
 use super::directory::Directory;
@@ -60,7 +60,8 @@ impl Directory {
             return Err(LoginRefused::Wrong);
         }
         if !self.throttle.lock().admits(address, name, Instant::now()) {
-            warn!(?address, "too many tries to log in");
+            // Whoever tries too often must not fill the log.
+            debug!(?address, "too many tries to log in");
             return Err(LoginRefused::TooOften);
         }
         let unavailable = |_| LoginRefused::Unavailable;

@@ -51,14 +51,14 @@ fn argon2id(password: &str) -> Result<String, argon2::password_hash::Error> {
 pub async fn verify(password: String, hash: Option<String>) -> Option<bool> {
     let place = timeout(WAIT, PLACES.acquire()).await.ok()?.ok()?;
     let compared = tokio::task::spawn_blocking(move || {
+        // The place is taken for as long as the hash takes, also when the client has gone.
+        let _place = place;
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.clone());
         let is_short = password.len() <= MOST_BYTES;
         is_short && matches(&password, &hash) && is_known
     });
-    let is_right = compared.await.unwrap_or(false);
-    drop(place);
-    Some(is_right)
+    Some(compared.await.unwrap_or(false))
 }
 
 fn matches(password: &str, hash: &str) -> bool {

@@ -20,8 +20,10 @@ const FORMAT: u32 = 1;
 const FOLDER: &str = "case";
 /// The files that a replay reads. All others are for people.
 const REPLAYED: [&str; 5] = [MANIFEST, ALERTS, REQUESTS, PLACES, KEYS];
-/// The largest file that is unpacked: a few bytes of gzip may stand for very many.
+/// Most that is unpacked in all: a few bytes of gzip may stand for very many.
 const MOST_BYTES: u64 = 16 << 30;
+/// The largest file, other than the requests, that is unpacked: these are read as a whole.
+const MOST_IN_MEMORY: u64 = 64 << 20;
 
 pub const MANIFEST: &str = "case.json";
 pub const ALERTS: &str = "alerts.jsonl";
@@ -133,16 +135,20 @@ impl Unpacked {
 }
 
 fn unpack(file: File, folder: &Path) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(GzDecoder::new(file));
+    let mut archive = tar::Archive::new(GzDecoder::new(file).take(MOST_BYTES));
     let mut found = Vec::new();
-    for entry in archive.entries()? {
+    // Long names are entries of their own then, which nobody reads: no name of a case is long.
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
         let name = REPLAYED.into_iter().find(|name| path == Path::new(FOLDER).join(name));
         let Some(name) = name else { continue };
-        let copied =
-            io::copy(&mut (&mut entry).take(MOST_BYTES), &mut File::create(folder.join(name))?)?;
-        if copied == MOST_BYTES {
+        if found.contains(&name) {
+            bail!("it has {name} twice");
+        }
+        let most = if name == REQUESTS { MOST_BYTES } else { MOST_IN_MEMORY };
+        let copied = io::copy(&mut (&mut entry).take(most), &mut File::create(folder.join(name))?)?;
+        if copied == most {
             bail!("{name} is too large");
         }
         found.push(name);

@@ -64,10 +64,7 @@ impl WaveProfile {
     }
 
     fn count_refusal(&mut self, attempt: &SourceAttempt, is_settled: bool, machine: u64) {
-        if self.machines.len() == MAX_MACHINES {
-            self.machines.pop_front();
-        }
-        self.machines.push_back(Refused { time: attempt.time, machine, key: attempt.key_hash });
+        self.remember(Refused { time: attempt.time, machine, key: attempt.key_hash });
         // Ids that do not exist cost nothing to invent.
         let Some(key_id) = &attempt.key_id else { return };
         let holder = attempt.tenant.as_deref().map_or(attempt.key_hash, hash);
@@ -78,6 +75,19 @@ impl WaveProfile {
         if is_settled {
             self.affected.note(key_id, false);
         }
+    }
+
+    /// A client that repeats one wrong key takes one place, so that it drives out nobody.
+    fn remember(&mut self, refused: Refused) {
+        let is_same = |it: &&mut Refused| it.machine == refused.machine && it.key == refused.key;
+        if let Some(known) = self.machines.iter_mut().find(is_same) {
+            *known = refused;
+            return;
+        }
+        if self.machines.len() == MAX_MACHINES {
+            self.machines.pop_front();
+        }
+        self.machines.push_back(refused);
     }
 
     /// Whether the machine of an accepted attempt was refused with another key.

@@ -61,7 +61,10 @@ pub async fn suppress(
         NoSuppression::Unbounded => bad("the incident names neither key nor address".to_owned()),
     })?;
     if let Some(key) = header(&headers, "idempotency-key")? {
-        let digest = Sha256::digest(format!("api/{who}/{id}/{key}"));
+        // The key of another wish makes another suppression: what is answered is what is stored.
+        let (until, hides) = (suppression.until.as_micros(), suppression.hides_critical);
+        let wish = format!("api/{who}/{id}/{key}/{until}/{hides}/{}", suppression.note);
+        let digest = Sha256::digest(wish);
         suppression.id = format!("sup_{}", hex::encode(&digest[..12]));
     }
     let preview = Preview::of(&suppression, &console.store).await.map_err(Failure::Store)?;
