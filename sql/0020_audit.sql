@@ -23,7 +23,7 @@ SETTINGS non_replicated_deduplication_window = 10000;
 CREATE TABLE IF NOT EXISTS audit_log
 (
     number    UInt64,
-    kind      LowCardinality(String) COMMENT 'alert, act, request, delivery, suppression or start',
+    kind      LowCardinality(String) COMMENT 'alert, act, request, delivery, suppression, account or start',
     id        String COMMENT 'of the row',
     time      DateTime64(6, 'UTC') COMMENT 'of the row',
     record    Array(String) COMMENT 'its columns, as name=value' CODEC(ZSTD(3)),
@@ -74,7 +74,7 @@ SELECT
 FROM deliveries
 UNION ALL
 SELECT
-    'suppression', concat(id, '/', kind), time,
+    'suppression', concat(id, '/', kind, '/', toString(toUnixTimestamp64Micro(time))), time,
     [concat('who=', who), concat('note=', note),
         concat('detectors=', arrayStringConcat(detectors, ',')),
         concat('keys=', arrayStringConcat(keys, ',')),
@@ -83,6 +83,12 @@ SELECT
         concat('starts=', toString(starts)), concat('ends=', toString(ends)),
         concat('hides_critical=', toString(hides_critical))]
 FROM suppressions
+UNION ALL
+SELECT
+    'account', concat(name, '/', id), time,
+    [concat('who=', who), concat('kind=', kind), concat('role=', role),
+        concat('sha256=', lower(hex(SHA256(secret))))]
+FROM accounts
 UNION ALL
 SELECT
     'start', concat(owner, '/', toString(toUnixTimestamp64Micro(time))), time,

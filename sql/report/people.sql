@@ -6,7 +6,7 @@ FROM
 (
     SELECT toString(kind) AS act, toString(origin) AS origin, who, time FROM incident_acts
     UNION ALL
-    SELECT if(kind = 'begin', 'suppress', 'end a suppression'), 'command_line', who, time FROM suppressions
+    SELECT if(kind = 'begin', 'suppress', 'end a suppression'), 'not recorded', who, time FROM suppressions
 )
 WHERE time >= fromUnixTimestamp64Micro({since:Int64}) AND time < fromUnixTimestamp64Micro({until:Int64})
 GROUP BY act, origin

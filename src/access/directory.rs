@@ -21,7 +21,7 @@ use crate::store::{SessionRow, Store, StoreError, UseRow};
 pub const SESSION_SECONDS: u32 = 12 * 3_600;
 const FRESH: Duration = Duration::from_secs(1);
 /// A cookie or token that is not known may be new; it causes at most ten queries a second.
-const FRESH_FOR_STRANGERS: Duration = Duration::from_millis(100);
+pub(super) const FRESH_FOR_STRANGERS: Duration = Duration::from_millis(100);
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// The use of a token is stored at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(600);
@@ -52,6 +52,8 @@ pub struct Visit {
 pub(super) struct Snapshot {
     accounts: HashMap<String, Account>,
     sessions: HashMap<String, SessionRow>,
+    /// Whether anybody has an account, also one whose role only a newer version knows.
+    has_accounts: bool,
 }
 
 #[derive(Default)]
@@ -87,7 +89,7 @@ impl Directory {
     /// # Errors
     /// [`Unknown`].
     pub async fn is_empty(&self) -> Result<bool, Unknown> {
-        Ok(self.snapshot(FRESH).await?.accounts.is_empty())
+        Ok(!self.snapshot(FRESH).await?.has_accounts)
     }
 
     /// The visit of the session with this cookie.
@@ -116,7 +118,7 @@ impl Directory {
     pub async fn still_admits(&self, pass: Option<&Pass>) -> bool {
         match (self.snapshot(FRESH).await, pass) {
             (Ok(snapshot), Some(pass)) => snapshot.holder(pass, EventTime::now()).is_some(),
-            (Ok(snapshot), None) => snapshot.accounts.is_empty(),
+            (Ok(snapshot), None) => !snapshot.has_accounts,
             (Err(_), _) => false,
         }
     }
@@ -222,8 +224,10 @@ impl Snapshot {
 
 async fn read(store: &Store) -> Result<Snapshot, StoreError> {
     let (accounts, sessions) = tokio::try_join!(store.accounts(), store.sessions(SESSION_SECONDS))?;
+    let has_accounts = accounts.iter().any(|row| !row.role.is_empty());
     let accounts = accounts.into_iter().filter_map(Account::read);
     Ok(Snapshot {
+        has_accounts,
         accounts: accounts.map(|account| (account.id.clone(), account)).collect(),
         sessions: sessions.into_iter().map(|row| (row.session.clone(), row)).collect(),
     })
@@ -253,6 +257,7 @@ mod tests {
     fn snapshot(accounts: &[Account], session_of: &str) -> Snapshot {
         let row = SessionRow { session: "s".into(), account: session_of.into(), began: 0 };
         Snapshot {
+            has_accounts: true,
             accounts: accounts.iter().map(|it| (it.id.clone(), it.clone())).collect(),
             sessions: HashMap::from([("s".to_owned(), row)]),
         }

@@ -7,7 +7,7 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::account::check_name;
-use super::directory::Directory;
+use super::directory::{Directory, FRESH_FOR_STRANGERS};
 use super::password;
 use super::secret::Secret;
 use crate::store::UseRow;
@@ -65,7 +65,7 @@ impl Directory {
             return Err(LoginRefused::TooOften);
         }
         let unavailable = |_| LoginRefused::Unavailable;
-        let known = self.snapshot(std::time::Duration::ZERO).await.map_err(unavailable)?;
+        let known = self.snapshot(FRESH_FOR_STRANGERS).await.map_err(unavailable)?;
         let account = known.person(name).cloned();
         let hash = account.as_ref().map(|account| account.secret.clone());
         let is_right = password::verify(password, hash).await.ok_or(LoginRefused::Busy)?;

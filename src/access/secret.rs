@@ -35,8 +35,8 @@ pub fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// The token of the forms of a session. It follows from the cookie, which no script and no other
-/// site can read.
+/// The token of the forms of a session. It follows from the cookie, which no script can read, and
+/// which the browser sends to no other host.
 pub fn form_token(cookie: &str) -> String {
     let digest = Sha256::new().chain_update("form/").chain_update(cookie).finalize();
     hex::encode(digest)

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::audit::Head;
 use crate::config::Config;
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::store::{Sealed, Store, StoreError};
@@ -45,6 +46,7 @@ async fn run(store: &Store, start: &Start) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut since, mut is_told) = (EventTime::default(), false);
+    let mut seen = Head::default();
     for number in 1_u32.. {
         ticks.tick().await;
         let begin = EventTime::now();
@@ -54,7 +56,7 @@ async fn run(store: &Store, start: &Start) {
                 store.record_start(policy_version, model_version, config).await?;
                 is_told = true;
             }
-            seal_all(store, since).await
+            seal_all(store, since, &mut seen).await
         };
         match timeout(PATIENCE, look).await {
             Ok(Ok(())) if number.is_multiple_of(LOOK_BACK_EVERY) => {
@@ -67,10 +69,17 @@ async fn run(store: &Store, start: &Start) {
     }
 }
 
-async fn seal_all(store: &Store, since: EventTime) -> Result<(), StoreError> {
+/// Makes links of all rows since `since`. `seen` is the last head that this process knows of.
+async fn seal_all(store: &Store, since: EventTime, seen: &mut Head) -> Result<(), StoreError> {
+    let found = store.audit_head().await?;
+    if found.number <= seen.number && found != *seen {
+        error!(expected = %seen, %found, "the end of the audit log is gone: its rows were deleted");
+    }
+    *seen = found;
     // Outside the database, this line is what proves later that the end of the log is whole.
     while let Sealed::Until(head) = store.seal(since).await? {
         info!(head = %head, "audit log sealed");
+        *seen = head;
     }
     Ok(())
 }

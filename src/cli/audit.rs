@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         print(&visible_json(&as_json(&audited).to_string()))?;
         print("\n")?;
     } else if audited.broken.is_none() {
-        print(&in_words(&audited))?;
+        print(&in_words(&audited, args.noted.is_some()))?;
     }
     match audited.broken {
         None => Ok(()),
@@ -73,20 +73,25 @@ fn as_json(audited: &Audited) -> serde_json::Value {
     })
 }
 
-fn in_words(audited: &Audited) -> String {
+fn in_words(audited: &Audited, is_end_checked: bool) -> String {
     let waiting = match audited.waiting {
         0 => String::new(),
         count => format!("{} without a link yet\n", counted(count as usize, "row")),
     };
     let replaced = match audited.replaced {
         0 => String::new(),
-        count => format!(
-            "{} replaced by later ones of the same place; all of them have links\n",
-            counted(count as usize, "row")
-        ),
+        count => {
+            format!("{} replaced by others of the same place\n", counted(count as usize, "row"))
+        }
+    };
+    let end = if is_end_checked {
+        "the log holds the noted head\n"
+    } else {
+        "whether links are missing at the end is not known: give a head from the service's log with \
+         --noted\n"
     };
     let links = counted(audited.links as usize, "link");
-    format!("{links}, none is broken; the head is {}\n{replaced}{waiting}", audited.head)
+    format!("{links}, none is broken; the head is {}\n{end}{replaced}{waiting}", audited.head)
 }
 
 fn head(text: &str) -> Result<Head, String> {

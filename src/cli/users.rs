@@ -141,7 +141,12 @@ async fn remove(args: &RemoveArgs, store: &Store) -> Result<(), CommandError> {
     let account = account.ok_or_else(|| unknown(&args.name))?;
     let row = row(earlier, &args.name, account.kind, None, String::new(), who);
     store.write_account(&row).await.context("the removal could not be stored")?;
-    tell(&format!("{} is removed; its sessions end", args.name), None)
+    tell(&format!("{} is removed; its sessions end", args.name), None)?;
+    let left = store.accounts().await.map_err(anyhow::Error::from)?;
+    if left.iter().all(|row| row.role.is_empty()) {
+        tell("nobody has an account now: who can open the console on loopback reads it", None)?;
+    }
+    Ok(())
 }
 
 /// The latest row of the name, and the account if it was not removed.

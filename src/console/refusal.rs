@@ -41,7 +41,7 @@ impl Refusal {
     /// The headers that the status requires.
     fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self.status {
-            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, HEAD")),
+            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, HEAD, POST")),
             StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "2")),
             _ => None,
         }

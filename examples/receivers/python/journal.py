@@ -38,11 +38,12 @@ class Journal:
             self.suspended.pop(key, None)
             return
         self.begun.add(entry["id"])
+        if entry.get("until") is not None:
+            # Also of an intent: the store may have suspended the key before the process ended.
+            self.suspended[key] = max(entry["until"], self.suspended.get(key, 0.0))
         if word is None:
             return
         self.answers[entry["id"]] = word
         if word == "revoked":
             self.revoked.add(key)
             self.suspended.pop(key, None)
-        if word == "suspended" and entry.get("until") is not None:
-            self.suspended[key] = max(entry["until"], self.suspended.get(key, 0.0))

@@ -99,23 +99,26 @@ class Receiver:
         is_usable = isinstance(key, str) and key.strip(".") != ""
         if not is_usable or alert.get("dry_run") is not False or not self.recipe.can(action):
             return self._record(message, key, "refused")
-        if alert.get("deadline") and seconds(alert["deadline"]) < time.time():
+        was_begun = message in self.journal.begun
+        # What was begun may be done: the store is asked again, so that the answer is true.
+        is_late = alert.get("deadline") and seconds(alert["deadline"]) < time.time()
+        if is_late and not was_begun:
             return self._record(message, key, "refused")
         if action == "suspend":
             if key in self.journal.revoked:
                 return self._record(message, key, "revoked")
             until = seconds(alert["suspend_until"]) if alert.get("suspend_until") else None
-        was_begun = message in self.journal.begun or key in self.journal.revoked
-        self.journal.add(id=message, key=key)
+        was_begun = was_begun or key in self.journal.revoked
+        self.journal.add(id=message, key=key, until=until)
         try:
             self.recipe.run(action, key)
         except Unknown:
             # An earlier attempt, whose answer was lost, may have deleted the key.
             word = word if was_begun and action == "revoke" else "unknown_key"
-        return self._record(message, key, word, until)
+        return self._record(message, key, word)
 
-    def _record(self, message, key, word, until=None):
-        self.journal.add(id=message, key=key, word=word, until=until)
+    def _record(self, message, key, word):
+        self.journal.add(id=message, key=key, word=word)
         log(f"{message}: key {key!r} {word}")
         return word
 

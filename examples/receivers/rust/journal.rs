@@ -26,12 +26,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn begin(id: &str, key: &str) -> Self {
-        Self { id: Some(id.to_owned()), key: key.to_owned(), ..Self::default() }
+    pub fn begin(id: &str, key: &str, until: Option<i64>) -> Self {
+        Self { id: Some(id.to_owned()), key: key.to_owned(), until, ..Self::default() }
     }
 
-    pub fn settled(id: &str, key: &str, word: &str, until: Option<i64>) -> Self {
-        Self { word: Some(word.to_owned()), until, ..Self::begin(id, key) }
+    pub fn settled(id: &str, key: &str, word: &str) -> Self {
+        Self { word: Some(word.to_owned()), ..Self::begin(id, key, None) }
     }
 
     pub fn resumed(key: &str) -> Self {
@@ -87,18 +87,16 @@ impl Journal {
             return;
         };
         self.begun.insert(id.clone());
+        // Also of an intent: the store may have suspended the key before the process ended.
+        if let Some(until) = entry.until {
+            let end = self.suspended.entry(entry.key.clone()).or_insert(until);
+            *end = until.max(*end);
+        }
         let Some(word) = &entry.word else { return };
         self.answers.insert(id.clone(), word.clone());
-        match (word.as_str(), entry.until) {
-            ("revoked", _) => {
-                self.revoked.insert(entry.key.clone());
-                self.suspended.remove(&entry.key);
-            }
-            ("suspended", Some(until)) => {
-                let end = self.suspended.entry(entry.key.clone()).or_insert(until);
-                *end = until.max(*end);
-            }
-            _ => {}
+        if word == "revoked" {
+            self.revoked.insert(entry.key.clone());
+            self.suspended.remove(&entry.key);
         }
     }
 

@@ -65,8 +65,8 @@ struct Alert {
     #[serde(rename = "type")]
     kind: String,
     key_id: Option<String>,
-    #[serde(default)]
-    dry_run: bool,
+    /// A message that does not say so is taken for a dry run.
+    dry_run: Option<bool>,
     deadline: Option<jiff::Timestamp>,
     suspend_until: Option<jiff::Timestamp>,
 }
@@ -123,13 +123,16 @@ async fn receive(
     };
     // `accept` has seen the id.
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    match receiver.answer(id, &alert, action, word).await {
-        Ok(word) => format!(r#"{{"status": "{word}"}}"#).into_response(),
-        Err(error) => {
-            anstream::eprintln!("{id}: {error:#}");
-            // Keywatch sends it again, under the same id.
-            StatusCode::BAD_GATEWAY.into_response()
-        }
+    let id = id.to_owned();
+    // A task of its own: what was begun is finished although the sender hangs up.
+    let work = async move {
+        let answer = receiver.answer(&id, &alert, action, word).await;
+        answer.inspect_err(|error| anstream::eprintln!("{id}: {error:#}"))
+    };
+    match tokio::spawn(work).await {
+        Ok(Ok(word)) => format!(r#"{{"status": "{word}"}}"#).into_response(),
+        // Keywatch sends it again, under the same id.
+        Ok(Err(_)) | Err(_) => StatusCode::BAD_GATEWAY.into_response(),
     }
 }
 
@@ -147,25 +150,25 @@ impl Receiver {
         }
         // A path may not lead out of the folder of keys.
         let key = alert.key_id.as_deref().filter(|key| !key.trim_matches('.').is_empty());
-        let is_late = alert.deadline.is_some_and(|at| at.as_second() < now());
+        // What was begun may be done: the store is asked again, so that the answer is true.
+        let was_begun = journal.was_begun(id);
+        let is_late = !was_begun && alert.deadline.is_some_and(|at| at.as_second() < now());
+        let is_real = alert.dry_run == Some(false);
         let key = match key {
-            Some(key) if !alert.dry_run && !is_late && self.recipe.can(action) => key,
-            _ => return settle(&mut journal, id, alert.key_id.as_deref(), "refused", None),
+            Some(key) if is_real && !is_late && self.recipe.can(action) => key,
+            _ => return settle(&mut journal, id, alert.key_id.as_deref(), "refused"),
         };
         if action == "suspend" && journal.is_revoked(key) {
-            return settle(&mut journal, id, Some(key), "revoked", None);
+            return settle(&mut journal, id, Some(key), "revoked");
         }
-        let was_begun = journal.was_begun(id) || journal.is_revoked(key);
-        journal.add(&Entry::begin(id, key))?;
+        let may_be_deleted = action == "revoke" && (was_begun || journal.is_revoked(key));
         let until = alert.suspend_until.filter(|_| action == "suspend");
-        let until = until.map(jiff::Timestamp::as_second);
+        journal.add(&Entry::begin(id, key, until.map(jiff::Timestamp::as_second)))?;
         match self.recipe.run(action, key).await {
-            Ok(()) => settle(&mut journal, id, Some(key), word, until),
+            Ok(()) => settle(&mut journal, id, Some(key), word),
             // An earlier attempt, whose answer was lost, may have deleted the key.
-            Err(Fault::Unknown) if was_begun && action == "revoke" => {
-                settle(&mut journal, id, Some(key), word, None)
-            }
-            Err(Fault::Unknown) => settle(&mut journal, id, Some(key), "unknown_key", None),
+            Err(Fault::Unknown) if may_be_deleted => settle(&mut journal, id, Some(key), word),
+            Err(Fault::Unknown) => settle(&mut journal, id, Some(key), "unknown_key"),
             Err(Fault::Failed(error)) => Err(error),
         }
     }
@@ -193,9 +196,8 @@ fn settle(
     id: &str,
     key: Option<&str>,
     word: &str,
-    until: Option<i64>,
 ) -> anyhow::Result<String> {
-    journal.add(&Entry::settled(id, key.unwrap_or_default(), word, until))?;
+    journal.add(&Entry::settled(id, key.unwrap_or_default(), word))?;
     anstream::eprintln!("{id}: key {key:?} {word}");
     Ok(word.to_owned())
 }
