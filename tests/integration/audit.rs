@@ -171,7 +171,7 @@ async fn the_first_broken_link_is_named() {
 async fn an_end_that_was_cut_off_is_found_by_a_noted_head() {
     let database = sealed().await;
     let head = whole(&database);
-    let head = head.trim().rsplit(' ').next().unwrap().to_owned();
+    let head = head.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
     assert!(verify(&database, &["--noted", &head]).status.success());
     execute(&database, "ALTER TABLE audit_log DELETE WHERE number = 6").await;
     execute(&database, "ALTER TABLE incident_acts DELETE WHERE id = 'a3'").await;

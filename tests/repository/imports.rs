@@ -123,6 +123,7 @@ const RULES: &[Rule] = &[
         "app",
         &[
             "alert",
+            "audit",
             "config",
             "console::check",
             "leaks::check",
