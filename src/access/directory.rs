@@ -21,7 +21,7 @@ use crate::store::{SessionRow, Store, StoreError, UseRow};
 pub const SESSION_SECONDS: u32 = 12 * 3_600;
 const FRESH: Duration = Duration::from_secs(1);
 /// A cookie or token that is not known may be new; it causes at most ten queries a second.
-pub(super) const FRESH_FOR_STRANGERS: Duration = Duration::from_millis(100);
+const FRESH_FOR_STRANGERS: Duration = Duration::from_millis(100);
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// The use of a token is stored at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(600);
@@ -150,12 +150,15 @@ impl Directory {
         Ok(self.snapshot(FRESH_FOR_STRANGERS).await?.holder(pass, now).cloned())
     }
 
+    /// What is known, at most as old as `age`. Of many who ask at once for the newest, one reads:
+    /// a reading that began after somebody asked is new enough for all who waited.
     pub(super) async fn snapshot(&self, age: Duration) -> Result<Arc<Snapshot>, Unknown> {
-        if let Some(known) = self.fresh(age) {
+        let since = Instant::now().checked_sub(age);
+        if let Some(known) = self.read_since(since) {
             return known;
         }
         let _reading = self.reading.lock().await;
-        if let Some(known) = self.fresh(age) {
+        if let Some(known) = self.read_since(since) {
             return known;
         }
         let began = Instant::now();
@@ -175,9 +178,11 @@ impl Directory {
         known.snapshot.get_or_insert_with(|| Err(unknown())).clone()
     }
 
-    fn fresh(&self, age: Duration) -> Option<Result<Arc<Snapshot>, Unknown>> {
+    /// The result of the last reading, if it began at `since` or later.
+    fn read_since(&self, since: Option<Instant>) -> Option<Result<Arc<Snapshot>, Unknown>> {
         let known = self.known.lock();
-        known.read.filter(|read| read.elapsed() < age).and(known.snapshot.clone())
+        known.read.filter(|read| since.is_none_or(|since| *read >= since))?;
+        known.snapshot.clone()
     }
 
     /// Stores that a token is in use, so that unused ones can be found.

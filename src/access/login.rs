@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::account::{Account, check_name};
-use super::directory::{Directory, FRESH_FOR_STRANGERS, Unknown};
+use super::account::check_name;
+use super::directory::Directory;
 use super::password;
 use super::secret::Secret;
 use crate::store::UseRow;
@@ -65,12 +65,10 @@ impl Directory {
             return Err(LoginRefused::TooOften);
         }
         let unavailable = |_| LoginRefused::Unavailable;
-        let known = self.snapshot(FRESH_FOR_STRANGERS).await.map_err(unavailable)?;
+        let known = self.snapshot(Duration::ZERO).await.map_err(unavailable)?;
         let account = known.person(name).cloned();
         let hash = account.as_ref().map(|account| account.secret.clone());
         let is_right = password::verify(password, hash).await.ok_or(LoginRefused::Busy)?;
-        // Only a right password costs a reading: the account may have been changed a moment ago.
-        let is_right = is_right && self.has_still(account.as_ref()).await.map_err(unavailable)?;
         let Some(account) = account.filter(|_| is_right) else {
             // A name that is not known may be a password in the wrong field: it is not logged.
             warn!(?address, name = known.person(name).map(|it| &it.name), "a login was refused");
@@ -84,11 +82,5 @@ impl Directory {
         self.forget().await;
         info!(%name, ?address, "logged in");
         Ok(cookie)
-    }
-
-    /// Whether the account is as it is known.
-    async fn has_still(&self, account: Option<&Account>) -> Result<bool, Unknown> {
-        let known = self.snapshot(Duration::ZERO).await?;
-        Ok(account.is_some_and(|it| known.person(&it.name).is_some_and(|now| now.id == it.id)))
     }
 }
