@@ -85,8 +85,10 @@ impl Shard {
     ) {
         let (enriched, event) = (attempt.enriched(), attempt.event());
         let repetition = self.history.repetition_of_attempt(event);
-        let signal = repetition.and_then(|found| refused_replay(enriched, found));
-        let (Some(signal), Some(kept)) = (signal, self.profiles.get(&event.key_id)) else { return };
+        let (Some(repetition), Some(kept)) = (repetition, self.profiles.get(&event.key_id)) else {
+            return;
+        };
+        let Some(signal) = refused_replay(&kept.profile, enriched, repetition) else { return };
         let subject = Subject::Key(event.key_id.clone());
         let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
         if signal.p_value <= news_below {

@@ -12,7 +12,7 @@ use crate::profile::nonce::Again;
 use crate::profile::recent::request_identity;
 use crate::profile::sightings::SavedLines;
 use crate::profile::stuffing::{SourceAttempt, machine_of};
-use crate::profile::{Recent, Sightings};
+use crate::profile::{Recent, Sightings, Signers};
 
 use super::checkpoint::Lengths;
 
@@ -91,11 +91,13 @@ impl RequestHistory {
     }
 
     /// How this event repeats an earlier one: by its nonce, else by its signature. `None` if it
-    /// does not. `earlier` is `None` where there is no store to look up in.
+    /// does not. `earlier` is `None` where there is no store to look up in. `signers` are the
+    /// machines of the key.
     pub fn repetition(
         &mut self,
         enriched: &EnrichedEvent,
         earlier: Option<&EarlierUses>,
+        signers: &Signers,
     ) -> Option<Repetition> {
         let event = &enriched.event;
         let is_late = self.used.has_passed(event.time);
@@ -116,7 +118,7 @@ impl RequestHistory {
             (None, None) => return None,
         };
         let (again, earlier) = match found {
-            Some(first) => (again_after(event, &first, again), Earlier::Known(first)),
+            Some(first) => (again_after(event, &first, again, signers), Earlier::Known(first)),
             // A late record may be the forgotten first use itself, in a file that is sent again.
             None if earlier.is_none() && !is_late => {
                 (again, Earlier::Within { seconds: self.horizon_seconds })
@@ -232,8 +234,8 @@ fn is_collision(first: Option<FirstUse>, this: FirstUse, is_new_signature: bool)
 }
 
 /// Classifies the repetition of a request whose first use is known.
-fn again_after(event: &AccessEvent, first: &FirstUse, again: Again) -> Again {
-    if again == Again::Collision || !replay::is_retry(event, first) {
+fn again_after(event: &AccessEvent, first: &FirstUse, again: Again, signers: &Signers) -> Again {
+    if again == Again::Collision || !replay::is_retry(event, first, signers) {
         again
     } else if replay::is_accepted_twice(event, first) {
         Again::AcceptedTwice
@@ -286,7 +288,7 @@ mod tests {
         log: &[EnrichedEvent],
     ) -> Vec<String> {
         let earlier = answer(log, &memory.replay_lookups(batch));
-        let repetition = |event| memory.repetition(event, Some(&earlier));
+        let repetition = |event| memory.repetition(event, Some(&earlier), &Signers::default());
         batch.iter().map(repetition).map(|repetition| format!("{repetition:?}")).collect()
     }
 
@@ -300,7 +302,7 @@ mod tests {
         let mut memory = memory();
         for n in 0..=between {
             let first = request(n as i64, n as f64, n + 1, 1);
-            assert!(memory.repetition(&first, None).is_none());
+            assert!(memory.repetition(&first, None, &Signers::default()).is_none());
         }
         (memory, request(1_000, seconds, 1, 2))
     }
@@ -308,10 +310,13 @@ mod tests {
     #[test]
     fn without_a_store_an_old_nonce_is_known_to_be_used_within_the_horizon() {
         let (mut memory, replayed) = again_after(100, 20.0 * HOUR);
-        let repetition = memory.repetition(&replayed, None).unwrap();
+        let repetition = memory.repetition(&replayed, None, &Signers::default()).unwrap();
         assert!(matches!(repetition.earlier, Earlier::Within { .. }));
         let (mut memory, replayed) = again_after(100, 30.0 * HOUR);
-        assert!(memory.repetition(&replayed, None).is_none(), "beyond the horizon");
+        assert!(
+            memory.repetition(&replayed, None, &Signers::default()).is_none(),
+            "beyond the horizon"
+        );
     }
 
     #[test]
@@ -321,15 +326,17 @@ mod tests {
         assert_eq!(lookups.len(), 1);
         assert!(lookups[0].since <= request(0, 0.0, 1, 1).event.time);
         let earlier = answer(&[request(0, 0.0, 1, 1)], &lookups);
-        let repetition = memory.repetition(&replayed, Some(&earlier)).unwrap();
+        let repetition = memory.repetition(&replayed, Some(&earlier), &Signers::default()).unwrap();
         let first = known(repetition);
         assert_eq!((first.position.offset, first.ip), (0, IpAddr::from([192, 0, 2, 1])));
         let third = request(1_001, 20.0 * HOUR + 60.0, 1, 3);
-        let first = known(memory.repetition(&third, None).unwrap());
+        let first = known(memory.repetition(&third, None, &Signers::default()).unwrap());
         assert_eq!(first.position.offset, 0);
 
         let (mut memory, replayed) = again_after(100, 20.0 * HOUR);
-        assert!(memory.repetition(&replayed, Some(&EarlierUses::new())).is_none());
+        assert!(
+            memory.repetition(&replayed, Some(&EarlierUses::new()), &Signers::default()).is_none()
+        );
     }
 
     #[test]
@@ -345,7 +352,7 @@ mod tests {
             (0..50).map(|n| request(n, n as f64 * 600.0, n as u128 + 1, 1)).collect();
         let mut repeated = 0;
         for event in file.iter().chain(&file[..10]) {
-            repeated += usize::from(memory.repetition(event, None).is_some());
+            repeated += usize::from(memory.repetition(event, None, &Signers::default()).is_some());
         }
         assert_eq!(repeated, 0);
     }

@@ -205,10 +205,10 @@ impl Shard {
         let (enriched, event) = (accepted.enriched(), accepted.event());
         let stale = self.decider.close_stale_key(&event.key_id, event.time, moment, shared.policy);
         shared.outcome.alerts.extend(stale);
-        let repetition = self.history.repetition(enriched, shared.earlier_uses);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
         self.changes.note(&event.key_id, kept);
         let profile = &mut *kept.profile;
+        let repetition = self.history.repetition(enriched, shared.earlier_uses, &profile.signers);
         let request = RequestView::of(event, profile, &self.peers, &clock.blackouts);
         let tenant = event.tenant.as_deref();
         if let Some(hour) = profile.count(accepted, self.population.shape(tenant)) {
@@ -272,7 +272,10 @@ impl Shard {
             shared.outcome.alerts.extend(alert);
         }
         profile.nonces.told.add(told_habits);
-        profile.learn(accepted, repetition.map(|repetition| repetition.again), suspicion);
+        let again = repetition.map(|repetition| repetition.again);
+        if let Some(arrival) = profile.learn(accepted, again, suspicion) {
+            self.population.learn_arrival(arrival);
+        }
         request.learn(event, registered, suspicion, profile, &mut self.peers);
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClockProfile, ItemKind, KeyFacts, KeyManagementProfile, PlaceProfile, Profile, RouteProfile,
-    client, volume,
+    Signers, client, volume,
 };
 use crate::event::EventTime;
 
@@ -18,6 +18,7 @@ use crate::event::EventTime;
 pub struct Memories {
     facts: KeyFacts,
     places: PlaceProfile,
+    signers: Signers,
     clock: ClockProfile,
     routes: RouteProfile,
     clients: client::ClientProfile,
@@ -32,6 +33,7 @@ impl Profile {
         Memories {
             facts: self.facts.clone(),
             places: self.places.clone(),
+            signers: self.signers.clone(),
             clock: self.clock,
             routes: self.routes.clone(),
             clients: self.clients.clone(),
@@ -43,11 +45,10 @@ impl Profile {
 
     /// Puts earlier memories in the place of those since `since`, in which a thief used the key.
     pub fn take_back(&mut self, memories: Memories, since: EventTime) {
-        let Memories { facts, places, clock, routes, clients, volume, walks, key_management } =
-            memories;
+        let Memories { facts, places, signers, clock, routes, clients, volume, .. } = memories;
         (self.facts, self.places, self.clock, self.routes) = (facts, places, clock, routes);
-        (self.clients, self.volume, self.walks) = (clients, volume, walks);
-        self.key_management = key_management;
+        (self.clients, self.volume, self.signers) = (clients, volume, signers);
+        (self.walks, self.key_management) = (memories.walks, memories.key_management);
         self.rate.forget_habits_since(since);
         self.reports.forget_since(since);
         self.session = None;

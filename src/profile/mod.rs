@@ -21,6 +21,7 @@ pub mod route;
 pub mod scores;
 mod segment;
 pub mod sightings;
+pub mod signers;
 pub mod signs;
 pub mod silence;
 pub mod stuffing;
@@ -45,6 +46,7 @@ use self::nonce::Again;
 pub use self::nonce::{NonceProfile, Repetitions};
 pub use self::outcome::OutcomeProfile;
 pub use self::peers::PeerRoutes;
+use self::place::Arrival;
 pub use self::place::PlaceProfile;
 pub use self::population::{Population, PopulationPrior};
 pub use self::recent::Recent;
@@ -52,6 +54,7 @@ pub use self::reports::{ItemKind, Reports};
 pub use self::route::RouteProfile;
 use self::scores::{HourScores, WorstScores};
 pub use self::sightings::Sightings;
+pub use self::signers::Signers;
 use self::signs::Session;
 pub use self::silence::SilenceProfile;
 use self::volume::{VolumeProfile, WalkProfile};
@@ -132,6 +135,7 @@ pub struct Profile {
     pub places: PlaceProfile,
     pub nonces: NonceProfile,
     pub signatures: Repetitions,
+    pub signers: Signers,
     pub clock: ClockProfile,
     pub scores: HourScores,
     pub routes: RouteProfile,
@@ -159,6 +163,7 @@ impl Profile {
             places: PlaceProfile::default(),
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
+            signers: Signers::default(),
             clock: ClockProfile::default(),
             scores: HourScores::new(time),
             routes: RouteProfile::default(),
@@ -229,8 +234,14 @@ impl Profile {
 
     /// Learns one event, after detection.
     ///
-    /// `again`: how it repeats another request, if it does.
-    pub fn learn(&mut self, accepted: Accepted<'_>, again: Option<Again>, suspicion: Suspicion) {
+    /// `again`: how it repeats another request, if it does. Returns the arrival in another country
+    /// that the population should learn from, if the event was one.
+    pub fn learn(
+        &mut self,
+        accepted: Accepted<'_>,
+        again: Option<Again>,
+        suspicion: Suspicion,
+    ) -> Option<Arrival> {
         let (enriched, event) = (accepted.enriched(), accepted.event());
         self.facts.learn(accepted);
         self.last_seen = self.last_seen.max(event.time);
@@ -243,15 +254,20 @@ impl Profile {
         if suspicion.outcomes {
             self.outcomes.exclude_current();
         }
-        self.places.learn(enriched, suspicion.place);
+        let arrival = self.places.learn(enriched, suspicion.place);
         if !suspicion.replay {
             self.learn_signing(event, again);
+        }
+        let is_signed = event.nonce.is_some() || event.signature.is_some();
+        if is_signed && !suspicion.replay && !suspicion.place {
+            self.signers.learn(event.client_ip, event.time);
         }
         if let Some(client_time) = event.client_time
             && !suspicion.clock
         {
             self.clock.learn(event.time.seconds_since(client_time));
         }
+        arrival
     }
 
     fn learn_signing(&mut self, event: &AccessEvent, again: Option<Again>) {

@@ -38,7 +38,7 @@ const UNMODELLED: f64 = 1e-2;
 /// Smallest rise that is reported as mild evidence, as a multiple of the usual rate.
 const MIN_RISE: f64 = 2.0;
 /// Smallest steep rise, which is reported again. Business rarely grows as much within days.
-const STEEP_RISE: f64 = 3.0;
+const STEEP_RISE: f64 = 4.0;
 /// Least p-value of a steep rise, because growing business explains it too.
 const STEEP: f64 = 5e-5;
 
@@ -48,8 +48,18 @@ pub struct Spike {
     pub p_value: f64,
     /// Least p-value of the evidence: the probability of an innocent explanation.
     pub innocence: f64,
+    /// Probability that the key is used at all in such a window.
+    pub activity: f64,
     /// Index of the window in [`WINDOW_SECONDS`].
     pub which: usize,
+}
+
+impl Spike {
+    /// P-value of the count in a window in which the key is used at all. A use that is itself a rare
+    /// event is the business of the other signs: the place or the program that is new in it.
+    pub fn p_value_in_use(&self) -> f64 {
+        (self.p_value / corrected(self.which) / self.activity).min(1.0)
+    }
 }
 
 /// Finds the most surprising current window, if any is a spike. `surge` gives the rate of the
@@ -90,6 +100,7 @@ fn judge(rate: &RateProfile, which: usize, surge: &impl Fn(usize) -> f64) -> Opt
     Some(Spike {
         p_value: p_value(rate, which, count, forecast, factor),
         innocence: if mild { MILD } else { 0.0 },
+        activity: negative_binomial_tail(1, forecast),
         which,
     })
 }
@@ -104,7 +115,12 @@ fn p_value(rate: &RateProfile, which: usize, count: u64, forecast: Forecast, fac
         // heavy, because no client can send arbitrarily large bursts.
         plain.max(pooled([(plain, 1.0), (log_normal_tail(count, burst), 1.0)]))
     });
-    tail * (FULL_TESTS_SECONDS / WINDOW_SECONDS[which] as f64).min(1.0)
+    tail * corrected(which)
+}
+
+/// The factor on the p-values of a window: see [`FULL_TESTS_SECONDS`].
+fn corrected(which: usize) -> f64 {
+    (FULL_TESTS_SECONDS / WINDOW_SECONDS[which] as f64).min(1.0)
 }
 
 /// A lasting rise of a key's rate.

@@ -93,6 +93,11 @@ impl Prior<'_> {
         self.population.network(self.tenant(), self.enriched.origin.asn)
     }
 
+    /// How often an arrival in another country seems impossibly fast, over the fleet.
+    fn journeys(&self) -> f64 {
+        self.population.usual_journeys()
+    }
+
     fn tenant(&self) -> Option<&str> {
         self.enriched.event.tenant.as_deref()
     }
@@ -124,7 +129,7 @@ pub fn find_place<'a>(
     }
     let prior = Prior { population, enriched };
     let observations = places.observations();
-    found.is_told = own.is_some_and(|site| site.told_at.is_some());
+    found.is_told = places.was_told(event.client_ip, origin);
     // A place is reported once. If nobody objects, it becomes one of the key's own.
     if found.is_told {
         return found;

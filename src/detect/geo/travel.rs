@@ -45,8 +45,8 @@ pub(super) fn find_travel<'a>(
     let origin = &enriched.origin;
     let network = if is_unlike(places, origin) { RENTED } else { 1.0 };
     let place = place_probability(places, prior, own, origin);
-    let innocent =
-        innocent_journeys(places, journey.from, origin).max(places.novelty().impossible());
+    let innocent = innocent_journeys(places, journey.from, origin)
+        .max(places.novelty().impossible(prior.journeys()));
     let p_value = innocent.max(of_young_crowd(places)) * place * network;
     let is_to_rented = origin.kind == NetworkKind::Hosting && !journey.from.kind.is_detached();
     Some(Travel { p_value, ceiling: ceiling(places, journey.from, origin), is_to_rented, journey })

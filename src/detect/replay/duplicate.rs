@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Earlier, FirstUse, MILD, Repetition};
+use super::{Earlier, FirstUse, MILD, Repetition, is_quick_neighbour, is_same_client};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::Answer;
 use crate::detect::Signal;
@@ -65,7 +65,8 @@ pub fn find_duplicate(
 }
 
 /// A young key may repeat by habit. If the API refused the request, it saw the repetition too. A
-/// first request that only its short fingerprint names may be another one by chance.
+/// first request that only its short fingerprint names may be another one by chance. A queue of the
+/// key's own machines may send again what it has sent.
 fn ceiling(
     profile: &Profile,
     usual: Repetitions,
@@ -77,17 +78,32 @@ fn ceiling(
     let at_most = |reason| Some(Ceiling { most: Action::Notify, reason });
     match event.answer() {
         Answer::Refused | Answer::ClientError => at_most(Restraint::OrdinaryCause),
-        _ if matches!(earlier, Earlier::Within { .. }) => at_most(Restraint::OrdinaryCause),
         _ if is_young => at_most(Restraint::YoungKey),
-        _ => None,
+        _ => match earlier {
+            Earlier::Within { .. } => at_most(Restraint::OrdinaryCause),
+            Earlier::Known(first) if is_quick_neighbour(event, &first) => {
+                at_most(Restraint::OrdinaryCause)
+            }
+            Earlier::Known(first) if is_same_client(event, &first, &profile.signers) => {
+                at_most(Restraint::KnownAddress)
+            }
+            Earlier::Known(_) => None,
+        },
     }
 }
 
-/// Finds a refused request that repeats the signed values of an accepted one, from another site.
-pub fn refused_replay(enriched: &EnrichedEvent, repetition: Repetition) -> Option<Signal> {
+/// Finds a refused request that repeats the signed values of an accepted one, from another site that
+/// is not the key's own.
+pub fn refused_replay(
+    profile: &Profile,
+    enriched: &EnrichedEvent,
+    repetition: Repetition,
+) -> Option<Signal> {
     let event = &enriched.event;
     let Earlier::Known(first) = repetition.earlier else { return None };
-    if repetition.again != Again::Replay || SitePrefix::is_shared(event.client_ip, first.ip) {
+    let is_own = SitePrefix::is_shared(event.client_ip, first.ip)
+        || is_same_client(event, &first, &profile.signers);
+    if repetition.again != Again::Replay || is_own {
         return None;
     }
     let detector = match event.nonce {

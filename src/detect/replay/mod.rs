@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, invites_retry};
 use crate::event::{AccessEvent, EventTime, Fingerprint, RecordPosition, SitePrefix};
+use crate::profile::Signers;
 use crate::profile::nonce::Again;
 
 /// P-value of a fact that is reported with low severity, so that it wakes nobody.
@@ -78,27 +79,40 @@ fn short_hash(value: impl Hash) -> u32 {
 
 /// A client repeats a failed request within this time, perhaps from another address of its network.
 const RETRY_SECONDS: f64 = 120.0;
-/// If the failure is not visible (the answer was lost), the client repeats at once, from the same
-/// address.
+/// If the failure is not visible (the answer was lost), the client repeats at once.
 const BLIND_RETRY_SECONDS: f64 = 15.0;
 
-/// Whether a repeated nonce is only a client's retry.
-pub fn is_retry(event: &AccessEvent, first: &FirstUse) -> bool {
+/// Whether a repeated nonce is only a client's retry. It may leave by another of the key's own
+/// machines: several workers share a queue, or several addresses an exit.
+pub fn is_retry(event: &AccessEvent, first: &FirstUse, signers: &Signers) -> bool {
     let gap = event.time.seconds_since(first.time).abs();
-    if invites_retry(first.status) {
-        SitePrefix::is_shared(event.client_ip, first.ip) && gap <= RETRY_SECONDS
+    if invites_retry(first.status) && gap <= RETRY_SECONDS {
+        is_neighbour(event, first) || is_same_client(event, first, signers)
     } else {
-        event.client_ip == first.ip && gap <= BLIND_RETRY_SECONDS
+        gap <= BLIND_RETRY_SECONDS && is_same_client(event, first, signers)
     }
 }
 
-/// Whether the API accepted the same request twice from the same address, and the request changes
-/// something. Safe methods (RFC 9110, section 9.2.1) do no harm twice.
+/// Whether the API accepted the same request twice, and the request changes something. Safe methods
+/// (RFC 9110, section 9.2.1) do no harm twice.
 pub fn is_accepted_twice(event: &AccessEvent, first: &FirstUse) -> bool {
     !matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
         && event.answer() == Answer::Accepted
         && Answer::of(first.status) == Answer::Accepted
-        && event.client_ip == first.ip
+}
+
+/// Whether both requests came from one machine, or each from a machine of the key's own.
+pub fn is_same_client(event: &AccessEvent, first: &FirstUse, signers: &Signers) -> bool {
+    event.client_ip == first.ip || signers.are_own([event.client_ip, first.ip], event.time)
+}
+
+fn is_neighbour(event: &AccessEvent, first: &FirstUse) -> bool {
+    SitePrefix::is_shared(event.client_ip, first.ip)
+}
+
+/// Whether the addresses are neighbours and the repetition came soon: one exit has several.
+fn is_quick_neighbour(event: &AccessEvent, first: &FirstUse) -> bool {
+    is_neighbour(event, first) && event.time.seconds_since(first.time).abs() <= RETRY_SECONDS
 }
 
 /// A nonce or a signature that is used again.

@@ -19,7 +19,8 @@ use crate::profile::scores::WorstScores;
 use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::silence::Waking;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
-use crate::rate::{MINUTE_WINDOW, Rise, find_rise, find_spike};
+use crate::detect::joint::note_tail;
+use crate::rate::{MINUTE_WINDOW, Rise, Spike, find_rise, find_spike};
 use crate::registry::{Deeds, Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
@@ -147,7 +148,8 @@ impl Inspection<'_> {
         let surge = |which| self.fleet.surge_elsewhere(rate, which, time);
         let Some(mut spike) = find_spike(rate, surge) else { return false };
         spike.p_value = self.calibrate(Family::Rate, spike.p_value, findings);
-        note_of_hour(findings, Sign::Rate, Family::Rate, spike.p_value.max(spike.innocence));
+        self.note_rate(&spike, findings);
+
         if spike.p_value >= self.thresholds.rate {
             return false;
         }
@@ -158,6 +160,12 @@ impl Inspection<'_> {
             findings.signals.push(Signal { ceiling, ..rate::spike_signal(spike, rate) });
         }
         true
+    }
+
+    /// A session of a key that is seldom used has more requests than usual in any case.
+    fn note_rate(&self, spike: &Spike, findings: &mut Findings) {
+        let tested = Thresholds::tests_an_hour(Family::Rate) * spike.p_value.max(spike.innocence);
+        note_tail(&mut findings.signs, Sign::Rate, tested.max(spike.p_value_in_use()));
     }
 
     /// The ceiling for more of what the key does anyhow, or of what a new program of its owner

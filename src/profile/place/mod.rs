@@ -38,6 +38,16 @@ const SUSPICIOUS_WEIGHT: f32 = 0.25;
 /// Weight of two observations, less some decay.
 const REPEATED: f32 = 1.5;
 
+/// The fleet learns from so many arrivals of one key: a crowd must not be many keys.
+const TELLING_ARRIVALS: f32 = 2.5;
+
+/// The first use of a key in another country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The journey from the key's other places would be impossibly fast.
+    pub is_impossible: bool,
+}
+
 /// All sites of one key, and how often the key uses new ones.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PlaceProfile {
@@ -49,18 +59,18 @@ pub struct PlaceProfile {
 
 impl PlaceProfile {
     /// Learns the place of an accepted request. An address of unknown location and network teaches
-    /// nothing.
-    pub fn learn(&mut self, enriched: &EnrichedEvent, suspicious: bool) {
+    /// nothing. Returns the arrival that the fleet should learn from, if this was one.
+    pub fn learn(&mut self, enriched: &EnrichedEvent, suspicious: bool) -> Option<Arrival> {
         let (event, origin) = (&enriched.event, &enriched.origin);
         if !origin.is_located() && origin.asn == 0 {
-            return;
+            return None;
         }
         let gain = if suspicious { SUSPICIOUS_WEIGHT } else { 1.0 };
         let known = self.sites.iter_mut().find(|site| site.covers(event.client_ip, origin));
         let firsts = match known {
             Some(site) => {
                 if !site.note(enriched, gain, suspicious) {
-                    return;
+                    return None;
                 }
                 Firsts::default()
             }
@@ -73,7 +83,11 @@ impl PlaceProfile {
         let impossible = self.impossible_journey(enriched).is_some();
         let passing = !self.is_established(event.client_ip, origin);
         let rented = origin.kind == NetworkKind::Hosting;
+        let is_arrival = firsts.country
+            && self.novelty.observations() > 0.0
+            && self.novelty.countries() < TELLING_ARRIVALS;
         self.novelty.count(Firsts { impossible, passing, rented, ..firsts }, gain);
+        is_arrival.then_some(Arrival { is_impossible: impossible })
     }
 
     /// Makes the sites that were reported in `span` the key's own.
@@ -115,9 +129,12 @@ impl PlaceProfile {
         });
         if let Some(lightest) = lightest {
             let gone = std::mem::replace(lightest, site);
+            let past = self.past.get_or_insert_default();
             // A suspicious site that was replaced must not count as known to the key.
             if gone.told_at.is_none() || gone.is_established() {
-                self.past.get_or_insert_default().take_in(&gone);
+                past.take_in(&gone);
+            } else {
+                past.note_told(&gone);
             }
         }
     }
@@ -184,6 +201,15 @@ impl PlaceProfile {
     /// Whether the address belongs to an established site of the key.
     pub fn is_established(&self, ip: IpAddr, origin: &Origin) -> bool {
         self.site_of(ip, origin).is_some_and(Site::is_established)
+    }
+
+    /// Whether a place that is not established was reported: as the site that it is, or as one that
+    /// was replaced since.
+    pub fn was_told(&self, ip: IpAddr, origin: &Origin) -> bool {
+        match self.site_of(ip, origin) {
+            Some(site) => site.told_at.is_some(),
+            None => self.past().was_told(origin),
+        }
     }
 
     /// Whether the address has the prefix of an established site. Unlike

@@ -10,11 +10,8 @@ use serde::{Deserialize, Serialize};
 const WINDOW: f32 = 2_048.0;
 /// Pseudo-observations of a new place.
 const PRIOR: f64 = 0.5;
-/// Weight of [`USUAL_JOURNEYS`], in pseudo-observations.
+/// Weight of what is usual in the fleet, in pseudo-observations.
 const JOURNEY_PRIOR: f64 = 20.0;
-/// Prior probability that an innocent new place seems to be reached at impossible speed, because
-/// of a VPN, a proxy or a wrong database row.
-const USUAL_JOURNEYS: f64 = 0.01;
 
 /// The ways in which one observation differs from the key's own places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +60,11 @@ impl Novelty {
         }
     }
 
+    /// Decayed count of countries that were new after the first.
+    pub(super) fn countries(&self) -> f32 {
+        self.countries
+    }
+
     /// Decayed count of observations.
     pub fn observations(&self) -> f64 {
         f64::from(self.observations)
@@ -102,15 +104,14 @@ impl Novelty {
     /// Probability that an ordinary observation seems to need an impossibly fast journey.
     ///
     /// The value is the higher of two rates: over all observations, and over observations outside
-    /// of the established sites. It is at least [`USUAL_JOURNEYS`], because every client may begin
-    /// to use a VPN.
-    pub fn impossible(&self) -> f64 {
+    /// of the established sites. It is at least what is `usual` in the fleet, because every client
+    /// may begin to use a VPN, and every key may get a second holder.
+    pub fn impossible(&self, usual: f64) -> f64 {
         let rate = |seen: f32, of: f32| {
-            let seen = f64::from(seen) + JOURNEY_PRIOR * USUAL_JOURNEYS;
-            seen / (f64::from(of) + JOURNEY_PRIOR)
+            (f64::from(seen) + JOURNEY_PRIOR * usual) / (f64::from(of) + JOURNEY_PRIOR)
         };
         let passing = rate(self.impossible_passing, self.passing);
-        rate(self.impossible, self.observations).max(passing).max(USUAL_JOURNEYS)
+        rate(self.impossible, self.observations).max(passing).max(usual)
     }
 
     fn share(&self, count: f32) -> f64 {
@@ -154,8 +155,8 @@ mod tests {
     #[test]
     fn impossible_journeys_are_likely_for_a_key_that_is_used_everywhere() {
         let everywhere = |_| Firsts { impossible: true, ..Firsts::default() };
-        assert!(after(200, everywhere).impossible() > 0.9);
+        assert!(after(200, everywhere).impossible(0.01) > 0.9);
         let nowhere_else = |_| Firsts::default();
-        assert_eq!(after(2_000, nowhere_else).impossible(), USUAL_JOURNEYS);
+        assert_eq!(after(2_000, nowhere_else).impossible(0.01), 0.01);
     }
 }

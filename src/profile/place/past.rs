@@ -1,4 +1,5 @@
-//! Remembers the networks, countries and regions of a key's replaced sites.
+//! Remembers the networks, countries and regions of a key's replaced sites, and which of them were
+//! reported.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +9,35 @@ use crate::event::Origin;
 /// Most hashes kept for one key. A new hash replaces the oldest.
 const MAX_HASHES: usize = 192;
 
-/// Hashes of networks, countries and regions, oldest first. Empty for a key of few places.
+/// Most reported sites kept for one key, likewise.
+const MAX_TOLD: usize = 64;
+
+/// Hashes, oldest first. Empty for a key of few places.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Past(Vec<u32>);
+pub(super) struct Past {
+    /// Networks, countries and regions that are the key's own.
+    own: Vec<u32>,
+    /// Sites that were reported, and replaced before they became the key's own.
+    told: Vec<u32>,
+}
 
 impl Past {
-    pub const NONE: Self = Self(Vec::new());
+    pub const NONE: Self = Self { own: Vec::new(), told: Vec::new() };
+
+    /// Remembers that a replaced site was reported: to report it again would call it new twice.
+    pub fn note_told(&mut self, site: &Site) {
+        keep(&mut self.told, site_hash(site.asn, &site.country, &site.region), MAX_TOLD);
+    }
+
+    pub fn was_told(&self, origin: &Origin) -> bool {
+        self.told.contains(&site_hash(origin.asn, &origin.country, &origin.region))
+    }
 
     /// Remembers the network, the country and the region of a replaced site.
     pub fn take_in(&mut self, site: &Site) {
         let region = region_hash(&site.country, &site.region);
         for hash in [network_hash(site.organisation), country_hash(&site.country), region] {
-            if self.0.contains(&hash) {
-                continue;
-            }
-            if self.0.len() >= MAX_HASHES {
-                self.0.remove(0);
-            }
-            self.0.push(hash);
+            keep(&mut self.own, hash, MAX_HASHES);
         }
     }
 
@@ -42,8 +54,23 @@ impl Past {
     }
 
     fn has(&self, hash: u32) -> bool {
-        self.0.contains(&hash)
+        self.own.contains(&hash)
     }
+}
+
+/// Adds a hash that is missing. The oldest gives way.
+fn keep(hashes: &mut Vec<u32>, hash: u32, most: usize) {
+    if hashes.contains(&hash) {
+        return;
+    }
+    if hashes.len() >= most {
+        hashes.remove(0);
+    }
+    hashes.push(hash);
+}
+
+fn site_hash(asn: u32, country: &str, region: &str) -> u32 {
+    network_hash(asn) ^ region_hash(country, region)
 }
 
 const fn network_hash(organisation: u32) -> u32 {

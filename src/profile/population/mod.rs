@@ -3,6 +3,7 @@
 //! A key with little history borrows them as a prior. The more keys a tenant has, the more its
 //! own counts weigh against those of the fleet.
 
+mod arrivals;
 mod prior;
 
 use std::collections::HashMap;
@@ -11,7 +12,9 @@ use std::hash::Hash;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use self::arrivals::Arrivals;
 pub use self::prior::PopulationPrior;
+use super::place::Arrival;
 use crate::event::Origin;
 use crate::rate::HourShare;
 use crate::rate::season::{SEASONS, Shape};
@@ -116,6 +119,7 @@ struct Group {
 pub struct Population {
     fleet: Group,
     tenants: Map<CompactString, Group>,
+    arrivals: Arrivals,
 }
 
 impl Population {
@@ -162,6 +166,16 @@ impl Population {
     pub fn network(&self, tenant: Option<&str>, asn: u32) -> f64 {
         let fleet = self.fleet.networks.share(&asn);
         self.group(tenant).map_or(fleet, |own| own.networks.share_with(&asn, fleet).max(fleet))
+    }
+
+    /// Learns the arrival of a key in another country.
+    pub fn learn_arrival(&mut self, arrival: Arrival) {
+        self.arrivals.learn(arrival);
+    }
+
+    /// Probability that a key's arrival in another country seems impossibly fast, and is innocent.
+    pub fn usual_journeys(&self) -> f64 {
+        self.arrivals.impossible_share()
     }
 
     fn group(&self, tenant: Option<&str>) -> Option<&Group> {

@@ -101,7 +101,7 @@ impl PopulationPrior {
             (name.clone(), prior.restore(&fleet.hours.shape))
         };
         let tenants = self.tenants.iter().map(tenant).collect();
-        Population { fleet, tenants }
+        Population { fleet, tenants, ..Population::default() }
     }
 
     /// Number of keys of the fleet.
