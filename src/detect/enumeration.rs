@@ -36,12 +36,16 @@ pub struct Enumeration {
 const YOUNG_WALK: f64 = 5.0;
 /// ... and only if at least this share of its requests names nothing that exists.
 const YOUNG_MISSES: f64 = 0.2;
+/// Ids in no order are a young key's probes if at least this share names nothing that exists. They
+/// are judged as if this many were usual, with this spread of the logarithm.
+const PROBE_MISSES: f64 = 0.5;
+const YOUNG_IDS: f64 = 10.0;
+const YOUNG_SPREAD: f64 = 0.7;
 
 /// Judges the current hour so far.
 ///
-/// On a key's first day, and before it has requested ids in twelve hours, only a walk is judged, and
-/// only if a large share of requests fails (`failing`): whoever fetches what is listed meets what
-/// exists.
+/// On a key's first day, and before it has requested ids in twelve hours, ids are judged only if a
+/// large share of requests fails (`failing`): whoever fetches what is listed meets what exists.
 ///
 /// The steps of walks are judged by a geometric tail over the most steps of earlier hours. Distinct
 /// ids are judged as log-normal.
@@ -51,18 +55,30 @@ pub fn find_enumeration(
     failing: f64,
 ) -> Option<Enumeration> {
     if known_seconds < MIN_KNOWN_SECONDS || walks.usual_ids().hours() < MIN_HOURS {
-        let longest = walks.most_steps().max(YOUNG_WALK);
-        return find_walk(walks.steps(), longest).filter(|_| failing >= YOUNG_MISSES);
+        return find_young(walks, failing);
     }
     if let Some(walk) = find_walk(walks.steps(), walks.most_steps()) {
         return Some(walk);
     }
-    let (ids, usual) = (walks.distinct_ids(), walks.usual_ids());
-    if ids < MIN_IDS || ids <= ABOVE_LARGEST * usual.largest() {
+    let usual = walks.usual_ids();
+    find_many(walks, usual.usual(), usual.spread(MIN_SPREAD))
+}
+
+fn find_young(walks: &WalkProfile, failing: f64) -> Option<Enumeration> {
+    let longest = walks.most_steps().max(YOUNG_WALK);
+    let walk = find_walk(walks.steps(), longest).filter(|_| failing >= YOUNG_MISSES);
+    let usual = walks.usual_ids().usual().max(YOUNG_IDS);
+    let probes = || find_many(walks, usual, YOUNG_SPREAD).filter(|_| failing >= PROBE_MISSES);
+    walk.or_else(probes)
+}
+
+/// Judges the distinct ids, whatever their order. `spread` is that of the logarithm.
+fn find_many(walks: &WalkProfile, usual: f64, spread: f64) -> Option<Enumeration> {
+    let ids = walks.distinct_ids();
+    if ids < MIN_IDS || ids <= ABOVE_LARGEST * walks.usual_ids().largest() {
         return None;
     }
-    let deviations = (ids / usual.usual()).ln() / usual.spread(MIN_SPREAD);
-    let p_value = erfc(deviations / std::f64::consts::SQRT_2) / 2.0;
+    let p_value = erfc((ids / usual).ln() / spread / std::f64::consts::SQRT_2) / 2.0;
     Some(Enumeration { p_value: p_value.max(f64::MIN_POSITIVE), is_ordered: false })
 }
 
@@ -142,6 +158,16 @@ mod tests {
         let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
         assert!(p_value(0.4).is_some_and(|p| p < 1e-7), "{:?}", p_value(0.4));
         assert_eq!(p_value(0.0), None);
+    }
+
+    #[test]
+    fn probes_of_a_young_key_for_ids_that_do_not_exist_are_an_enumeration() {
+        let mut walks = WalkProfile::default();
+        let time = EventTime::from_seconds(60);
+        (0..1_400).for_each(|n| walks.count(time, 1, n * 7_919 % 999_983, true));
+        let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
+        assert!(p_value(0.9).is_some_and(|p| p < 1e-4), "{:?}", p_value(0.9));
+        assert_eq!(p_value(0.3), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use self::profile::{
 };
 pub use self::ramp::Ramp;
 pub use self::series::{ScoredRow, SeriesScorer};
-pub use self::spike::{MIN_HISTORY_HOURS, Rise, Spike, find_rise, find_spike};
+pub use self::spike::{MILD, MIN_HISTORY_HOURS, Rise, Spike, find_rise, find_spike};
 pub use self::tail::{negative_binomial_quantile, negative_binomial_tail};
 
 const HOUR: i64 = 3_600;

@@ -56,6 +56,10 @@ const PRIOR_NOISE: f32 = 4.0;
 /// Weight of [`PRIOR_NOISE`], in hours.
 const PRIOR_NOISE_HOURS: f32 = 12.0;
 const HOURS_A_WEEK: f64 = 168.0;
+/// A silence of fewer minutes leaves no backlog.
+const BACKLOG_MINUTES: i64 = 10;
+/// Half-life of a backlog, in minutes.
+const BACKLOG_HALF_LIFE: f32 = 10.0;
 /// Longest silence whose empty windows are learned.
 const MAX_SILENCE: i64 = 14 * DAY;
 
@@ -123,6 +127,8 @@ pub struct RateProfile {
     /// Index of dispersion of whole hours around their season, over the last week.
     noise: f32,
     habits: Habits,
+    /// Requests that were expected in the last silence, decayed since.
+    owed: f32,
 }
 
 /// Minutes since the epoch.
@@ -143,6 +149,7 @@ impl RateProfile {
             hours: Sliding::default(),
             noise: PRIOR_NOISE,
             habits: Habits::default(),
+            owed: 0.0,
         }
     }
 
@@ -261,6 +268,12 @@ impl RateProfile {
     pub fn height(&self, which: usize) -> f64 {
         let usual = self.peak(which).max(self.forecast(which).mean).max(1.0);
         self.current_count(which) as f64 / usual
+    }
+
+    /// Requests that the key could not send while it was cut off: at most what was expected in its
+    /// last silence.
+    pub fn owed(&self) -> f64 {
+        f64::from(self.owed)
     }
 
     /// Start of the current window, in seconds since the epoch.
@@ -426,20 +439,32 @@ impl RateProfile {
         }
         let end = start + length * (silence + 1);
         let mut from = start + length;
+        let mut missed = 0.0;
         while from < end {
             let to = end.min((from.div_euclid(HOUR) + 1) * HOUR);
-            self.learn_interval(from, to - from, 0.0, shape);
+            missed += self.learn_interval(from, to - from, 0.0, shape);
             from = to;
         }
+        self.owe(missed, silence);
     }
 
-    /// Learns `events` in an interval, which must lie within one hour.
-    fn learn_interval(&mut self, start: i64, length: i64, events: f32, shape: &Shape) {
+    /// Notes that `missed` requests were expected in the `minutes` of silence that end now.
+    fn owe(&mut self, missed: f32, minutes: i64) {
+        let kept = self.owed * (-((minutes + 1) as f32) / BACKLOG_HALF_LIFE).exp2();
+        let a_day = (self.per_day() as f32).max(0.0);
+        let owed = if minutes < BACKLOG_MINUTES { 0.0 } else { missed.min(a_day) };
+        self.owed = kept.max(owed);
+    }
+
+    /// Learns `events` in an interval, which must lie within one hour. Returns how many were
+    /// expected.
+    fn learn_interval(&mut self, start: i64, length: i64, events: f32, shape: &Shape) -> f32 {
         let expected = self.seasons.rate(start, shape) as f32 * length as f32;
         let decay = (-(length as f32) / LEVEL_HALF_LIFE_SECONDS).exp2();
         self.level_observed = self.level_observed * decay + events;
         self.level_expected = self.level_expected * decay + expected;
         self.seasons.learn(start, length, events, shape);
+        expected
     }
 }
 
@@ -488,6 +513,20 @@ mod tests {
         let before = rate.forecast(4).mean;
         rate.count(EventTime::from_seconds(MONDAY + 600 * 60 + 4 * DAY), &Shape::FLAT);
         assert!(rate.forecast(4).mean < before / 2.0);
+    }
+
+    #[test]
+    fn a_silence_leaves_what_was_expected_in_it_for_a_while() {
+        let mut rate = steady(30, 600);
+        assert_eq!(rate.owed(), 0.0);
+        let after = MONDAY + 600 * 60 + 2 * HOUR;
+        rate.count(EventTime::from_seconds(after), &Shape::FLAT);
+        let owed = rate.owed();
+        assert!((2_000.0..4_000.0).contains(&owed), "{owed}");
+        for minute in 1..=60 {
+            rate.count(EventTime::from_seconds(after + minute * 60), &Shape::FLAT);
+        }
+        assert!(rate.owed() < owed / 50.0, "{}", rate.owed());
     }
 
     #[test]

@@ -30,7 +30,7 @@ const FULL_TESTS_SECONDS: f64 = 60.0;
 
 /// Least p-value of mild evidence, which may be innocent however rare it is: also of a burst that
 /// was reported before.
-const MILD: f64 = 1e-3;
+pub const MILD: f64 = 1e-3;
 
 /// Factor on the threshold for lasting rises. The cumulative sum assumes independent hours, but
 /// successive hours are correlated.
@@ -38,7 +38,7 @@ const UNMODELLED: f64 = 1e-2;
 /// Smallest rise that is reported as mild evidence, as a multiple of the usual rate.
 const MIN_RISE: f64 = 2.0;
 /// Smallest steep rise, which is reported again. Business rarely grows as much within days.
-const STEEP_RISE: f64 = 4.0;
+const STEEP_RISE: f64 = 3.0;
 /// Least p-value of a steep rise, because growing business explains it too.
 const STEEP: f64 = 5e-5;
 
@@ -50,6 +50,8 @@ pub struct Spike {
     pub innocence: f64,
     /// Probability that the key is used at all in such a window.
     pub activity: f64,
+    /// Whether the key may only send what it could not send while it was silent.
+    pub is_backlog: bool,
     /// Index of the window in [`WINDOW_SECONDS`].
     pub which: usize,
 }
@@ -101,6 +103,7 @@ fn judge(rate: &RateProfile, which: usize, surge: &impl Fn(usize) -> f64) -> Opt
         p_value: p_value(rate, which, count, forecast, factor),
         innocence: if mild { MILD } else { 0.0 },
         activity: negative_binomial_tail(1, forecast),
+        is_backlog: count as f64 <= MIN_RATIO * forecast.mean + rate.owed(),
         which,
     })
 }
@@ -230,6 +233,41 @@ mod tests {
         let (mut rate, night) = steady(20, 0);
         send(&mut rate, night, 6 * HOUR, 120);
         assert_eq!(send(&mut rate, night + 6 * HOUR, 60, 300), Some(MILD));
+    }
+
+    #[test]
+    fn a_burst_after_a_silence_may_be_what_was_not_sent() {
+        let (mut rate, now) = steady(60, 10);
+        let (silence, mut spikes) = (4 * HOUR, Vec::new());
+        for n in 0..150 {
+            rate.count(EventTime::from_seconds(now + silence + n / 3), &Shape::FLAT);
+            spikes.extend(find_spike(&rate, |_| 1.0));
+        }
+        assert!(!spikes.is_empty() && spikes.iter().all(|spike| spike.is_backlog), "{spikes:?}");
+        let (mut rate, now) = steady(60, 10);
+        send(&mut rate, now, HOUR, 60);
+        rate.count(EventTime::from_seconds(now + HOUR + 1), &Shape::FLAT);
+        for n in 0..150 {
+            rate.count(EventTime::from_seconds(now + HOUR + n / 3), &Shape::FLAT);
+        }
+        assert!(find_spike(&rate, |_| 1.0).is_some_and(|spike| !spike.is_backlog));
+    }
+
+    #[test]
+    fn a_session_of_a_key_that_is_seldom_used_is_not_surprising_in_use() {
+        let mut rate = RateProfile::new(EventTime::from_seconds(MONDAY));
+        for day in 0..14 {
+            send(&mut rate, MONDAY + day * 24 * HOUR + day % 5 * HOUR, 1_200, 30);
+        }
+        let mut least = (1f64, 1f64);
+        for n in 0..40 {
+            let time = MONDAY + 14 * 24 * HOUR + 20 * HOUR + n * 30;
+            rate.count(EventTime::from_seconds(time), &Shape::FLAT);
+            if let Some(spike) = find_spike(&rate, |_| 1.0) {
+                least = (least.0.min(spike.p_value), least.1.min(spike.p_value_in_use()));
+            }
+        }
+        assert!(least.0 < 1e-3 && least.1 > 1e-2, "{least:?}");
     }
 
     #[test]

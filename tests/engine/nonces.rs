@@ -6,6 +6,8 @@ use super::scene::{AMSTERDAM, LONDON, Place, SYDNEY, Scene};
 use super::{DAY, HOUR, assert_quiet};
 
 const NEXT_DOOR: Place = Place { ip: "192.0.2.11", ..LONDON };
+const WORKER: Place = Place { ip: "198.51.100.77", ..LONDON };
+const STRANGER: Place = Place { ip: "203.0.113.99", ..LONDON };
 /// Midnight of the scene's first day, in milliseconds.
 const START_MILLIS: u64 = 1_767_571_200_000;
 
@@ -35,6 +37,30 @@ fn signing() -> Scene {
             .signature(u128::from(n) + 1);
     }
     scene
+}
+
+/// Two days of two workers of one client, each in a network of its own; then `again` sends the last
+/// signed request once more, three seconds later.
+fn workers_and(again: Place) -> Scene {
+    let mut scene = Scene::new();
+    let sign = |scene: &mut Scene, from: Place, n: u32, late: f64| {
+        let time = f64::from(n) * 30.0;
+        let request = scene.request("key", from, time + late).method("POST");
+        request.nonce(&format!("worker-{n}")).signed_at(time - 0.2).signature(u128::from(n) + 1);
+    };
+    for n in 0..5_760 {
+        sign(&mut scene, if n % 2 == 0 { LONDON } else { WORKER }, n, 0.0);
+    }
+    sign(&mut scene, again, 5_759, 3.0);
+    scene
+}
+
+#[test]
+fn another_worker_of_the_client_may_send_a_request_again_and_nobody_else() {
+    assert_quiet(&workers_and(LONDON));
+    let alerts = workers_and(STRANGER).run();
+    let alert = only(&alerts, DetectorId::DuplicateNonce);
+    assert_eq!(alert.action, Action::Suspend, "{alert:#?}");
 }
 
 #[test]

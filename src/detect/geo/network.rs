@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Prior, is_exit_of_old, ordinary_move};
+use super::{Prior, arrivals, is_exit_of_old, ordinary_move};
 use crate::alert::{Ceiling, DetectorId};
 use crate::detect::Signal;
 use crate::event::{EnrichedEvent, Origin};
@@ -55,7 +55,7 @@ pub(super) fn find_new_network(
     let new = match origin.kind {
         // A crowd comes from everywhere, but seldom from rented machines.
         NetworkKind::Hosting if is_heavy => novelty.new_network().min(novelty.rented()),
-        NetworkKind::Hosting => novelty.new_network(),
+        NetworkKind::Hosting => (novelty.new_network() * arrivals(novelty)).min(1.0),
         // Even if all networks of a crowd are known, a member in one more network is ordinary.
         _ => novelty.new_network().max(places.variety().powi(2)),
     };

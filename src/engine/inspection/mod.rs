@@ -8,6 +8,7 @@ mod usage;
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
+use crate::detect::joint::note_tail;
 use crate::detect::replay::Repetition;
 use crate::detect::unconfirmed::{Kind, Unconfirmed};
 use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
@@ -19,8 +20,7 @@ use crate::profile::scores::WorstScores;
 use crate::profile::signs::{Session, Sign, Signs};
 use crate::profile::silence::Waking;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
-use crate::detect::joint::note_tail;
-use crate::rate::{MINUTE_WINDOW, Rise, Spike, find_rise, find_spike};
+use crate::rate::{MILD, MINUTE_WINDOW, Rise, Spike, find_rise, find_spike};
 use crate::registry::{Deeds, Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
@@ -144,7 +144,7 @@ impl Inspection<'_> {
     }
 
     fn inspect_rate(&self, findings: &mut Findings) -> bool {
-        let (rate, time) = (&self.profile.rate, self.enriched.event.time);
+        let (Profile { rate, places, .. }, time) = (self.profile, self.enriched.event.time);
         let surge = |which| self.fleet.surge_elsewhere(rate, which, time);
         let Some(mut spike) = find_spike(rate, surge) else { return false };
         spike.p_value = self.calibrate(Family::Rate, spike.p_value, findings);
@@ -154,7 +154,9 @@ impl Inspection<'_> {
             return false;
         }
         let speed = Kind::burst(rate.height(MINUTE_WINDOW));
-        spike.p_value = self.at_home(Some(speed), spike.p_value.max(spike.innocence));
+        let is_on_own_machine = places.is_established_prefix(self.enriched.event.client_ip);
+        let backlog = if spike.is_backlog && is_on_own_machine { MILD } else { 0.0 };
+        spike.p_value = self.at_home(Some(speed), spike.p_value.max(spike.innocence).max(backlog));
         let ceiling = self.own_work(rate.height(spike.which));
         if self.is_news(DetectorId::RateSpike, spike.p_value, ceiling) {
             findings.signals.push(Signal { ceiling, ..rate::spike_signal(spike, rate) });
@@ -162,10 +164,12 @@ impl Inspection<'_> {
         true
     }
 
-    /// A session of a key that is seldom used has more requests than usual in any case.
+    /// A session of a key that is seldom used has more requests than usual in any case, unless it
+    /// ends the key's longest silence.
     fn note_rate(&self, spike: &Spike, findings: &mut Findings) {
+        let in_use = if self.woke_up(findings) { 0.0 } else { spike.p_value_in_use() };
         let tested = Thresholds::tests_an_hour(Family::Rate) * spike.p_value.max(spike.innocence);
-        note_tail(&mut findings.signs, Sign::Rate, tested.max(spike.p_value_in_use()));
+        note_tail(&mut findings.signs, Sign::Rate, tested.max(in_use));
     }
 
     /// The ceiling for more of what the key does anyhow, or of what a new program of its owner

@@ -50,6 +50,30 @@ fn networks_of_a_crowd_stay_known_after_their_sites_are_replaced() {
 }
 
 #[test]
+fn a_reported_place_stays_reported_after_its_site_is_replaced() {
+    let (mut places, new) = (crowd(), request(99, 400));
+    places.learn(&new, true);
+    let was_told = |places: &PlaceProfile| places.was_told(new.event.client_ip, &new.origin);
+    assert!(was_told(&places));
+    (401..460).for_each(|tenth| _ = places.learn(&request(tenth % 40, tenth), false));
+    assert!(places.site_of(new.event.client_ip, &new.origin).is_none(), "replaced");
+    assert!(was_told(&places) && !places.knows_network(&new.origin));
+}
+
+#[test]
+fn the_fleet_learns_from_the_first_arrivals_of_a_key() {
+    let abroad = |number: u32, tenth| {
+        let mut request = request(number, tenth);
+        let country = format!("C{number}").into();
+        request.origin = Arc::new(Origin { country, ..origin(number) });
+        request
+    };
+    let mut places = PlaceProfile::default();
+    let learned = (0..40).filter_map(|n| places.learn(&abroad(n, n), false)).count();
+    assert_eq!(learned, 3);
+}
+
+#[test]
 fn new_places_are_ordinary_for_a_crowd_and_not_for_one_person() {
     let (crowd, office) = (crowd(), after((0..400).map(|_| 1)));
     assert!(crowd.novelty().new_network() > 10.0 * office.novelty().new_network());
@@ -96,7 +120,7 @@ fn one_use_of_a_vpn_is_not_a_habit() {
     let mut places = after((0..100).map(|_| 1));
     places.learn(&by_vpn(100), false);
     assert!(!places.is_usual_kind(NetworkKind::Vpn));
-    (101..104).for_each(|tenth| places.learn(&by_vpn(tenth), false));
+    (101..104).for_each(|tenth| _ = places.learn(&by_vpn(tenth), false));
     assert!(places.is_usual_kind(NetworkKind::Vpn));
 }
 
