@@ -150,15 +150,16 @@ impl RequestHistory {
     /// How an attempt repeats an accepted request, as far as that is in memory. An attempt is not a
     /// use, so that nothing is noted.
     pub fn repetition_of_attempt(&self, event: &AccessEvent) -> Option<Repetition> {
-        let fingerprint = event.nonce.map(|nonce| nonce.fingerprint).or(event.signature)?;
-        let first = self.first_uses.get(self.hash((&event.key_id, fingerprint)))?;
-        let is_replay =
-            Answer::of(first.status) == Answer::Accepted && first.signed.is_same(Signed::of(event));
-        is_replay.then_some(Repetition {
-            again: Again::Replay,
-            earlier: Earlier::Known(first),
-            fingerprint,
-        })
+        let found = |fingerprint: Option<Fingerprint>, again| {
+            let first = self.first_uses.get(self.hash((&event.key_id, fingerprint?)))?;
+            let is_replay = Answer::of(first.status) == Answer::Accepted
+                && first.signed.is_same(Signed::of(event));
+            let earlier = Earlier::Known(first);
+            is_replay.then_some(Repetition { again, earlier, fingerprint: fingerprint? })
+        };
+        let nonce = event.nonce.map(|nonce| nonce.fingerprint);
+        let by_signature = if nonce.is_some() { Again::NewNonce } else { Again::Replay };
+        found(nonce, Again::Replay).or_else(|| found(event.signature, by_signature))
     }
 
     /// Number of uses that were dropped because the memory was full, since the last call.

@@ -158,6 +158,21 @@ fn a_refused_replay_is_a_defence_that_worked() {
 }
 
 #[test]
+fn a_request_that_a_stranger_captured_and_sent_later_is_told_with_its_nonce_or_another() {
+    for (nonce, detector) in
+        [("105759", DetectorId::DuplicateNonce), ("900000", DetectorId::DuplicateSignature)]
+    {
+        let mut scene = signing();
+        let replay = scene.request("key", AMSTERDAM, 2.0 * DAY + 600.0).method("POST").status(401);
+        replay.nonce(nonce).signed_at(2.0 * DAY - 30.2).signature(5_760);
+        let alerts = scene.run();
+        let alert = only(&alerts, detector);
+        assert_mild(alert);
+        assert_eq!(alert.severity, Severity::Medium, "{alert:#?}");
+    }
+}
+
+#[test]
 fn invented_nonces_that_are_refused_tell_nothing_and_are_no_first_uses() {
     let mut scene = signing();
     let time = 2.0 * DAY + 10.0;

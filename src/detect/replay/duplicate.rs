@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Earlier, FirstUse, MILD, Repetition, is_quick_neighbour, is_same_client};
+use super::{Earlier, FirstUse, MILD, Repetition, is_late, is_quick_neighbour, is_same_client};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::Answer;
 use crate::detect::Signal;
 use crate::event::{AccessEvent, EnrichedEvent, SitePrefix};
+use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::{Again, SETTLED_AFTER};
 use crate::profile::{Profile, Repetitions};
 use crate::text::duration;
@@ -92,8 +93,11 @@ fn ceiling(
     }
 }
 
-/// Finds a refused request that repeats the signed values of an accepted one, from another site that
-/// is not the key's own.
+/// P-value of a refused request whose signature proves that a stranger captured it.
+const CAPTURED: f64 = 1e-5;
+
+/// Finds a refused request that repeats the signed values of an accepted one, from another machine
+/// that is not the key's own.
 pub fn refused_replay(
     profile: &Profile,
     enriched: &EnrichedEvent,
@@ -101,22 +105,34 @@ pub fn refused_replay(
 ) -> Option<Signal> {
     let event = &enriched.event;
     let Earlier::Known(first) = repetition.earlier else { return None };
-    let is_own = SitePrefix::is_shared(event.client_ip, first.ip)
-        || is_same_client(event, &first, &profile.signers);
-    if repetition.again != Again::Replay || is_own {
+    if is_quick_neighbour(event, &first) || is_same_client(event, &first, &profile.signers) {
         return None;
     }
-    let detector = match event.nonce {
-        Some(_) => DetectorId::DuplicateNonce,
-        None => DetectorId::DuplicateSignature,
+    let detector = match (repetition.again, event.nonce) {
+        (Again::Replay, Some(_)) => DetectorId::DuplicateNonce,
+        _ => DetectorId::DuplicateSignature,
     };
     let gap = Some(event.time.seconds_since(first.time));
-    let found = Duplicate { p_value: MILD, detector, ceiling: None, repetition, gap };
+    let is_captured =
+        first.signed.has_signature_of(event) && is_stranger(profile, enriched, &first);
+    let p_value = if is_captured { CAPTURED } else { MILD };
+    let found = Duplicate { p_value, detector, ceiling: None, repetition, gap };
     let mut signal = found.into_signal(enriched);
     signal.headline = format!("a captured request from {} was refused", event.client_ip);
     signal.sentence += " The API refused it, but somebody can read the requests of this \
                         key.";
     Some(signal.at_most(Action::Notify, Restraint::AttemptsOnly))
+}
+
+/// Whether somebody else sent the request: from a place that is not the key's, and late or with
+/// another program. Who changes from Wi-Fi to a mobile network retries at once with the same one.
+fn is_stranger(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
+    let event = &enriched.event;
+    let is_new =
+        |which| Client::of(which, event, &profile.clients).is_some_and(|it| !it.is_known());
+    let is_other_program = is_new(Trait::Agent) || is_new(Trait::Fingerprint);
+    !profile.places.is_established(event.client_ip, &enriched.origin)
+        && (is_late(event, first) || is_other_program)
 }
 
 fn mistakes(here: IpAddr, first: IpAddr) -> f64 {

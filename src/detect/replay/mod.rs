@@ -59,6 +59,11 @@ impl Signed {
         }
     }
 
+    /// Whether the event has the same signature, which nobody knows who did not see it.
+    pub fn has_signature_of(self, event: &AccessEvent) -> bool {
+        self.signature != 0 && self.signature == Self::of(event).signature
+    }
+
     /// Whether two requests are the same: by their signatures if both have one, else by the other
     /// values.
     pub fn is_same(self, other: Self) -> bool {
@@ -112,7 +117,12 @@ fn is_neighbour(event: &AccessEvent, first: &FirstUse) -> bool {
 
 /// Whether the addresses are neighbours and the repetition came soon: one exit has several.
 fn is_quick_neighbour(event: &AccessEvent, first: &FirstUse) -> bool {
-    is_neighbour(event, first) && event.time.seconds_since(first.time).abs() <= RETRY_SECONDS
+    is_neighbour(event, first) && !is_late(event, first)
+}
+
+/// Whether the repetition is too late for a client's retry.
+fn is_late(event: &AccessEvent, first: &FirstUse) -> bool {
+    event.time.seconds_since(first.time).abs() > RETRY_SECONDS
 }
 
 /// A nonce or a signature that is used again.
