@@ -36,7 +36,7 @@ pub fn find_rotation_abuse(
     }
     let windows = history / WINDOW_SECONDS as f64;
     let any = ((profile.active_windows() + 0.5) / (windows + 1.0)).min(1.0);
-    let usual = profile.usual_requests();
+    let usual = profile.usual_most();
     let p_value = any * (usual / (1.0 + usual)).powf(f64::from(count - 1));
     let usual = (profile.active_windows() != 0.0).then_some(usual);
     Some(RotationAbuse { p_value: p_value.max(f64::MIN_POSITIVE), count, usual })

@@ -6,10 +6,12 @@ use crate::event::EventTime;
 
 /// Length of a counting window.
 pub const WINDOW_SECONDS: i64 = 600;
-// A suspicious window teaches at most `SUSPICIOUS_RATIO` times the usual requests plus
+// A suspicious window teaches at most `SUSPICIOUS_RATIO` times the largest window before it plus
 // `SUSPICIOUS_REQUESTS`.
 const SUSPICIOUS_RATIO: f64 = 2.0;
 const SUSPICIOUS_REQUESTS: f64 = 10.0;
+/// Decay of the largest window with each that has any such request.
+const KEEP: f32 = 0.995;
 
 /// An operation on keys, secrets, tokens or credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub struct KeyManagementProfile {
     /// Closed windows with at least one such request. `requests` is the sum over them.
     active_windows: f32,
     requests: f32,
+    /// Requests of the largest window, decayed.
+    largest: f32,
 }
 
 impl KeyManagementProfile {
@@ -107,10 +111,11 @@ impl KeyManagementProfile {
     fn close(&mut self) {
         let count = f64::from(self.current());
         if count > 0.0 {
-            let bound = SUSPICIOUS_RATIO * self.usual_requests() + SUSPICIOUS_REQUESTS;
+            let bound = SUSPICIOUS_RATIO * self.usual_most() + SUSPICIOUS_REQUESTS;
             let learned = if self.excluded { count.min(bound) } else { count };
             self.active_windows += 1.0;
             self.requests += learned as f32;
+            self.largest = (self.largest * KEEP).max(learned as f32);
         }
         self.counts = [0; 4];
         self.excluded = false;
@@ -129,6 +134,12 @@ impl KeyManagementProfile {
     /// Number of closed windows with at least one such request.
     pub fn active_windows(&self) -> f64 {
         f64::from(self.active_windows)
+    }
+
+    /// Requests in a busy window that is ordinary: a key that reads single tokens all day and a list
+    /// of them once is usual with both.
+    pub fn usual_most(&self) -> f64 {
+        self.usual_requests().max(f64::from(self.largest))
     }
 
     /// Mean number of requests in a window that has any. The prior is one window of two requests.
@@ -167,7 +178,25 @@ mod tests {
         }
         profile.exclude_current();
         profile.count(EventTime::from_seconds(WINDOW_SECONDS), KeyAction::Read);
-        assert!(profile.usual_requests() < 10.0);
+        assert!(profile.usual_requests() < 10.0 && profile.usual_most() < 20.0);
         assert_eq!(profile.current(), 1);
+    }
+
+    #[test]
+    fn a_busy_window_that_comes_each_day_becomes_usual() {
+        let mut profile = KeyManagementProfile::default();
+        let mut usual = Vec::new();
+        for window in 0..144 * 4 {
+            let is_busy = window % 144 == 0;
+            for _ in 0..if is_busy { 50 } else { 1 } {
+                let time = EventTime::from_seconds(window * WINDOW_SECONDS);
+                profile.count(time, KeyAction::Create);
+            }
+            if is_busy {
+                usual.push(profile.usual_most());
+                profile.exclude_current();
+            }
+        }
+        assert!(usual[1] > 5.0 && usual[3] > 15.0, "{usual:?}");
     }
 }
