@@ -141,7 +141,7 @@ const NEAR_CLOCK_SECONDS: f64 = 600.0;
 pub const SMALL_STEP: u64 = 16;
 
 /// Fewest nonces before the discipline is known.
-pub const SETTLED_AFTER: u32 = 20;
+const SETTLED_AFTER: u32 = 20;
 
 /// Nonces "always rise" if at most one in this many falls.
 const RISES_PER_FALL: u32 = 50;

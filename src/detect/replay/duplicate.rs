@@ -10,9 +10,9 @@ use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::Answer;
 use crate::detect::Signal;
 use crate::event::{AccessEvent, EnrichedEvent, SitePrefix};
+use crate::profile::Profile;
 use crate::profile::client::{Client, Trait};
-use crate::profile::nonce::{Again, SETTLED_AFTER};
-use crate::profile::{Profile, Repetitions};
+use crate::profile::nonce::Again;
 use crate::text::duration;
 
 /// Pseudo-count of a client's repetitions by mistake: from the same address, ...
@@ -22,7 +22,7 @@ const MISTAKES_NEARBY: f64 = 1e-4;
 /// ... and from another network.
 const MISTAKES_ELSEWHERE: f64 = 1e-9;
 
-/// A key is young for this long, unless enough nonces are known before.
+/// A key is young for this long, however much it signs: its workers are not known yet.
 const YOUNG_SECONDS: f64 = 3_600.0;
 
 /// A nonce or a signature that is used again.
@@ -61,21 +61,15 @@ pub fn find_duplicate(
     };
     // Beta posterior of the share of repetitions. A broken client has a high share.
     let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
-    let ceiling = ceiling(profile, usual, event, repetition.earlier);
+    let ceiling = ceiling(profile, event, repetition.earlier);
     Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, repetition, gap })
 }
 
 /// A young key may repeat by habit. If the API refused the request, it saw the repetition too. A
 /// first request that only its short fingerprint names may be another one by chance. A queue of the
 /// key's own machines may send again what it has sent.
-fn ceiling(
-    profile: &Profile,
-    usual: Repetitions,
-    event: &AccessEvent,
-    earlier: Earlier,
-) -> Option<Ceiling> {
-    let is_young =
-        usual.seen < SETTLED_AFTER && event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS;
+fn ceiling(profile: &Profile, event: &AccessEvent, earlier: Earlier) -> Option<Ceiling> {
+    let is_young = event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS;
     let at_most = |reason| Some(Ceiling { most: Action::Notify, reason });
     match event.answer() {
         Answer::Refused | Answer::ClientError => at_most(Restraint::OrdinaryCause),
