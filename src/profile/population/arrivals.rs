@@ -7,9 +7,9 @@ use crate::profile::place::Arrival;
 
 /// Share of impossible journeys before any is known: clients switch on VPNs, and rows of location
 /// databases are wrong.
-const PRIOR_SHARE: f32 = 0.01;
+const PRIOR_SHARE: f64 = 0.01;
 /// Weight of [`PRIOR_SHARE`], in arrivals.
-const PRIOR_ARRIVALS: f32 = 20.0;
+const PRIOR_ARRIVALS: f64 = 20.0;
 /// Most arrivals remembered.
 const REMEMBERED: f32 = 1_000.0;
 /// The share is at most this, so that nobody makes journeys ordinary with keys of their own.
@@ -31,8 +31,8 @@ impl Arrivals {
 
     /// Share of the arrivals that are impossibly fast.
     pub fn impossible_share(&self) -> f64 {
-        let impossible = self.impossible + PRIOR_ARRIVALS * PRIOR_SHARE;
-        f64::from(impossible / (self.all + PRIOR_ARRIVALS)).min(MOST)
+        let impossible = f64::from(self.impossible) + PRIOR_ARRIVALS * PRIOR_SHARE;
+        (impossible / (f64::from(self.all) + PRIOR_ARRIVALS)).min(MOST)
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_share_is_learned_and_bounded() {
-        assert!((share(0, 0) - 0.01).abs() < 1e-6);
+        assert!((share(0, 0) - 0.01).abs() < 1e-12);
         assert!((share(3, 97) - 0.026).abs() < 0.002, "{}", share(3, 97));
         assert!(share(0, 500) < 0.001);
         assert_eq!(share(500, 0), MOST);
