@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::{IntoStaticStr, VariantArray};
 
-pub use self::attacks::{ATTACK_VERSION, Attacks, References};
+pub use self::attacks::{ATTACK_VERSION, Attacks, References, TECHNIQUES};
 pub use self::guidance::{Guidance, KeyTraits};
 pub use self::handling::{CloseReason, Handling, IncidentState};
 use crate::event::{EventTime, KeyId};

@@ -10,7 +10,8 @@ SELECT
     countIf(client_fingerprint != '') AS client_fingerprint,
     countIf(bytes_out IS NOT NULL) AS bytes_out,
     countIf(environment != '') AS environment,
-    (SELECT count() FROM key_changes) AS key_changes
+    (SELECT count() FROM key_changes) AS key_changes,
+    (SELECT count() FROM api_key_rows WHERE canary OR has(tags, 'canary')) AS canaries
 FROM access_events
 WHERE time >= now64(6) - INTERVAL 1 HOUR
 SETTINGS max_execution_time = 3, max_rows_to_read = 1000000, read_overflow_mode = 'break'

@@ -7,6 +7,22 @@ use super::DetectorId;
 /// The version of MITRE ATT&CK whose technique ids these are.
 pub const ATTACK_VERSION: &str = "19";
 
+/// The techniques that detectors are signs of, with their names in MITRE ATT&CK.
+pub const TECHNIQUES: [(&str, &str); 12] = [
+    ("T1078", "Valid Accounts"),
+    ("T1098.001", "Additional Cloud Credentials"),
+    ("T1110", "Brute Force"),
+    ("T1110.004", "Credential Stuffing"),
+    ("T1119", "Automated Collection"),
+    ("T1213", "Data from Information Repositories"),
+    ("T1499", "Endpoint Denial of Service"),
+    ("T1526", "Cloud Service Discovery"),
+    ("T1550", "Use Alternate Authentication Material"),
+    ("T1552", "Unsecured Credentials"),
+    ("T1552.001", "Credentials In Files"),
+    ("T1595", "Active Scanning"),
+];
+
 /// Entries of public catalogues for one detector. Detectors of the monitor have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct References {
@@ -111,6 +127,14 @@ mod tests {
             assert!(owasp_api.iter().all(|it| it.starts_with("API") && it.ends_with(":2023")));
             assert!(cwe.iter().all(|it| it.starts_with("CWE-")));
         }
+    }
+
+    #[test]
+    fn each_technique_has_a_name_and_a_detector() {
+        let detectors = DetectorId::VARIANTS.iter();
+        let used: std::collections::BTreeSet<_> =
+            detectors.flat_map(|detector| detector.references().techniques).copied().collect();
+        assert_eq!(used, TECHNIQUES.iter().map(|(technique, _)| *technique).collect());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::interval;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Health, Part};
+use crate::telemetry::{Fit, Health, Part};
 
 /// Heartbeat interval during a wait.
 const PULSE: Duration = Duration::from_secs(1);
@@ -22,6 +22,10 @@ pub struct PatientStore {
 impl PatientStore {
     pub fn new(store: Arc<Store>, health: Health) -> Self {
         Self { store, health }
+    }
+
+    pub fn note_fit(&self, fit: Fit) {
+        self.health.note_fit(fit);
     }
 
     pub fn store(&self) -> &Arc<Store> {

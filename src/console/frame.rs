@@ -25,12 +25,14 @@ pub enum Tab {
     Overview,
     Incidents,
     Keys,
+    Fleet,
 }
 
-const TABS: [(Tab, &str, &str); 3] = [
+const TABS: [(Tab, &str, &str); 4] = [
     (Tab::Overview, "/", "Overview"),
     (Tab::Incidents, "/incidents?state=open", "Incidents"),
     (Tab::Keys, "/keys", "Keys"),
+    (Tab::Fleet, "/fleet", "Fleet"),
 ];
 
 /// Stands in a page that is remembered for the token of the reader's session. Nobody outside can

@@ -12,6 +12,7 @@
 
 mod answer;
 mod api;
+mod fleet;
 mod frame;
 mod guard;
 mod incident;
@@ -24,6 +25,7 @@ mod plot;
 mod refusal;
 mod routes;
 mod server;
+mod sight;
 mod stream;
 mod visible;
 mod visitor;
@@ -38,7 +40,7 @@ use self::known::LastKnown;
 use self::stream::Feed;
 use crate::access::Directory;
 use crate::casework;
-use crate::config::{Config, ConsoleConfig, Findings};
+use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise};
 use crate::http::listener::{self, ListenError};
 use crate::http::{names, tls};
 use crate::store::Store;
@@ -53,7 +55,9 @@ pub struct Console {
     database: String,
     is_dry_run: bool,
     revocations_an_hour: u32,
-    has_registry: bool,
+    given: sight::Given,
+    detect: DetectConfig,
+    on_broken_promise: OnBrokenPromise,
     known: LastKnown,
     feed: Feed,
     directory: Directory,
@@ -72,7 +76,12 @@ impl Console {
             database: config.clickhouse.database.clone(),
             is_dry_run: config.policy.dry_run,
             revocations_an_hour: config.policy.max_revocations_per_hour,
-            has_registry: config.detect.registry_file.is_some(),
+            given: sight::Given {
+                registry_file: config.detect.registry_file.is_some(),
+                behaviour: config.models.judge_behaviour,
+            },
+            detect: config.detect.clone(),
+            on_broken_promise: config.monitor.on_broken_promise,
             known: LastKnown::default(),
             feed: Feed::new(store.clone()),
             directory: Directory::new(store.clone()),

@@ -22,7 +22,7 @@ use super::guard::{self, Gate};
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::visitor::Visitor;
-use super::{Console, incident, incidents, key, login, overview};
+use super::{Console, fleet, incident, incidents, key, login, overview};
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +56,7 @@ pub fn router(console: Arc<Console>, gate: Gate) -> Router {
         .route("/incidents/acknowledge", post(acknowledge_incidents))
         .route("/incidents/{id}/act", post(act_on_incident))
         .route("/incidents/{id}/suppress", post(suppress_evidence))
+        .route("/fleet", get(fleet_page))
         .route("/keys", get(keys_page))
         .route("/key", get(key_page))
         .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
@@ -146,6 +147,10 @@ async fn suppress_evidence(
 
 async fn keys_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
     answer(&console, &visitor, uri.path(), key::list(&console)).await
+}
+
+async fn fleet_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
+    answer(&console, &visitor, uri.path(), fleet::page(&console)).await
 }
 
 #[derive(Deserialize)]

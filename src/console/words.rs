@@ -101,6 +101,15 @@ pub fn confidence(confidence: f64) -> String {
     format!("{word} ({} of such alerts are true)", share(confidence.clamp(0.0, 1.0)))
 }
 
+/// A sentence of ours, whose names stand between backticks.
+pub fn with_code(sentence: &str) -> Markup {
+    html! {
+        @for (at, part) in sentence.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use statrs::function::gamma::gamma_lr;
 use strum::VariantArray;
 
-use crate::alert::DetectorId;
+use crate::alert::{Alert, DetectorId, Evidence};
 use crate::config::DetectConfig;
 use crate::detect::{Family, Thresholds, family};
 use crate::event::EventTime;
@@ -97,6 +97,18 @@ impl Balance {
         let tail = poisson_tail(self.acting, TOLERANCE * self.promised);
         self.acting >= MIN_ACTING && tail < limit(was_restrained)
     }
+}
+
+/// The family that an alert about a broken promise is about.
+pub fn family_of(alert: &Alert) -> Option<Family> {
+    let name = alert.evidence.first()?.fields.get("family")?.as_str()?;
+    Family::VARIANTS.iter().copied().find(|family| family.as_str() == name)
+}
+
+/// Whether such an alert says that the family is restrained.
+pub fn is_restrained(alert: &Alert) -> bool {
+    let field = |evidence: &Evidence| evidence.fields.get("is_restrained")?.as_bool();
+    alert.evidence.first().and_then(field).unwrap_or(false)
 }
 
 const fn limit(was: bool) -> f64 {

@@ -26,7 +26,29 @@ pub enum Part {
 #[derive(Clone)]
 pub struct Health(Arc<Mutex<State>>);
 
+/// How well the model fits the traffic of this process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fit {
+    /// The model in use. Empty until the pipeline has begun.
+    pub model_version: String,
+    /// Empty before the first hour of behaviour, and without a model of it.
+    pub drift: Vec<Drifted>,
+}
+
+/// The drift of one feature of behaviour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drifted {
+    /// `own`: against the key's past; `peers`: against other keys.
+    pub against: &'static str,
+    pub words: &'static str,
+    /// Population stability index; above 0.25 the feature has drifted.
+    pub stability_index: f64,
+    /// Hours of keys that were counted.
+    pub windows: u32,
+}
+
 struct State {
+    fit: Fit,
     last_beat: Instant,
     /// When the process was last seen running.
     last_look: Instant,
@@ -59,7 +81,12 @@ impl Health {
     fn starting_at(now: Instant) -> Self {
         let not_yet = || Some("not connected yet".to_owned());
         let waiting = BTreeMap::from([(Part::Source, not_yet()), (Part::ClickHouse, not_yet())]);
-        Self(Arc::new(Mutex::new(State { last_beat: now, last_look: now, waiting })))
+        Self(Arc::new(Mutex::new(State {
+            fit: Fit::default(),
+            last_beat: now,
+            last_look: now,
+            waiting,
+        })))
     }
 
     /// Records that the pipeline makes progress. The pipeline calls it at every turn, and at every
@@ -90,6 +117,15 @@ impl Health {
             .filter_map(|(part, reason)| Some((*part, reason.clone()?)))
             .collect();
         Readiness { ready: waiting.is_empty(), waiting }
+    }
+
+    /// Records how well the model fits.
+    pub fn note_fit(&self, fit: Fit) {
+        self.lock().fit = fit;
+    }
+
+    pub fn fit(&self) -> Fit {
+        self.lock().fit.clone()
     }
 
     fn beat_at(&self, now: Instant) {

@@ -5,7 +5,7 @@ pub mod logging;
 pub mod metrics;
 pub mod ops;
 
-pub use self::health::{Health, Part};
+pub use self::health::{Drifted, Fit, Health, Part};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {

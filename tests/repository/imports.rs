@@ -107,6 +107,11 @@ const RULES: &[Rule] = &[
             "alert",
             "casework",
             "config",
+            // The fleet page says what is promised, measured and seen.
+            "decide::promise",
+            "detect::Family",
+            "detect::family",
+            "detect::sight",
             "event",
             "facts",
             "http",

@@ -32,10 +32,11 @@ use super::writer::WriterHandle;
 use crate::config::{Config, SourceKind};
 use crate::decode::Rejection;
 use crate::deliver::Outbox;
-use crate::engine::{ScoredBatch, Scorer};
+use crate::engine::{Engine, ScoredBatch, Scorer};
 use crate::record::{RawBatch, RefusedPart};
 use crate::registry::KeyNews;
 use crate::source::Source;
+use crate::telemetry::{Drifted, Fit};
 
 /// Interval at which the task checks health, lags, and the files of the model and the registry.
 const PULSE: Duration = Duration::from_secs(1);
@@ -216,6 +217,7 @@ impl<S: Source> Pipeline<S> {
 
     fn pulse(&mut self) {
         self.store.report(self.intake.source.trouble());
+        self.store.note_fit(fit(self.scorer.engine()));
         let lags = self.intake.source.group().map(|group| group.lags());
         self.observer.publish(lags.unwrap_or_default());
         self.scorer.reload_model();
@@ -257,6 +259,16 @@ impl<S: Source> Pipeline<S> {
     fn owns(&self, number: i32) -> bool {
         self.intake.source.group().is_none_or(|group| group.owns(number))
     }
+}
+
+fn fit(engine: &Engine) -> Fit {
+    let drift = engine.feature_drift().into_iter().map(|feature| Drifted {
+        against: feature.against,
+        words: feature.words,
+        stability_index: feature.stability_index,
+        windows: feature.windows,
+    });
+    Fit { model_version: engine.model_version().to_owned(), drift: drift.collect() }
 }
 
 /// Reserves a place in the queue first, so that a batch is only read when it can be passed on.

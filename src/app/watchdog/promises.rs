@@ -6,12 +6,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use strum::VariantArray;
 
 use super::notice::{Finding, Notice, incident_id};
-use crate::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Evidence, Severity};
+use crate::alert::{Action, Alert, AlertPosition, AlertType, DetectorId, Severity};
 use crate::config::DetectConfig;
-use crate::decide::promise::{Balance, DAYS, OpenedIncident, balances};
+use crate::decide::promise::{Balance, DAYS, OpenedIncident, balances, family_of, is_restrained};
 use crate::detect::Family;
 use crate::event::EventTime;
 
@@ -57,16 +56,6 @@ pub fn look(
         });
     }
     promises
-}
-
-fn family_of(alert: &Alert) -> Option<Family> {
-    let name = alert.evidence.first()?.fields.get("family")?.as_str()?;
-    Family::VARIANTS.iter().copied().find(|family| family.as_str() == name)
-}
-
-fn is_restrained(alert: &Alert) -> bool {
-    let field = |evidence: &Evidence| evidence.fields.get("is_restrained")?.as_bool();
-    alert.evidence.first().and_then(field).unwrap_or(false)
 }
 
 /// A change to be told about one family.

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::sight::Inputs;
 use crate::alert::{Action, Severity};
 use crate::console::Console;
 use crate::console::incidents::{self, Choice, Incident};
+use crate::console::sight::{self, Inputs};
 use crate::event::HOUR_SECONDS;
 use crate::respond::Spent;
 use crate::store::{RequestLedger, Store, StoreError};
@@ -93,7 +93,7 @@ pub async fn load(console: &Console) -> Result<Overview, StoreError> {
         one::<Keys>(store, include_str!("../../../sql/console/keys_watched.sql")),
         store.query_rows(include_str!("../../../sql/console/incident_counts.sql"), &[]),
         store.query_rows(include_str!("../../../sql/console/incident_hours.sql"), &[]),
-        one::<Inputs>(store, include_str!("../../../sql/console/inputs.sql")),
+        sight::load(console),
         store.query_rows(include_str!("../../../sql/console/channels.sql"), &[]),
         store.revocation_ledger(),
         incidents::load(store, &open, "", LATEST),
@@ -108,7 +108,7 @@ pub async fn load(console: &Console) -> Result<Overview, StoreError> {
         keys: keys.map_or(0, |row| row.keys),
         counts,
         hours,
-        inputs: inputs.unwrap_or_default(),
+        inputs,
         channels,
         requested: revocations_of_the_hour(&ledger),
         latest,

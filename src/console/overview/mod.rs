@@ -1,7 +1,6 @@
 //! The overview: whether all is well, in five seconds.
 
 mod load;
-mod sight;
 mod view;
 
 use super::Console;

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::load::{Count, Overview};
-use super::sight::Blind;
 use crate::alert::{Action, Severity};
 use crate::console::Console;
 use crate::console::frame::{ago, card};
+use crate::console::sight::Blind;
 use crate::console::visible::shown;
 use crate::console::{incidents, plot, words};
 use crate::event::{DAY_SECONDS, EventTime};
@@ -27,7 +27,7 @@ pub(super) fn view(console: &Console, overview: &Overview, now: EventTime) -> Ma
             div {
                 (card("health", "Health", "", health(console, overview, now)))
                 (card("actions", "What actions did", "Incidents of the last day, by the strongest action that their evidence asks for.", actions(console, overview)))
-                (card("blind", "What Keywatch cannot see", "", blind(overview, console)))
+                (card("blind", "What Keywatch cannot see", "", html! { (blind(overview, console)) p.note { a href="/fleet" { "All detectors, and what they promise" } } }))
             }
         }
     }
@@ -273,7 +273,7 @@ fn effect(action: Action, all: u64, dry: u64) -> String {
 }
 
 fn blind(overview: &Overview, console: &Console) -> Markup {
-    let blind = overview.inputs.blind(console.has_registry);
+    let blind = overview.inputs.blind(console.given);
     html! {
         @if overview.inputs.events == 0 {
             p { "Nothing can be said: no request was stored in the last hour." }
@@ -290,16 +290,7 @@ fn blind_line(blind: &Blind) -> Markup {
     html! {
         li {
             div.detectors { @for detector in blind.detectors { span title=(words::sign(*detector)) { (crate::page::draw::name(detector.as_str())) } } }
-            span.faint { (with_code(blind.lacks)) @if blind.share > 0.0 { " (" (crate::text::share(blind.share)) " do)" } }
-        }
-    }
-}
-
-/// A sentence of ours, whose names stand between backticks.
-fn with_code(sentence: &str) -> Markup {
-    html! {
-        @for (at, part) in sentence.split('`').enumerate() {
-            @if at % 2 == 1 { code { (part) } } @else { (part) }
+            span.faint { (words::with_code(blind.lacks)) @if blind.share > 0.0 { " (" (crate::text::share(blind.share)) " do)" } }
         }
     }
 }

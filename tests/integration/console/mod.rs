@@ -4,6 +4,7 @@ pub mod access;
 mod acting;
 mod api;
 mod away;
+mod fleet;
 mod guard;
 mod many;
 mod pages;

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use super::Console;
 use crate::alert::DetectorId as D;
+use crate::store::StoreError;
 
 /// Requests of the last hour, and how many of them carry each field.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -19,6 +21,26 @@ pub struct Inputs {
     environment: u64,
     /// Changes of the key registry in ClickHouse, ever.
     key_changes: u64,
+    /// Registrations of canaries there, ever.
+    canaries: u64,
+}
+
+/// What the configuration gives to detectors.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// There is a registry file, whose content the console does not know.
+    pub registry_file: bool,
+    /// Whether whole hours of behaviour are judged.
+    pub behaviour: bool,
+}
+
+/// Reads what the requests of the last hour carry.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load(console: &Console) -> Result<Inputs, StoreError> {
+    let sql = include_str!("../../sql/console/inputs.sql");
+    Ok(console.store.query_rows(sql, &[]).await?.pop().unwrap_or_default())
 }
 
 /// Detectors that lack their input, and the way to give it.
@@ -35,12 +57,13 @@ const ENOUGH: f64 = 0.01;
 
 impl Inputs {
     /// The blind detectors. Without requests in the last hour nothing can be told.
-    pub fn blind(&self, has_file: bool) -> Vec<Blind> {
+    pub fn blind(&self, given: Given) -> Vec<Blind> {
         if self.events == 0 {
             return Vec::new();
         }
-        let registry = if has_file || self.key_changes > 0 { self.events } else { 0 };
-        let fields: [(u64, &'static [D], &'static str); 10] = [
+        let all_if = |is_given: bool| if is_given { self.events } else { 0 };
+        let registry = all_if(given.registry_file || self.key_changes > 0);
+        let fields: [(u64, &'static [D], &'static str); 12] = [
             (
                 self.nonce,
                 &[D::DuplicateNonce, D::OutOfOrderNonce, D::WeakNonce],
@@ -75,6 +98,12 @@ impl Inputs {
                 &[D::EnvironmentMismatch],
                 "needs a key registry, and `environment` in the log",
             ),
+            (
+                all_if(given.registry_file || self.canaries > 0),
+                &[D::CanaryUse],
+                "no canary key is registered: see docs/KEYS.md",
+            ),
+            (all_if(given.behaviour), &[D::BehaviourOutlier], "`models.judge_behaviour` is off"),
         ];
         let share = |count: u64| count as f64 / self.events as f64;
         fields
@@ -89,6 +118,9 @@ impl Inputs {
 mod tests {
     use super::*;
 
+    const FILE: Given = Given { registry_file: true, behaviour: true };
+    const NONE: Given = Given { registry_file: false, behaviour: true };
+
     fn full() -> Inputs {
         Inputs {
             events: 1_000,
@@ -102,30 +134,37 @@ mod tests {
             bytes_out: 1_000,
             environment: 1_000,
             key_changes: 0,
+            canaries: 0,
         }
     }
 
     #[test]
     fn a_detector_without_its_field_is_blind() {
-        assert_eq!(full().blind(true), []);
-        let blind = Inputs { nonce: 3, ..full() }.blind(true);
+        assert_eq!(full().blind(FILE), []);
+        let blind = Inputs { nonce: 3, ..full() }.blind(FILE);
         assert_eq!(blind.len(), 1);
         assert!(blind[0].detectors.contains(&D::DuplicateNonce));
-        assert_eq!(Inputs { nonce: 30, ..full() }.blind(true), []);
+        assert_eq!(Inputs { nonce: 30, ..full() }.blind(FILE), []);
     }
 
     #[test]
     fn without_a_registry_its_rules_are_blind() {
         let detectors: Vec<_> =
-            full().blind(false).iter().flat_map(|b| b.detectors).copied().collect();
+            full().blind(NONE).iter().flat_map(|b| b.detectors).copied().collect();
         assert!(
             detectors.contains(&D::RevokedKeyUse) && detectors.contains(&D::EnvironmentMismatch)
         );
-        assert_eq!(Inputs { key_changes: 1, ..full() }.blind(false), []);
+        assert_eq!(Inputs { key_changes: 1, canaries: 1, ..full() }.blind(NONE), []);
+    }
+
+    #[test]
+    fn behaviour_that_is_not_judged_is_not_seen() {
+        let blind = full().blind(Given { behaviour: false, ..FILE });
+        assert_eq!(blind[0].detectors, [D::BehaviourOutlier]);
     }
 
     #[test]
     fn without_requests_nothing_is_said() {
-        assert_eq!(Inputs::default().blind(false), []);
+        assert_eq!(Inputs::default().blind(NONE), []);
     }
 }
