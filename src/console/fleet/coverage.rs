@@ -12,7 +12,7 @@ use crate::detect::family;
 use crate::detect::sight::{SIGHTS, Sight};
 use crate::event::EventTime;
 use crate::page::draw;
-use crate::text::{count, duration, number};
+use crate::text::{count, duration_figure, number};
 
 pub(super) fn detectors(fleet: &Fleet, blind: &[Blind], now: EventTime) -> Markup {
     html! {
@@ -34,7 +34,7 @@ fn detector_row(detector: DetectorId, fleet: &Fleet, blind: &[Blind], now: Event
             td { a.mono href={ "/incidents?detector=" (encoded(detector.as_str())) } { (draw::name(detector.as_str())) } div.faint { (words::sign(detector)) } }
             td.mono { (family(detector).as_str()) }
             td { (sees(detector, fleet, blind)) }
-            td { @for sight in ages { div { (age(sight)) } } }
+            td { @for sight in ages { div { (age(sight, detector)) } } }
             td.number { (count(seen.map_or(0, |row| row.week) as usize)) }
             td.number { (number(seen.map_or(0.0, |row| row.before as f64 / 4.0))) }
             td.when { @match seen { Some(row) => (ago(EventTime::from_micros(row.last), now)), None => "–" } }
@@ -42,10 +42,12 @@ fn detector_row(detector: DetectorId, fleet: &Fleet, blind: &[Blind], now: Event
     }
 }
 
-fn age(sight: &Sight) -> Markup {
+fn age(sight: &Sight, detector: DetectorId) -> Markup {
+    // The remark about those that see at once is about routes alone.
+    let is_meant = sight.seconds > 0.0 || detector == DetectorId::UnexpectedEndpoint;
     html! {
-        @if sight.seconds == 0.0 { "at once" } @else { "after " (duration(sight.seconds)) }
-        @if !sight.remark.is_empty() { span.faint { ": " (sight.remark) } }
+        @if sight.seconds == 0.0 { "at once" } @else { "after " (duration_figure(sight.seconds)) }
+        @if is_meant && !sight.remark.is_empty() { span.faint { ": " (sight.remark) } }
     }
 }
 

@@ -30,9 +30,9 @@ pub(super) fn view(console: &Console, fleet: &Fleet, now: EventTime) -> Markup {
             }
             div {
                 (card("versions", "Running processes", "", processes(fleet, &fit, now)))
-                (card("techniques", "Coverage by technique", "", coverage::techniques(fleet, &blind)))
             }
         }
+        (card("techniques", "Coverage by technique", "", coverage::techniques(fleet, &blind)))
         (card("detectors", "Detectors", "What each one sees, from which age of a key, and how many incidents had evidence of it: in the last seven days, and in a week of the four before.", coverage::detectors(fleet, &blind, now)))
     }
 }
