@@ -39,23 +39,25 @@ const YOUNG_MISSES: f64 = 0.2;
 /// Ids in no order are a young key's probes if at least this share names nothing that exists. They
 /// are judged as if this many were usual, with this spread of the logarithm.
 const PROBE_MISSES: f64 = 0.5;
+/// A minute with fewer requests counts as one with so many: one miss is no probing.
+const PROBES: u32 = 20;
 const YOUNG_IDS: f64 = 10.0;
 const YOUNG_SPREAD: f64 = 0.7;
 
 /// Judges the current hour so far.
 ///
 /// On a key's first day, and before it has requested ids in twelve hours, ids are judged only if a
-/// large share of requests fails (`failing`): whoever fetches what is listed meets what exists.
+/// large share of this minute's requests failed: whoever fetches what is listed meets what exists.
 ///
 /// The steps of walks are judged by a geometric tail over the most steps of earlier hours. Distinct
 /// ids are judged as log-normal.
 pub fn find_enumeration(
     walks: &WalkProfile,
     known_seconds: f64,
-    failing: f64,
+    (requests, failed): (u32, u32),
 ) -> Option<Enumeration> {
     if known_seconds < MIN_KNOWN_SECONDS || walks.usual_ids().hours() < MIN_HOURS {
-        return find_young(walks, failing);
+        return find_young(walks, (requests, failed));
     }
     if let Some(walk) = find_walk(walks.steps(), walks.most_steps()) {
         return Some(walk);
@@ -64,11 +66,13 @@ pub fn find_enumeration(
     find_many(walks, usual.usual(), usual.spread(MIN_SPREAD))
 }
 
-fn find_young(walks: &WalkProfile, failing: f64) -> Option<Enumeration> {
+fn find_young(walks: &WalkProfile, (requests, failed): (u32, u32)) -> Option<Enumeration> {
+    let failing = |least: u32| f64::from(failed) / f64::from(requests.max(least));
     let longest = walks.most_steps().max(YOUNG_WALK);
-    let walk = find_walk(walks.steps(), longest).filter(|_| failing >= YOUNG_MISSES);
+    let walk = find_walk(walks.steps(), longest).filter(|_| failing(1) >= YOUNG_MISSES);
     let usual = walks.usual_ids().usual().max(YOUNG_IDS);
-    let probes = || find_many(walks, usual, YOUNG_SPREAD).filter(|_| failing >= PROBE_MISSES);
+    let probes =
+        || find_many(walks, usual, YOUNG_SPREAD).filter(|_| failing(PROBES) >= PROBE_MISSES);
     walk.or_else(probes)
 }
 
@@ -148,16 +152,16 @@ mod tests {
         for id in then {
             walks.count(EventTime::from_seconds(3_600 * 48), 1, id, true);
         }
-        find_enumeration(&walks, 2.0 * DAY_SECONDS, 0.0).map(|found| found.p_value)
+        find_enumeration(&walks, 2.0 * DAY_SECONDS, (100, 0)).map(|found| found.p_value)
     }
 
     #[test]
     fn a_walk_of_a_young_key_is_one_if_much_of_it_does_not_exist() {
         let mut walks = WalkProfile::default();
         (0..400).for_each(|id| walks.count(EventTime::from_seconds(60), 1, id, true));
-        let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
-        assert!(p_value(0.4).is_some_and(|p| p < 1e-7), "{:?}", p_value(0.4));
-        assert_eq!(p_value(0.0), None);
+        let p_value = |failed| find_enumeration(&walks, 60.0, failed).map(|it| it.p_value);
+        assert!(p_value((100, 40)).is_some_and(|p| p < 1e-7), "{:?}", p_value((100, 40)));
+        assert_eq!(p_value((100, 0)), None);
     }
 
     #[test]
@@ -165,9 +169,10 @@ mod tests {
         let mut walks = WalkProfile::default();
         let time = EventTime::from_seconds(60);
         (0..1_400).for_each(|n| walks.count(time, 1, n * 7_919 % 999_983, true));
-        let p_value = |failing| find_enumeration(&walks, 60.0, failing).map(|it| it.p_value);
-        assert!(p_value(0.9).is_some_and(|p| p < 1e-4), "{:?}", p_value(0.9));
-        assert_eq!(p_value(0.3), None);
+        let p_value = |failed| find_enumeration(&walks, 60.0, failed).map(|it| it.p_value);
+        assert!(p_value((40, 36)).is_some_and(|p| p < 1e-4), "{:?}", p_value((40, 36)));
+        assert_eq!(p_value((40, 12)), None);
+        assert_eq!(p_value((1, 1)), None, "one page of a catalogue is gone");
     }
 
     #[test]
@@ -176,7 +181,7 @@ mod tests {
         let mut walks = WalkProfile::default();
         (0..5).for_each(|day| walks.count(hour(24 * day), 1, day as u64 * 977, true));
         (0..180).for_each(|id| walks.count(hour(150), 1, 500 + id, true));
-        let found = find_enumeration(&walks, 6.0 * DAY_SECONDS, 0.7);
+        let found = find_enumeration(&walks, 6.0 * DAY_SECONDS, (10, 7));
         assert!(found.is_some_and(|it| it.p_value < 1e-6), "{found:?}");
     }
 

@@ -17,6 +17,9 @@ const DRIFTED: f64 = 0.25;
 /// Fewer windows say nothing about drift.
 const ENOUGH_WINDOWS: u32 = 1_000;
 
+/// Takes one figure of the traffic.
+type Figure = fn(&Traffic) -> u64;
+
 pub(super) fn view(console: &Console, fleet: &Fleet, now: EventTime) -> Markup {
     let blind = fleet.inputs.blind(console.given);
     let fit = console.health.fit();
@@ -54,12 +57,12 @@ fn traffic(traffic: Option<&[Traffic]>) -> Markup {
     let nothing = Traffic::default();
     let (now, before) = (of(0).unwrap_or(&nothing), of(1).unwrap_or(&nothing));
     let part = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
-    let shares: [(&str, fn(&Traffic) -> u64); 3] = [
+    let shares: [(&str, Figure); 3] = [
         ("Failed", |row| row.failed),
         ("Refused (401, 403)", |row| row.refused),
         ("Throttled", |row| row.throttled),
     ];
-    let counts: [(&str, fn(&Traffic) -> u64); 3] = [
+    let counts: [(&str, Figure); 3] = [
         ("Keys used", |row| row.keys),
         ("Requests", |row| row.requests),
         ("Bytes answered", |row| row.bytes),

@@ -63,9 +63,8 @@ impl Inspection<'_> {
 
     pub(super) fn inspect_walk(&self, signals: &mut Vec<Signal>) -> bool {
         let walks = &self.profile.walks;
-        let (requests, failed) = self.profile.named.current(Failure::Error);
-        let failing = f64::from(failed) / f64::from(requests.max(1));
-        let found = find_enumeration(walks, self.known_seconds(), failing);
+        let answers = self.profile.named.current(Failure::Error);
+        let found = find_enumeration(walks, self.known_seconds(), answers);
         let Some(found) = found else { return false };
         let signal = || found.into_signal(walks, &self.route_name());
         let (detector, threshold) = (DetectorId::Enumeration, self.thresholds.behaviour);
