@@ -18,7 +18,7 @@ const MIN_REQUESTS: u32 = 8;
 pub struct RotationAbuse {
     pub p_value: f64,
     count: u32,
-    /// Usual number of requests in a window in which the key manages keys; `None` if it never did.
+    /// Requests of a usual busy window in which the key manages keys; `None` if it never did.
     usual: Option<f64>,
 }
 
@@ -51,7 +51,9 @@ impl RotationAbuse {
         let minutes = WINDOW_SECONDS / 60;
         let before = match usual {
             None => "it never did so before".to_owned(),
-            Some(usual) => format!("{usual:.0} are usual for it when it does so at all"),
+            Some(usual) => {
+                format!("up to about {usual:.0} are usual for it when it does so at all")
+            }
         };
         Signal {
             detector: DetectorId::RotationAbuse,

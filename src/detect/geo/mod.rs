@@ -129,9 +129,9 @@ pub fn find_place<'a>(
     }
     let prior = Prior { population, enriched };
     let observations = places.observations();
-    found.is_told = places.was_told(event.client_ip, origin);
+    found.is_told = own.is_some_and(|site| site.told_at.is_some());
     // A place is reported once. If nobody objects, it becomes one of the key's own.
-    if found.is_told {
+    if found.is_told || (own.is_none() && places.was_told(origin)) {
         return found;
     }
     found.is_young = is_young(places);

@@ -203,13 +203,11 @@ impl PlaceProfile {
         self.site_of(ip, origin).is_some_and(Site::is_established)
     }
 
-    /// Whether a place that is not established was reported: as the site that it is, or as one that
-    /// was replaced since.
-    pub fn was_told(&self, ip: IpAddr, origin: &Origin) -> bool {
-        match self.site_of(ip, origin) {
-            Some(site) => site.told_at.is_some(),
-            None => self.past().was_told(origin),
-        }
+    /// Whether the place was reported as a site that was replaced since. It is not new then, and the
+    /// next site there is learned as any other: a crowd that comes back to such places all day must
+    /// not be suspicious for ever.
+    pub fn was_told(&self, origin: &Origin) -> bool {
+        self.past().was_told(origin)
     }
 
     /// Whether the address has the prefix of an established site. Unlike

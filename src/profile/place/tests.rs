@@ -50,14 +50,15 @@ fn networks_of_a_crowd_stay_known_after_their_sites_are_replaced() {
 }
 
 #[test]
-fn a_reported_place_stays_reported_after_its_site_is_replaced() {
+fn a_reported_place_is_not_new_after_its_site_is_replaced_and_is_learned() {
     let (mut places, new) = (crowd(), request(99, 400));
     places.learn(&new, true);
-    let was_told = |places: &PlaceProfile| places.was_told(new.event.client_ip, &new.origin);
-    assert!(was_told(&places));
     (401..460).for_each(|tenth| _ = places.learn(&request(tenth % 40, tenth), false));
     assert!(places.site_of(new.event.client_ip, &new.origin).is_none(), "replaced");
-    assert!(was_told(&places) && !places.knows_network(&new.origin));
+    assert!(places.was_told(&new.origin) && !places.knows_network(&new.origin));
+    places.learn(&request(99, 461), false);
+    let site = places.site_of(new.event.client_ip, &new.origin);
+    assert!(site.is_some_and(|site| site.told_at.is_none() && site.weight == 1.0));
 }
 
 #[test]
