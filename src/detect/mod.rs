@@ -23,6 +23,7 @@ pub mod rotation;
 pub mod route;
 pub mod rules;
 pub mod sight;
+pub mod stranger;
 pub mod stuffing;
 pub mod unconfirmed;
 
@@ -169,6 +170,8 @@ pub struct Thresholds {
     pub behaviour: f64,
     pub client: f64,
     pub joint: f64,
+    /// What owners themselves give more often than this in an hour of use would break the promise.
+    pub ordinary: f64,
 }
 
 /// Tests a week and key. There are 71,736 tumbling windows of 10, 60, 600 and 3,600 seconds in a
@@ -214,6 +217,10 @@ impl Thresholds {
             behaviour: budget / SHARING / BEHAVIOUR_TESTS,
             client: budget / SHARING / CLIENT_TESTS,
             joint: budget / JOINT_TESTS,
+            ordinary: config.expected_false_alerts_per_week
+                / FAMILIES
+                / keys.max(1) as f64
+                / HOURS_A_WEEK,
         }
     }
 

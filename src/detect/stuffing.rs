@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Signal;
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
-use crate::event::EventTime;
+use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceProfile};
 use crate::profile::wave::WaveProfile;
 use crate::rate::{Forecast, negative_binomial_tail};
@@ -29,6 +29,10 @@ const CLUMPING: f64 = 1.0;
 const USUAL_HOLDERS: f64 = 0.5;
 /// As [`CLUMPING`], for tenants: each counts once, so that they come in smaller clumps.
 const CLUMPING_OF_HOLDERS: f64 = 4.0;
+/// Keys that are refused away from home in an hour, whatever the fleet's own number.
+const USUAL_KEYS_OF_FLEET: f64 = 2.0;
+/// Fewer refused keys are not a wave, unless they belong to many holders.
+const MIN_KEYS_OF_WAVE: f64 = 30.0;
 /// Fewer networks are judged one by one.
 const MIN_NETWORKS: f64 = 6.0;
 /// Smallest p-value of a source without an accepted key: however many keys fail, that alone is not
@@ -85,28 +89,64 @@ pub fn find_stuffing(
     })
 }
 
-/// Finds out whether a list is tried from many addresses, of which each tries little.
-pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
-    let (holders, settled) = (profile.holders(), profile.affected().len() as f64);
-    if holders.round().min(settled) < MIN_REFUSED as f64
-        || profile.networks().round() < MIN_NETWORKS
-    {
+/// Finds out whether a network tries keys over a day, too slowly for an hour to show it. A faster
+/// list is found in its hour.
+pub fn find_slow_stuffing(
+    source: IpNet,
+    profile: &SourceProfile,
+    now: EventTime,
+    threshold: f64,
+) -> Option<Stuffing> {
+    let hours = (now.seconds_since(profile.since) / HOUR_SECONDS).max(1.0);
+    if profile.keys_refused() / hours >= MIN_REFUSED as f64 {
         return None;
     }
-    let expected = USUAL_HOLDERS + profile.usual();
-    let forecast = Forecast { mean: expected, size: CLUMPING_OF_HOLDERS };
-    let p_value = negative_binomial_tail(holders.round() as u64, forecast);
-    (p_value < threshold).then_some(Stuffing {
-        p_value: p_value.max(ATTEMPT),
+    find_stuffing(source, Scope::Network, profile, threshold)
+}
+
+/// Finds out whether a list is tried from many addresses, of which each tries little: by the holders
+/// of existing keys, or by all keys. Keys that do not exist say that somebody tries keys, and not
+/// whose.
+pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
+    if profile.networks().round() < MIN_NETWORKS {
+        return None;
+    }
+    let (p_value, expected) = [of_holders(profile), of_keys(profile)]
+        .into_iter()
+        .flatten()
+        .min_by(|a, b| a.0.total_cmp(&b.0))?;
+    // Two tests.
+    (2.0 * p_value < threshold).then_some(Stuffing {
+        p_value: (2.0 * p_value).max(ATTEMPT),
         source: everywhere(),
-        tried: holders,
-        refused: holders,
+        tried: profile.keys(),
+        refused: profile.keys(),
         expected,
         requests: profile.refusals(),
         refusals: profile.refusals(),
         answered: profile.affected().answered(),
         since: profile.since()?,
     })
+}
+
+/// The p-value of the refused holders, and their expected number. `None` if they are few.
+fn of_holders(profile: &WaveProfile) -> Option<(f64, f64)> {
+    let (holders, settled) = (profile.holders(), profile.affected().len() as f64);
+    let expected = USUAL_HOLDERS + profile.usual();
+    (holders.round().min(settled) >= MIN_REFUSED as f64)
+        .then(|| (tail(holders, expected, CLUMPING_OF_HOLDERS), expected))
+}
+
+/// As [`of_holders`], for all refused keys. A log shows in a day how many wrong keys are usual.
+fn of_keys(profile: &WaveProfile) -> Option<(f64, f64)> {
+    let (keys, expected) = (profile.keys(), USUAL_KEYS_OF_FLEET + profile.usual_keys());
+    let is_known = profile.known_seconds() >= DAY_SECONDS;
+    (is_known && keys >= MIN_KEYS_OF_WAVE)
+        .then(|| (tail(keys, expected, CLUMPING_OF_HOLDERS), expected))
+}
+
+fn tail(count: f64, mean: f64, size: f64) -> f64 {
+    negative_binomial_tail(count.round() as u64, Forecast { mean, size })
 }
 
 /// The source of a list that is tried from many addresses.

@@ -68,6 +68,11 @@ impl Kind {
         self <= Self::RISE
     }
 
+    /// Whether it is a stretch of much work, and neither a lasting rise nor failures.
+    pub fn is_work(self) -> bool {
+        self.is_burst() || Some(self) == Self::of(DetectorId::BehaviourOutlier)
+    }
+
     fn is_burst(self) -> bool {
         self.0 < Self::BURSTS
     }

@@ -4,17 +4,20 @@
 use std::slice;
 
 use crate::alert::{Action, Restraint};
-use crate::decide::{KnownKey, Moment, Occurrence, Subject};
-use crate::detect::Thresholds;
+use crate::decide::{Decider, KnownKey, Moment, Occurrence, Subject};
 use crate::detect::outcome::find_burst;
 use crate::detect::replay::duplicate::refused_replay;
+use crate::detect::stranger::find_stranger;
 use crate::detect::unconfirmed::Kind;
+use crate::detect::{Signal, Thresholds};
+use crate::event::EnrichedEvent;
 use crate::profile::outcome::Failure;
 use crate::proof::Attempt;
 
-use super::inspection::{at_home, note_reports};
+use super::inspection::{at_home, is_at_home, note_reports};
 use super::partition_clock::PartitionClock;
 use super::shard::{Shard, Shared};
+use super::stuffing::{is_refused, is_settled};
 
 impl Shard {
     /// Judges an attempt against all requests that name its key. The profile of the key's holder
@@ -34,6 +37,7 @@ impl Shard {
         profile.count_attempt(attempt);
         clock.fleet.count_attempt(profile, event);
         self.report_refused_replay(attempt, moment, shared);
+        self.report_stranger(clock, attempt, moment, shared);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return false };
         let profile = &mut *kept.profile;
         let Some(failure) = Failure::of_status(event.status) else { return true };
@@ -59,21 +63,66 @@ impl Shard {
             burst.into_signal(&profile.named).at_most(Action::Notify, Restraint::AttemptsOnly);
         // Most failures from the key's own machine are its owner's loop.
         let kind = Kind::of(signal.detector);
-        let ordinary = kind.and_then(|kind| at_home(&self.unconfirmed, profile, enriched, kind));
+        let most = thresholds.ordinary;
+        let ordinary =
+            kind.and_then(|kind| at_home(&self.unconfirmed, profile, enriched, kind, most));
         signal.p_value = signal.p_value.max(ordinary.unwrap_or(0.0));
-        let subject = Subject::Key(event.key_id.clone());
-        let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
-        if signal.p_value <= news_below {
-            if ordinary.is_some() {
-                note_reports(&mut self.unconfirmed, slice::from_ref(&signal), profile, enriched);
-            }
-            let registered = shared.registry.get(&event.key_id);
-            let occurrence = Occurrence::of_key(enriched, KnownKey::new(registered, Some(profile)));
-            let alert =
-                self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
-            shared.outcome.alerts.extend(alert);
+        if ordinary.is_some() && is_news(&self.decider, enriched, &signal) {
+            note_reports(&mut self.unconfirmed, slice::from_ref(&signal), profile, enriched);
         }
+        self.consider_attempt(attempt, signal, moment, shared);
         true
+    }
+
+    /// Raises an alert when a network that is not the key's own tries it again and again. What
+    /// tries many keys, and what a surge of refusals explains, has an incident of its own.
+    fn report_stranger(
+        &mut self,
+        clock: &PartitionClock,
+        attempt: Attempt<'_>,
+        moment: Moment<'_>,
+        shared: &mut Shared<'_>,
+    ) {
+        let (enriched, event) = (attempt.enriched(), attempt.event());
+        if !is_refused(event) || clock.fleet.is_refusing_most() {
+            return;
+        }
+        let is_known_source = self.stuffing.is_told(event.client_ip);
+        let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
+        let profile = &mut *kept.profile;
+        if !is_settled(profile, event.time) || is_at_home(profile, enriched) {
+            return;
+        }
+        let refusals = profile.strangers.count(event.client_ip, event.time);
+        if is_known_source || shared.registry.deeds().explain_refusal(&event.key_id, event.time) {
+            return;
+        }
+        if let Some(signal) = find_stranger(refusals, event) {
+            profile.strangers.tell(event.client_ip);
+            self.consider_attempt(attempt, signal, moment, shared);
+        }
+    }
+
+    /// Adds evidence about an attempt to the incident of its key, if it is news.
+    fn consider_attempt(
+        &mut self,
+        attempt: Attempt<'_>,
+        signal: Signal,
+        moment: Moment<'_>,
+        shared: &mut Shared<'_>,
+    ) {
+        let enriched = attempt.enriched();
+        if !is_news(&self.decider, enriched, &signal) {
+            return;
+        }
+        let key_id = &enriched.event.key_id;
+        let profile = self.profiles.get(key_id).map(|kept| &*kept.profile);
+        let known = KnownKey::new(shared.registry.get(key_id), profile);
+        let occurrence = Occurrence::of_key(enriched, known);
+        let subject = Subject::Key(key_id.clone());
+        let alert =
+            self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
+        shared.outcome.alerts.extend(alert);
     }
 
     /// Raises an alert when somebody replays a signed request of this key and the API refuses it.
@@ -88,16 +137,13 @@ impl Shard {
         let (Some(repetition), Some(kept)) = (repetition, self.profiles.get(&event.key_id)) else {
             return;
         };
-        let Some(signal) = refused_replay(&kept.profile, enriched, repetition) else { return };
-        let subject = Subject::Key(event.key_id.clone());
-        let news_below = self.decider.news_below(&subject, signal.detector, signal.ceiling);
-        if signal.p_value <= news_below {
-            let registered = shared.registry.get(&event.key_id);
-            let occurrence =
-                Occurrence::of_key(enriched, KnownKey::new(registered, Some(&kept.profile)));
-            let alert =
-                self.decider.consider(&subject, occurrence, vec![signal], moment, shared.policy);
-            shared.outcome.alerts.extend(alert);
+        if let Some(signal) = refused_replay(&kept.profile, enriched, repetition) {
+            self.consider_attempt(attempt, signal, moment, shared);
         }
     }
+}
+
+fn is_news(decider: &Decider, enriched: &EnrichedEvent, signal: &Signal) -> bool {
+    let subject = Subject::Key(enriched.event.key_id.clone());
+    signal.p_value <= decider.news_below(&subject, signal.detector, signal.ceiling)
 }

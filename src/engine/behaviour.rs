@@ -105,8 +105,9 @@ impl Bench<'_> {
         let ceiling = ceiling(&profile.clients, statistics);
         // The event that ended the window stands for it: places that are new to the key have other
         // evidence.
-        let ordinary = Kind::of(DetectorId::BehaviourOutlier)
-            .and_then(|kind| at_home(self.unconfirmed, profile, enriched, kind));
+        let ordinary = Kind::of(DetectorId::BehaviourOutlier).and_then(|kind| {
+            at_home(self.unconfirmed, profile, enriched, kind, self.thresholds.ordinary)
+        });
         judgement.p_value = judgement.p_value.max(ordinary.unwrap_or(0.0));
         let subject = Subject::Key(enriched.event.key_id.clone());
         let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, ceiling);

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::answer::Answer;
 use crate::config::DetectConfig;
-use crate::detect::replay::{self, Earlier, FirstUse, Repetition, Signed};
+use crate::detect::replay::{self, Earlier, FirstUse, Repetition, Signed, rounded_latency};
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, Fingerprint, KeyId, RecordPosition};
 use crate::profile::nonce::Again;
 use crate::profile::recent::request_identity;
@@ -223,6 +223,7 @@ fn first_use(enriched: &EnrichedEvent) -> FirstUse {
         time: event.time,
         ip: event.client_ip,
         status: event.status,
+        latency_ms: rounded_latency(event.latency_ms),
         position: enriched.position,
         signed: Signed::of(event),
     }

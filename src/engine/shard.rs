@@ -325,6 +325,9 @@ impl Shard {
         if !is_excused && outcome.is_empty() {
             outcome = self.stuffing.observe_wave(&attempt, is_settled, &mut judge);
         }
+        if !is_excused && outcome.is_empty() {
+            outcome = self.stuffing.observe_slow(&attempt, &mut judge);
+        }
         let StuffingOutcome { mut alerts, leaks } = outcome;
         for leak in leaks {
             alerts.extend(judge.leaked_key(leak, &attempt));

@@ -24,6 +24,7 @@ pub mod sightings;
 pub mod signers;
 pub mod signs;
 pub mod silence;
+pub mod strangers;
 pub mod stuffing;
 pub mod template;
 pub mod volume;
@@ -57,6 +58,7 @@ pub use self::sightings::Sightings;
 pub use self::signers::Signers;
 use self::signs::Session;
 pub use self::silence::SilenceProfile;
+use self::strangers::Strangers;
 use self::volume::{VolumeProfile, WalkProfile};
 use crate::rate::season::Shape;
 use crate::rate::{HourShare, RateProfile, Rise};
@@ -131,6 +133,8 @@ pub struct Profile {
     /// Outcomes of all requests that name the key, including attempts. They are not evidence about
     /// the key's holder.
     pub named: OutcomeProfile,
+    /// Networks that only name the key.
+    pub strangers: Strangers,
     pub facts: KeyFacts,
     pub places: PlaceProfile,
     pub nonces: NonceProfile,
@@ -159,6 +163,7 @@ impl Profile {
             rate: RateProfile::new(time),
             outcomes: OutcomeProfile::default(),
             named: OutcomeProfile::default(),
+            strangers: Strangers::default(),
             facts: KeyFacts::default(),
             places: PlaceProfile::default(),
             nonces: NonceProfile::default(),
@@ -183,6 +188,7 @@ impl Profile {
     pub fn of_successor(&self, time: EventTime) -> Self {
         Self {
             named: OutcomeProfile::default(),
+            strangers: Strangers::default(),
             nonces: NonceProfile::default(),
             signatures: Repetitions::default(),
             scores: HourScores::new(time),
@@ -255,6 +261,7 @@ impl Profile {
             self.outcomes.exclude_current();
         }
         let arrival = self.places.learn(enriched, suspicion.place);
+        self.strangers.forget(event.client_ip);
         if !suspicion.replay {
             self.learn_signing(event, again);
         }

@@ -69,6 +69,7 @@ pub struct ToldHabits {
     pub small_steps: bool,
     pub steps_back: bool,
     pub time_zone: bool,
+    pub accepted_twice: bool,
 }
 
 impl ToldHabits {
@@ -78,6 +79,7 @@ impl ToldHabits {
         self.small_steps |= other.small_steps;
         self.steps_back |= other.steps_back;
         self.time_zone |= other.time_zone;
+        self.accepted_twice |= other.accepted_twice;
     }
 }
 

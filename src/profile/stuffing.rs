@@ -9,12 +9,10 @@ use compact_str::CompactString;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventTime, HOUR_SECONDS, KeyId, PartitionId, RecordPosition, SitePrefix};
+use crate::event::{EventTime, KeyId, PartitionId, RecordPosition, SitePrefix};
 
 /// Most sources in the table.
 const CAPACITY: usize = 1_024;
-/// Length of a counting window.
-const WINDOW_SECONDS: f64 = HOUR_SECONDS;
 /// Most existing keys remembered for one source.
 const MAX_AFFECTED: usize = 32;
 /// Weight of one window in the usual share of refused keys.
@@ -202,8 +200,8 @@ impl SourceProfile {
         &mut self.affected
     }
 
-    fn count(&mut self, attempt: &SourceAttempt) {
-        if attempt.time.seconds_since(self.since) > WINDOW_SECONDS {
+    fn count(&mut self, attempt: &SourceAttempt, window_seconds: f64) {
+        if attempt.time.seconds_since(self.since) > window_seconds {
             self.turn(attempt.time);
         }
         self.requests = self.requests.saturating_add(1);
@@ -263,8 +261,10 @@ impl SourceAttempt {
 /// A new source replaces the one with the fewest refusals and inherits its count. So the table
 /// keeps every source with more than one in [`CAPACITY`] of all refusals, however many sources
 /// there are.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SourceTable {
+    /// Length of a counting window.
+    window_seconds: f64,
     profiles: Vec<(IpNet, SourceProfile)>,
     /// Refusals of each profile and of those that it replaced. They are not in the profiles, so
     /// that the search for the smallest reads less memory.
@@ -273,6 +273,16 @@ pub struct SourceTable {
 }
 
 impl SourceTable {
+    /// An empty table that counts in windows of this length.
+    pub fn with_window(seconds: f64) -> Self {
+        Self {
+            window_seconds: seconds,
+            profiles: Vec::new(),
+            refusals: Vec::new(),
+            places: HashMap::default(),
+        }
+    }
+
     /// Whether the source has a profile.
     pub fn is_watched(&self, source: &IpNet) -> bool {
         !self.places.is_empty() && self.places.contains_key(source)
@@ -291,7 +301,7 @@ impl SourceTable {
             None => return,
         };
         self.refusals[place] = self.refusals[place].saturating_add(u32::from(attempt.is_refused));
-        self.profiles[place].1.count(attempt);
+        self.profiles[place].1.count(attempt, self.window_seconds);
     }
 
     /// Records that `source` tried an existing key. Returns whether this is new.
@@ -355,7 +365,8 @@ mod tests {
 
     #[test]
     fn distinct_keys_are_counted_and_accepted_ones_are_not_refused() {
-        let (mut table, source) = (SourceTable::default(), "192.0.2.7/32".parse().unwrap());
+        let (mut table, source) =
+            (SourceTable::with_window(3_600.0), "192.0.2.7/32".parse().unwrap());
         for key in 0..500 {
             attempt(&mut table, source, key, true);
             attempt(&mut table, source, key, true);
@@ -371,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_sources_neither_grows_the_table_nor_replaces_the_busy_ones() {
-        let (mut table, busy) = (SourceTable::default(), "192.0.2.7/32".parse().unwrap());
+        let (mut table, busy) =
+            (SourceTable::with_window(3_600.0), "192.0.2.7/32".parse().unwrap());
         for n in 0..100_000u32 {
             let other = Ipv4Net::new_assert(n.into(), 32);
             attempt(&mut table, other.into(), 1, true);

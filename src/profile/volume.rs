@@ -43,6 +43,10 @@ impl Level {
         (f64::from(self.variance) * (1.0 + 3.0 / hours) + floor * floor).sqrt()
     }
 
+    fn raise_largest(&mut self, amount: f64) {
+        self.largest = self.largest.max(amount.max(1.0).ln() as f32);
+    }
+
     fn learn(&mut self, amount: f64) {
         let value = amount.max(1.0).ln() as f32;
         self.hours = self.hours.saturating_add(1);
@@ -91,7 +95,7 @@ impl VolumeProfile {
         }
         let (sum, size) = (self.bytes as f64, self.size());
         if self.is_suspected {
-            self.sums.largest = self.sums.largest.max((SUSPECTED * sum).max(1.0).ln() as f32);
+            self.sums.raise_largest(SUSPECTED * sum);
         } else {
             self.sums.learn(sum);
             self.sizes.learn(size);
@@ -101,6 +105,12 @@ impl VolumeProfile {
     /// Marks the current hour as suspected.
     pub fn exclude_current(&mut self) {
         self.is_suspected = true;
+    }
+
+    /// Whether `time` is in the hour that is counted. A request that counts nothing does not end
+    /// the hour before.
+    pub fn is_current(&self, time: EventTime) -> bool {
+        hour_of(time) <= self.hour
     }
 
     /// Bytes in the current hour.
@@ -212,14 +222,23 @@ impl WalkProfile {
         let steps = f32::from(self.steps);
         let steps = if self.is_suspected { steps / 2.0 } else { steps };
         self.most_steps = (self.most_steps * (1.0 - FADING)).max(steps);
-        if self.sketch != 0 && !self.is_suspected {
-            self.distinct.learn(estimate(self.sketch));
+        if self.sketch == 0 {
+            return;
         }
+        let ids = estimate(self.sketch);
+        // As for bytes: the same hour again is ordinary, and the level does not change.
+        if self.is_suspected { self.distinct.raise_largest(ids) } else { self.distinct.learn(ids) }
     }
 
     /// Marks the current hour as suspected.
     pub fn exclude_current(&mut self) {
         self.is_suspected = true;
+    }
+
+    /// Whether `time` is in the hour that is counted. A request without an id does not end the hour
+    /// before.
+    pub fn is_current(&self, time: EventTime) -> bool {
+        hour_of(time) <= self.hour
     }
 
     /// Steps of all walks in the current hour. A step leads from one id to one of the next

@@ -24,6 +24,8 @@ const MAX_MACHINES: usize = 512;
 struct Bucket {
     /// Tenants of existing keys that were refused, or the keys where the log names no tenant.
     holders: DistinctKeys,
+    /// All keys that were refused, whether or not they exist.
+    keys: DistinctKeys,
     networks: DistinctKeys,
     refusals: u32,
 }
@@ -39,11 +41,15 @@ struct Refused {
 /// The refusals of all sources that are not known to try keys.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct WaveProfile {
+    /// Time of the first refusal.
+    first: Option<EventTime>,
     began: Option<EventTime>,
     current: Bucket,
     last: Bucket,
     /// Decayed mean number of holders.
     usual: f32,
+    /// Decayed mean number of keys.
+    usual_keys: f32,
     told_at: Option<EventTime>,
     machines: VecDeque<Refused>,
     affected: AffectedKeys,
@@ -65,12 +71,13 @@ impl WaveProfile {
 
     fn count_refusal(&mut self, attempt: &SourceAttempt, is_settled: bool, machine: u64) {
         self.remember(Refused { time: attempt.time, machine, key: attempt.key_hash });
-        // Ids that do not exist cost nothing to invent.
+        self.current.keys.add(attempt.key_hash);
+        self.current.networks.add(hash(network_of(attempt.client_ip)));
+        self.current.refusals = self.current.refusals.saturating_add(1);
+        // Ids that do not exist cost nothing to invent: they name no holder.
         let Some(key_id) = &attempt.key_id else { return };
         let holder = attempt.tenant.as_deref().map_or(attempt.key_hash, hash);
         self.current.holders.add(holder);
-        self.current.networks.add(hash(network_of(attempt.client_ip)));
-        self.current.refusals = self.current.refusals.saturating_add(1);
         // A young key has no home yet: it shows what is usual, and nothing else.
         if is_settled {
             self.affected.note(key_id, false);
@@ -96,16 +103,16 @@ impl WaveProfile {
     }
 
     fn turn_to(&mut self, time: EventTime) {
+        self.first.get_or_insert(time);
         let began = *self.began.get_or_insert(time);
         let buckets = time.seconds_since(began) / BUCKET_SECONDS;
         if buckets < 1.0 {
             return;
         }
         // A wave teaches little, and those that come again and again become usual.
-        let holders = (self.holders() as f32).min(MOST_TAUGHT * (self.usual + 1.0));
-        self.usual += USUAL_WEIGHT * (holders - self.usual);
-        // Nobody was refused in the other buckets.
-        self.usual *= (1.0 - USUAL_WEIGHT).powi(buckets as i32 - 1);
+        let (holders, keys) = (self.holders(), self.keys());
+        teach(&mut self.usual, holders, buckets);
+        teach(&mut self.usual_keys, keys, buckets);
         self.last = if buckets < 2.0 { self.current } else { Bucket::default() };
         (self.current, self.began) = (Bucket::default(), Some(time));
         self.machines.retain(|it| time.seconds_since(it.time) < 2.0 * BUCKET_SECONDS);
@@ -119,6 +126,11 @@ impl WaveProfile {
         self.current.holders.or(&self.last.holders).estimate()
     }
 
+    /// Estimated number of keys that were refused.
+    pub fn keys(&self) -> f64 {
+        self.current.keys.or(&self.last.keys).estimate()
+    }
+
     /// Estimated number of networks that were refused.
     pub fn networks(&self) -> f64 {
         self.current.networks.or(&self.last.networks).estimate()
@@ -130,6 +142,16 @@ impl WaveProfile {
 
     pub fn usual(&self) -> f64 {
         f64::from(self.usual)
+    }
+
+    pub fn usual_keys(&self) -> f64 {
+        f64::from(self.usual_keys)
+    }
+
+    /// Seconds from the first refusal of the log to the current bucket.
+    pub fn known_seconds(&self) -> f64 {
+        let since_first = |began: EventTime| self.first.map(|first| began.seconds_since(first));
+        self.began.and_then(since_first).unwrap_or_default()
     }
 
     /// Begin of the counts.
@@ -155,6 +177,14 @@ impl WaveProfile {
     pub fn tell(&mut self, time: EventTime) {
         self.told_at = Some(time);
     }
+}
+
+/// Moves a mean to the count of the bucket that ended. `buckets` have passed since it began, and
+/// nobody was refused in the others.
+fn teach(usual: &mut f32, count: f64, buckets: f64) {
+    let count = (count as f32).min(MOST_TAUGHT * (*usual + 1.0));
+    *usual += USUAL_WEIGHT * (count - *usual);
+    *usual *= (1.0 - USUAL_WEIGHT).powi(buckets as i32 - 1);
 }
 
 /// A hash that is the same in each run.

@@ -7,7 +7,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::{Store, StoreError};
-use crate::detect::replay::{FirstUse, Signed};
+use crate::detect::replay::{FirstUse, Signed, rounded_latency};
 use crate::engine::{EarlierUses, ReplayLookup};
 use crate::event::{EventTime, Fingerprint, PartitionId, RecordPosition};
 
@@ -25,6 +25,7 @@ struct Use {
     time: i64,
     client_ip: Ipv6Addr,
     status: u16,
+    latency_ms: Option<f32>,
     topic: String,
     partition: i32,
     record_offset: i64,
@@ -40,7 +41,7 @@ struct Use {
 const SQL: &str = "\
     SELECT key_id, \
         if(nonce_fingerprint IN ?, nonce_fingerprint, signature_fingerprint) AS fingerprint, \
-        time, client_ip, status, topic, partition, record_offset, record_index, \
+        time, client_ip, status, latency_ms, topic, partition, record_offset, record_index, \
         method, path, client_time, signature_fingerprint AS signature \
     FROM access_events \
     WHERE key_id IN ? AND time >= fromUnixTimestamp64Micro(?) AND time <= fromUnixTimestamp64Micro(?) \
@@ -125,6 +126,7 @@ impl From<&Use> for FirstUse {
             time: EventTime::from_micros(use_.time),
             ip: use_.client_ip.to_canonical(),
             status: use_.status,
+            latency_ms: rounded_latency(use_.latency_ms),
             position: use_.position(),
             signed: Signed::new(
                 &use_.method,

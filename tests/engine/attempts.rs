@@ -86,6 +86,23 @@ fn whoever_names_a_key_does_not_raise_it_above_notify() {
 }
 
 #[test]
+fn a_stranger_who_is_refused_again_and_again_is_told_once_and_the_owner_is_not() {
+    let refused = |place: Place| {
+        let mut scene = owners();
+        for n in 0..40 {
+            let time = 2.0 * DAY + 200.0 + 900.0 * f64::from(n);
+            scene.request("key-0", place, time).status(403);
+        }
+        scene.run()
+    };
+    let alerts = refused(THIEF);
+    assert_eq!(alerts[0].detectors, [DetectorId::AuthFailureBurst], "{alerts:#?}");
+    assert_eq!((alerts[0].severity, alerts[0].action), (Severity::Medium, Action::Notify));
+    assert!(alerts.iter().all(|alert| alert.id == alerts[0].id), "{alerts:#?}");
+    assert!(refused(LONDON).is_empty());
+}
+
+#[test]
 fn knocking_does_not_make_the_thiefs_city_the_keys_home() {
     let thefts = [false, true].map(|knocks| {
         let mut scene = owners();

@@ -130,6 +130,38 @@ fn requests_that_the_api_accepts_twice_from_home_are_told_to_a_person() {
 }
 
 #[test]
+fn an_api_that_accepts_requests_twice_is_told_once_for_a_key() {
+    let mut scene = signing();
+    for n in (2_000..2_040u32).chain(5_000..5_040) {
+        let time = f64::from(n) * 30.0;
+        let request = scene.request("key", LONDON, time + 4.0).method("POST");
+        request
+            .nonce(&(100_000 + n).to_string())
+            .signed_at(time - 0.2)
+            .signature(u128::from(n) + 1);
+    }
+    let alerts = scene.run();
+    let told = alerts.iter().filter(|alert| alert.severity >= Severity::Medium);
+    let ids: std::collections::BTreeSet<_> = told.map(|alert| &alert.id).collect();
+    assert_eq!(ids.len(), 1, "{alerts:#?}");
+}
+
+#[test]
+fn a_client_that_gives_up_and_tries_again_is_no_replay() {
+    let mut scene = signing();
+    for n in 5_700..5_740u32 {
+        let time = f64::from(n) * 30.0 + 10.0;
+        for (late, latency) in [(0.0, 25.0), (20.0, 0.1)] {
+            let request = scene.request("key", LONDON, time + late).method("POST");
+            let request = request.nonce(&(900_000 + n).to_string()).latency(latency);
+            request.signed_at(time - 0.2).signature(u128::from(n) + 1_000_000);
+        }
+    }
+    let alerts = scene.run();
+    assert!(alerts.iter().all(|alert| alert.severity < Severity::Medium), "{alerts:#?}");
+}
+
+#[test]
 fn a_lost_answer_now_and_then_is_ordinary() {
     let mut scene = signing();
     for n in (100..5_760u32).step_by(700) {

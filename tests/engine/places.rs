@@ -152,3 +152,23 @@ fn a_tunnel_s_address_is_of_the_ipv4_site_inside() {
     scene.request("key", SYDNEY, 2.0 * DAY).ip("2002:c000:20a::1");
     assert_quiet(&scene);
 }
+
+#[test]
+fn a_key_that_is_used_from_everywhere_at_once_is_told() {
+    let mut scene = Scene::new();
+    // Eleven hours a day, as a person works, and then at night through a rotating proxy.
+    for day in 0..3 {
+        scene.steady("person", LONDON, f64::from(day) * DAY + 8.0 * HOUR, 11.0 * HOUR, 300.0);
+    }
+    let countries = ["VN", "BR", "ID", "TR", "KR", "IN", "US"];
+    for n in 0..40u32 {
+        let country = countries[n as usize % countries.len()];
+        let place = Place { asn: 65_100 + n, country, region: "", city: "", ..SYDNEY };
+        let ip = format!("100.{n}.7.9");
+        let time = 3.2 * DAY + 60.0 * f64::from(n);
+        scene.request("person", place, time).ip(&ip);
+    }
+    let alerts = scene.run();
+    let told = alerts.iter().any(|alert| alert.title.contains("new networks in "));
+    assert!(told, "{alerts:#?}");
+}

@@ -102,6 +102,11 @@ impl Request<'_> {
         self
     }
 
+    pub fn latency(self, seconds: f32) -> Self {
+        self.0.latency_ms = Some(1_000.0 * seconds);
+        self
+    }
+
     pub fn method(self, method: &str) -> Self {
         self.0.method = method.into();
         self

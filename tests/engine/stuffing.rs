@@ -147,15 +147,39 @@ fn a_client_that_insists_on_one_wrong_key_is_no_list() {
     assert_quiet(&scene);
 }
 
+/// A wrong key every `every` seconds for a time, each from another address.
+fn wrong_keys(scene: &mut Scene, start: f64, seconds: f64, every: f64) {
+    for n in 0..(seconds / every) as u32 {
+        let ip = format!("100.{}.{}.9", n / 250 % 250, n % 250);
+        let (key, time) = (format!("wrong-{start}-{n}"), start + every * f64::from(n));
+        scene.request(&key, LONDON, time).ip(&ip).status(401);
+    }
+}
+
 #[test]
-fn many_sources_with_one_wrong_key_each_are_ordinary() {
+fn many_sources_with_one_wrong_key_each_are_ordinary_and_far_more_than_ever_are_not() {
     let mut scene = Scene::new();
     customers(&mut scene, 10);
-    for n in 0..5_000u32 {
-        let ip = format!("100.{}.{}.9", n / 250, n % 250);
-        scene.request(&format!("wrong-{n}"), LONDON, HOUR + f64::from(n)).ip(&ip).status(401);
-    }
+    wrong_keys(&mut scene, HOUR, 2.0 * DAY, 60.0);
     assert_quiet(&scene);
+    wrong_keys(&mut scene, 1.5 * DAY, HOUR, 3.0);
+    let alerts = scene.run();
+    assert!(alerts[0].title.starts_with("Many sources: tried "), "{}", alerts[0].title);
+    assert!(alerts.iter().all(|it| it.id == alerts[0].id && it.action <= Action::Notify));
+}
+
+#[test]
+fn a_list_that_is_tried_over_a_day_is_told_once() {
+    let mut scene = Scene::new();
+    customers(&mut scene, 10);
+    for n in 0..72 {
+        let time = DAY + 1_200.0 * f64::from(n);
+        scene.request(&format!("invented-{n}"), RENTED, time).status(401);
+    }
+    let alerts = scene.run();
+    let opened: Vec<_> = about_sources(&alerts);
+    let opened = opened.iter().filter(|it| it.alert_type == AlertType::Opened).count();
+    assert_eq!(opened, 1, "{alerts:#?}");
 }
 
 /// An address of a crowd: each has a network of its own.

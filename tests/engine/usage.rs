@@ -88,6 +88,28 @@ fn ids_one_after_the_other_are_an_enumeration() {
 }
 
 #[test]
+fn many_ids_are_told_in_their_hour_and_once() {
+    let mut scene = Scene::new();
+    customers(&mut scene, 10, 4.0);
+    for hour in [60.0, 63.0, 66.0] {
+        for n in 0..1_000u32 {
+            let path = format!("/v1/orders/{}", (n * 7_919 + hour as u32) % 999_983);
+            let time = (hour + 0.1) * 3_600.0 + 3.0 * f64::from(n);
+            scene.request("key-3", LONDON, time).path(&path).agent(CCXT).bytes_out(SMALL);
+        }
+        // The key goes on without ids for two hours.
+        for n in 0..100 {
+            let time = (hour + 1.1) * 3_600.0 + 60.0 * f64::from(n);
+            scene.request("key-3", LONDON, time).path("/v1/balance").agent(CCXT).bytes_out(SMALL);
+        }
+    }
+    let alerts = scene.run();
+    let of_walks = alerts.iter().filter(|it| it.detectors.contains(&DetectorId::Enumeration));
+    let ids: std::collections::BTreeSet<_> = of_walks.map(|alert| &alert.id).collect();
+    assert_eq!(ids.len(), 1, "{alerts:#?}");
+}
+
+#[test]
 fn a_nightly_walk_and_a_nightly_export_are_ordinary() {
     let mut scene = Scene::new();
     customers(&mut scene, 10, 4.0);

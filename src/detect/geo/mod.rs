@@ -6,6 +6,7 @@
 
 pub mod location;
 pub mod network;
+pub mod scatter;
 pub mod travel;
 
 use serde_json::{Value, json};

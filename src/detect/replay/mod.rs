@@ -26,8 +26,16 @@ pub struct FirstUse {
     pub time: EventTime,
     pub ip: IpAddr,
     pub status: u16,
+    /// Time until the answer, in milliseconds, up to the largest number. Zero if it is not known.
+    pub latency_ms: u16,
     pub position: RecordPosition,
     pub signed: Signed,
+}
+
+/// The latency of a request as [`FirstUse`] has it.
+pub fn rounded_latency(latency_ms: Option<f32>) -> u16 {
+    // Such a conversion ends at the bounds of the integer.
+    latency_ms.unwrap_or_default() as u16
 }
 
 /// Hashes (32 bits) of the signed values of a request. Zero stands for a missing value.
@@ -91,17 +99,36 @@ const BLIND_RETRY_SECONDS: f64 = 15.0;
 /// machines: several workers share a queue, or several addresses an exit.
 pub fn is_retry(event: &AccessEvent, first: &FirstUse, signers: &Signers) -> bool {
     let gap = event.time.seconds_since(first.time).abs();
-    if invites_retry(first.status) && gap <= RETRY_SECONDS {
+    let is_soon = gap <= RETRY_SECONDS;
+    if is_soon && (invites_retry(first.status) || gave_up(event, first)) {
         is_neighbour(event, first) || is_same_client(event, first, signers)
     } else {
         gap <= BLIND_RETRY_SECONDS && is_same_client(event, first, signers)
     }
 }
 
+/// A client that waits less for an answer has hardly given up.
+const PATIENCE_SECONDS: f64 = 2.0;
+/// An answer takes this long to be logged, or to arrive.
+const ON_THE_WAY_SECONDS: f64 = 1.0;
+
+/// Whether one of the two requests was sent while the other waited for its answer, and had waited
+/// for long: the client gave up and tried again. The slow one is often logged last.
+fn gave_up(event: &AccessEvent, first: &FirstUse) -> bool {
+    let gap = event.time.seconds_since(first.time);
+    let of_the_earlier = match gap >= 0.0 {
+        true => first.latency_ms,
+        false => rounded_latency(event.latency_ms),
+    };
+    let waited = f64::from(of_the_earlier) / 1_000.0;
+    gap.abs() >= PATIENCE_SECONDS && gap.abs() <= waited + ON_THE_WAY_SECONDS
+}
+
 /// Whether the API accepted the same request twice, and the request changes something. Safe methods
-/// (RFC 9110, section 9.2.1) do no harm twice.
+/// (RFC 9110, section 9.2.1) do no harm twice. A client that gave up has not seen the first answer.
 pub fn is_accepted_twice(event: &AccessEvent, first: &FirstUse) -> bool {
-    !matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+    !gave_up(event, first)
+        && !matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
         && event.answer() == Answer::Accepted
         && Answer::of(first.status) == Answer::Accepted
 }

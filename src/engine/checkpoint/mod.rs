@@ -27,7 +27,7 @@ pub use self::restore::Restoration;
 
 /// Version of the bytes. It must be raised whenever a saved type changes its fields, because the
 /// bytes do not describe themselves. A test compares saved bytes with this version.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// The kind of entries in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]

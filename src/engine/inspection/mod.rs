@@ -8,11 +8,12 @@ mod usage;
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::decide::{Decider, Subject};
 use crate::detect::calibration::{self, Calibration};
+use crate::detect::geo::scatter::{Scattered, find_scatter};
 use crate::detect::joint::note_tail;
 use crate::detect::replay::Repetition;
 use crate::detect::unconfirmed::{Kind, Unconfirmed};
 use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
-use crate::event::EnrichedEvent;
+use crate::event::{DAY_SECONDS, EnrichedEvent};
 use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::ToldHabits;
 use crate::profile::outcome::Failure;
@@ -25,7 +26,7 @@ use crate::registry::{Deeds, Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
-pub(super) use self::unconfirmed::{at_home, class_of, note_reports};
+pub(super) use self::unconfirmed::{at_home, class_of, is_at_home, note_reports};
 use super::fleet::Fleet;
 use super::request::{OWN_MACHINE, RequestView};
 
@@ -252,7 +253,23 @@ impl Inspection<'_> {
             self.keep_under(bound(ceiling), detector, p_value, most, signals, signal)
                 && p_value < threshold
         });
-        found.is_told || is_new_location || is_new_network || is_impossible
+        let is_scattered = self.inspect_scatter(findings);
+        found.is_told || is_new_location || is_new_network || is_impossible || is_scattered
+    }
+
+    /// A crowd's key shows on its first day how often new places are usual.
+    fn inspect_scatter(&self, findings: &mut Findings) -> bool {
+        let EnrichedEvent { event, origin, .. } = self.enriched;
+        let places = &self.profile.places;
+        let is_young = self.known_seconds() < DAY_SECONDS;
+        if is_young || places.is_established(event.client_ip, origin) {
+            return false;
+        }
+        let Some(found) = find_scatter(places, event.time) else { return false };
+        let (p_value, signal) = (found.p_value, || found.into_signal(event));
+        let (detector, threshold) = (DetectorId::NewLocation, self.thresholds.place);
+        let signals = &mut findings.signals;
+        self.keep_under(Scattered::CEILING, detector, p_value, threshold, signals, signal)
     }
 
     /// Whether a key of servers appears at another server with its own program, on its own routes,

@@ -45,12 +45,17 @@ impl Inspection<'_> {
 
     fn inspect_accepted_twice(&self, repetition: Option<&Repetition>, findings: &mut Findings) {
         let event = &self.enriched.event;
-        let Some(found) = find_accepted_twice(self.profile, event, repetition) else { return };
+        let Some(mut found) = find_accepted_twice(self.profile, event, repetition) else { return };
+        // The API's check is worth one notice: the key's owner cannot mend it.
+        if self.profile.nonces.told.accepted_twice {
+            found.p_value = found.p_value.max(MILD);
+        }
         let ceiling = at_most_notify(Restraint::KnownAddress);
         let (threshold, signals) = (self.thresholds.replay, &mut findings.signals);
         let (detector, p_value) = (found.detector, found.p_value);
         let signal = || found.into_signal(event);
-        self.keep_under(ceiling, detector, p_value, threshold, signals, signal);
+        findings.told_habits.accepted_twice |=
+            self.keep_under(ceiling, detector, p_value, threshold, signals, signal);
     }
 
     fn inspect_collisions(&self, repetition: Option<&Repetition>, findings: &mut Findings) {

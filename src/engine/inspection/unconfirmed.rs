@@ -9,7 +9,7 @@ use crate::detect::unconfirmed::{Class, Kind, Reported, Unconfirmed};
 use crate::event::EnrichedEvent;
 use crate::profile::Profile;
 use crate::profile::client::{Client, Trait};
-use crate::rate::MINUTE_WINDOW;
+use crate::rate::{MILD, MINUTE_WINDOW};
 
 /// A key with more variety than this has a crowd of users: see [`crate::profile::place::PlaceProfile::variety`].
 const CROWD: f64 = 0.5;
@@ -18,21 +18,28 @@ impl Inspection<'_> {
     /// The p-value of evidence that its owner's work may explain: on a machine where the key is
     /// established, it is no rarer than owners in the fleet give such evidence.
     pub(super) fn at_home(&self, kind: Option<Kind>, p_value: f64) -> f64 {
-        let at_home = |kind| at_home(self.unconfirmed, self.profile, self.enriched, kind);
+        let most = self.thresholds.ordinary;
+        let at_home = |kind| at_home(self.unconfirmed, self.profile, self.enriched, kind, most);
         let ordinary = kind.and_then(at_home);
         ordinary.map_or(p_value, |ordinary| ordinary.max(p_value))
     }
 }
 
-/// How often owners of such keys do this in an hour of use, if the event is from a machine where
-/// its key is established.
+/// The least p-value of evidence if the event is from a machine where its key is established: how
+/// often owners of such keys do this in an hour of use. Work that they do more often than `most` is
+/// mild, since telling it would break the promise of false alerts.
 pub(in crate::engine) fn at_home(
     unconfirmed: &Unconfirmed,
     profile: &Profile,
     enriched: &EnrichedEvent,
     kind: Kind,
+    most: f64,
 ) -> Option<f64> {
-    let ordinary = || unconfirmed.p_value(kind, class_of(profile), hash_of(&enriched.event.key_id));
+    let ordinary = || {
+        let key = hash_of(&enriched.event.key_id);
+        let p_value = unconfirmed.p_value(kind, class_of(profile), key);
+        if kind.is_work() && p_value > most { p_value.max(MILD) } else { p_value }
+    };
     (is_at_home(profile, enriched) || (kind.is_volume() && is_of_crowd(profile, enriched)))
         .then(ordinary)
 }
@@ -40,7 +47,7 @@ pub(in crate::engine) fn at_home(
 /// Whether the event is from a machine where its key is established, or from the same network in
 /// the same region with a program of the key. A young key without established places is at home
 /// where it was used most.
-fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
+pub(in crate::engine) fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
     let (ip, origin, places) = (enriched.event.client_ip, &enriched.origin, &profile.places);
     let is_own = || places.is_established(ip, origin) || places.is_first_home(ip, origin);
     places.is_established_prefix(ip) || (has_known_program(profile, enriched) && is_own())

@@ -55,6 +55,9 @@ impl Inspection<'_> {
 
     pub(super) fn inspect_volume(&self, signals: &mut Vec<Signal>) -> bool {
         let volume = &self.profile.volume;
+        if !volume.is_current(self.enriched.event.time) {
+            return false;
+        }
         let Some(found) = find_bulk_export(volume, self.known_seconds()) else { return false };
         let signal = || found.into_signal(volume, &self.route_name());
         let (detector, threshold) = (DetectorId::BulkExport, self.thresholds.behaviour);
@@ -63,6 +66,9 @@ impl Inspection<'_> {
 
     pub(super) fn inspect_walk(&self, signals: &mut Vec<Signal>) -> bool {
         let walks = &self.profile.walks;
+        if !walks.is_current(self.enriched.event.time) {
+            return false;
+        }
         let answers = self.profile.named.current(Failure::Error);
         let found = find_enumeration(walks, self.known_seconds(), answers);
         let Some(found) = found else { return false };

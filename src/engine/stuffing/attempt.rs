@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::decide::KnownKey;
-use crate::event::{DAY_SECONDS, EnrichedEvent, PartitionId};
+use crate::event::{AccessEvent, DAY_SECONDS, EnrichedEvent, EventTime, PartitionId};
 use crate::profile::Profile;
 use crate::profile::stuffing::SourceAttempt;
 use crate::proof::Standing;
@@ -24,13 +24,13 @@ pub struct Caller<'a> {
 pub fn is_accepted(standing: &Standing<'_>) -> Option<bool> {
     match standing {
         Standing::Accepted(_) => Some(true),
-        Standing::Attempt(attempt) => {
-            let event = attempt.event();
-            let is_refused =
-                event.authenticated == Some(false) || event.answer() == Answer::Refused;
-            is_refused.then_some(false)
-        }
+        Standing::Attempt(attempt) => is_refused(attempt.event()).then_some(false),
     }
+}
+
+/// Whether the API refused the request for its key.
+pub fn is_refused(event: &AccessEvent) -> bool {
+    event.authenticated == Some(false) || event.answer() == Answer::Refused
 }
 
 impl Caller<'_> {
@@ -53,10 +53,8 @@ impl Caller<'_> {
         })
     }
 
-    /// Whether the key has had a day to show its own places.
     pub fn is_settled(&self) -> bool {
-        let time = self.enriched.event.time;
-        self.profile.is_some_and(|profile| time.seconds_since(profile.first_seen) >= DAY_SECONDS)
+        self.profile.is_some_and(|profile| is_settled(profile, self.enriched.event.time))
     }
 
     /// The key's tenant as a fact, and not as the request claims it.
@@ -82,4 +80,9 @@ impl Caller<'_> {
             }
         })
     }
+}
+
+/// Whether the key has had a day to show its own places.
+pub fn is_settled(profile: &Profile, time: EventTime) -> bool {
+    time.seconds_since(profile.first_seen) >= DAY_SECONDS
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
-use crate::detect::stuffing::{Stuffing, find_stuffing, find_wave};
-use crate::event::{EventTime, KeyId};
+use crate::detect::stuffing::{Stuffing, find_slow_stuffing, find_stuffing, find_wave};
+use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS, KeyId};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
 use crate::profile::wave::WaveProfile;
 use crate::proof::Standing;
@@ -19,11 +19,24 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// The profiles of machines and of their networks. An attempt that a machine's incident explains
 /// does not count against its network, so that there is one incident and not two.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StuffingTables {
     machines: SourceTable,
     networks: SourceTable,
     wave: WaveProfile,
+    /// Networks over a day: what tries a few keys an hour.
+    slow: SourceTable,
+}
+
+impl Default for StuffingTables {
+    fn default() -> Self {
+        Self {
+            machines: SourceTable::with_window(HOUR_SECONDS),
+            networks: SourceTable::with_window(HOUR_SECONDS),
+            wave: WaveProfile::default(),
+            slow: SourceTable::with_window(DAY_SECONDS),
+        }
+    }
 }
 
 /// The parts that judge an attempt.
@@ -137,7 +150,38 @@ impl StuffingTables {
         StuffingOutcome { alerts, leaks: leaks.collect() }
     }
 
-    fn is_told(&mut self, ip: IpAddr) -> bool {
+    /// Judges an attempt as part of a list that one network tries so slowly that no hour shows it.
+    /// It is reported once in a window.
+    pub fn observe_slow(
+        &mut self,
+        attempt: &SourceAttempt,
+        judge: &mut Judge<'_, '_>,
+    ) -> StuffingOutcome {
+        if self.is_told(attempt.client_ip) {
+            return StuffingOutcome::default();
+        }
+        let network = network_of(attempt.client_ip);
+        self.slow.count(network, attempt);
+        let Some(profile) = self.slow.get_mut(&network) else { return StuffingOutcome::default() };
+        let key_id = attempt.key_id.as_ref().filter(|_| profile.is_often_refused());
+        let is_new = key_id.is_some_and(|id| profile.affected_mut().note(id, attempt.is_accepted));
+        let has_leaked = is_new && attempt.is_accepted;
+        if profile.is_told != has_leaked || !(attempt.is_refused || has_leaked) {
+            return StuffingOutcome::default();
+        }
+        let Some(stuffing) = find_slow_stuffing(network, profile, attempt.time, judge.threshold)
+        else {
+            return StuffingOutcome::default();
+        };
+        profile.is_told = true;
+        let (affected, leaked) = (profile.affected().ids(), profile.affected_mut().take_untold());
+        let alerts = judge.source(network, stuffing, attempt, &affected, has_leaked);
+        let leaks = leaked.into_iter().map(|key_id| Leak { key_id, stuffing });
+        StuffingOutcome { alerts, leaks: leaks.collect() }
+    }
+
+    /// Whether an alert has reported that this address tries keys.
+    pub fn is_told(&mut self, ip: IpAddr) -> bool {
         let (machine, network) = (machine_of(ip), network_of(ip));
         self.machines.get_mut(&machine).is_some_and(|profile| profile.is_told)
             || self.networks.get_mut(&network).is_some_and(|profile| profile.is_told)

@@ -8,5 +8,5 @@ mod attempt;
 mod local;
 
 pub use self::across::{LeakedKey, NetworkVerdict, Session, home_of, judge};
-pub use self::attempt::Caller;
+pub use self::attempt::{Caller, is_refused, is_settled};
 pub use self::local::{Judge, StuffingOutcome, StuffingTables};

@@ -7,6 +7,7 @@
 mod journey;
 mod novelty;
 mod past;
+mod scatter;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use self::journey::{Journey, MAX_SPEED_KMH};
 use self::novelty::Firsts;
 pub use self::novelty::Novelty;
 use self::past::Past;
+pub use self::scatter::Scatter;
 pub use self::site::{ESTABLISHED, Site};
 
 /// Most sites remembered for one key. A new site replaces the one with the least weight.
@@ -55,6 +57,7 @@ pub struct PlaceProfile {
     /// `None` for most keys, whose sites were never replaced.
     past: Option<Box<Past>>,
     novelty: Novelty,
+    scatter: Scatter,
 }
 
 impl PlaceProfile {
@@ -67,6 +70,9 @@ impl PlaceProfile {
         }
         let gain = if suspicious { SUSPICIOUS_WEIGHT } else { 1.0 };
         let known = self.sites.iter_mut().find(|site| site.covers(event.client_ip, origin));
+        if known.is_some() {
+            self.scatter.count(event.time, Firsts::default());
+        }
         let firsts = match known {
             Some(site) => {
                 if !site.note(enriched, gain, suspicious) {
@@ -76,6 +82,7 @@ impl PlaceProfile {
             }
             None => {
                 let firsts = self.firsts(origin);
+                self.scatter.count(event.time, firsts);
                 self.admit(Site::new(enriched, gain, suspicious));
                 firsts
             }
@@ -137,6 +144,11 @@ impl PlaceProfile {
                 past.note_told(&gone);
             }
         }
+    }
+
+    /// How many new places the key turns to within an hour.
+    pub fn scatter(&self) -> &Scatter {
+        &self.scatter
     }
 
     pub fn sites(&self) -> &[Site] {

@@ -161,7 +161,7 @@ fn only_a_satellite_explains_two_continents_within_minutes() {
 
 #[test]
 fn a_key_of_one_place_takes_little_memory() {
-    assert!(size_of::<PlaceProfile>() <= 72, "{}", size_of::<PlaceProfile>());
+    assert!(size_of::<PlaceProfile>() <= 80, "{}", size_of::<PlaceProfile>());
     assert!(size_of::<Site>() <= 168, "{}", size_of::<Site>());
     assert!(after((0..400).map(|_| 1)).past.is_none());
 }
