@@ -12,6 +12,7 @@
 
 mod answer;
 mod api;
+mod facet;
 mod fleet;
 mod frame;
 mod guard;
@@ -26,6 +27,7 @@ mod refusal;
 mod routes;
 mod server;
 mod sight;
+mod source;
 mod stream;
 mod visible;
 mod visitor;

@@ -22,7 +22,7 @@ use super::guard::{self, Gate};
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::visitor::Visitor;
-use super::{Console, fleet, incident, incidents, key, login, overview};
+use super::{Console, fleet, incident, incidents, key, login, overview, source};
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +59,7 @@ pub fn router(console: Arc<Console>, gate: Gate) -> Router {
         .route("/fleet", get(fleet_page))
         .route("/keys", get(keys_page))
         .route("/key", get(key_page))
+        .route("/sources/{*source}", get(source_page))
         .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", ICON)))
@@ -162,6 +163,16 @@ struct Key {
 async fn key_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
     let page = async { key::page(&console, &query::<Key>(&uri)?.id).await };
     answer(&console, &visitor, address(&uri), page).await
+}
+
+/// The slash of a network may come as it is or encoded.
+async fn source_page(
+    State(console): Shared,
+    Extension(visitor): Caller,
+    uri: Uri,
+    Path(text): Path<String>,
+) -> Response {
+    answer(&console, &visitor, uri.path(), source::page(&console, &text)).await
 }
 
 /// The values of the address; unknown names are ignored.

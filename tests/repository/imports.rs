@@ -112,9 +112,12 @@ const RULES: &[Rule] = &[
             "detect::Family",
             "detect::family",
             "detect::sight",
+            // The page of a source says who uses its network.
+            "enrich::network_kind",
             "event",
             "facts",
             "http",
+            "network",
             "page",
             "respond",
             "store",

@@ -8,6 +8,7 @@ mod fleet;
 mod guard;
 mod many;
 mod pages;
+mod sources;
 mod stream;
 
 use keywatch::alert::Alert;
