@@ -27,13 +27,15 @@ pub enum Tab {
     Incidents,
     Keys,
     Fleet,
+    Policy,
 }
 
-const TABS: [(Tab, &str, &str); 4] = [
+const TABS: [(Tab, &str, &str); 5] = [
     (Tab::Overview, "/", "Overview"),
     (Tab::Incidents, "/incidents?state=open", "Incidents"),
     (Tab::Keys, "/keys", "Keys"),
     (Tab::Fleet, "/fleet", "Fleet"),
+    (Tab::Policy, "/policy", "Policy"),
 ];
 
 /// Stands in a page that is remembered for the token of the reader's session. Nobody outside can

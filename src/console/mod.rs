@@ -23,6 +23,7 @@ mod known;
 mod login;
 mod overview;
 mod plot;
+mod policy;
 mod refusal;
 mod routes;
 mod server;
@@ -42,7 +43,7 @@ use self::known::LastKnown;
 use self::stream::Feed;
 use crate::access::Directory;
 use crate::casework;
-use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise};
+use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise, PolicyConfig};
 use crate::http::listener::{self, ListenError};
 use crate::http::{names, tls};
 use crate::store::Store;
@@ -55,8 +56,7 @@ pub struct Console {
     store: Store,
     health: Health,
     database: String,
-    is_dry_run: bool,
-    revocations_an_hour: u32,
+    policy: PolicyConfig,
     given: sight::Given,
     detect: DetectConfig,
     on_broken_promise: OnBrokenPromise,
@@ -76,8 +76,7 @@ impl Console {
         Arc::new(Self {
             health,
             database: config.clickhouse.database.clone(),
-            is_dry_run: config.policy.dry_run,
-            revocations_an_hour: config.policy.max_revocations_per_hour,
+            policy: config.policy.clone(),
             given: sight::Given {
                 registry_file: config.detect.registry_file.is_some(),
                 behaviour: config.models.judge_behaviour,

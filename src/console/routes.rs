@@ -22,7 +22,7 @@ use super::guard::{self, Gate};
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::visitor::Visitor;
-use super::{Console, fleet, incident, incidents, key, login, overview, source};
+use super::{Console, fleet, incident, incidents, key, login, overview, policy, source};
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,6 +57,7 @@ pub fn router(console: Arc<Console>, gate: Gate) -> Router {
         .route("/incidents/{id}/act", post(act_on_incident))
         .route("/incidents/{id}/suppress", post(suppress_evidence))
         .route("/fleet", get(fleet_page))
+        .route("/policy", get(policy_page))
         .route("/keys", get(keys_page))
         .route("/key", get(key_page))
         .route("/sources/{*source}", get(source_page))
@@ -152,6 +153,10 @@ async fn keys_page(State(console): Shared, Extension(visitor): Caller, uri: Uri)
 
 async fn fleet_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
     answer(&console, &visitor, uri.path(), fleet::page(&console)).await
+}
+
+async fn policy_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
+    answer(&console, &visitor, uri.path(), policy::page(&console)).await
 }
 
 #[derive(Deserialize)]

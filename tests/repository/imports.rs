@@ -107,6 +107,8 @@ const RULES: &[Rule] = &[
             "alert",
             "casework",
             "config",
+            // The rules of the policy, in words.
+            "decide::in_words",
             // The fleet page says what is promised, measured and seen.
             "decide::promise",
             "detect::Family",
@@ -125,6 +127,11 @@ const RULES: &[Rule] = &[
             "text",
             "workflow",
         ],
+    ),
+    // It looks at the service from outside, as people do.
+    rule(
+        "drill",
+        &["alert", "casework", "config", "event", "kafka", "registry", "store", "workflow"],
     ),
     // The service.
     rule(
@@ -232,6 +239,7 @@ const RULES: &[Rule] = &[
             "demo",
             "detect",
             "doctor",
+            "drill",
             "embedded",
             "event",
             "facts",

@@ -123,7 +123,7 @@ fn done(console: &Console, incident: &Incident) -> Markup {
             p { "A stronger action is not advised, because " (restraint.because()) "." }
         }
         (steps_to_take(alert))
-        @if console.is_dry_run { p.note { "This installation is in a dry run." } }
+        @if console.policy.dry_run { p.note { "This installation is in a dry run." } }
     }
 }
 

@@ -74,6 +74,6 @@ fn more(keys: &[&NamedKey]) -> Markup {
     let all = keys.first().map_or(0, |key| key.keys as usize);
     let hidden = all.saturating_sub(keys.len());
     html! {
-        @if hidden > 0 { p.note { (counted(hidden, "more key")) " with fewer requests: the command below lists all." } }
+        @if hidden > 0 { p.note { (counted(hidden, "more key")) " with fewer requests: " code { "keywatch hunt" } " finds the requests of all." } }
     }
 }

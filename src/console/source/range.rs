@@ -50,7 +50,12 @@ impl Source {
         self.0.prefix_len() == self.0.max_prefix_len()
     }
 
-    pub fn is_ipv6(self) -> bool {
+    /// With its prefix, also if it is one address.
+    pub fn network(self) -> IpNet {
+        self.0
+    }
+
+    fn is_ipv6(self) -> bool {
         matches!(self.0, IpNet::V6(_))
     }
 

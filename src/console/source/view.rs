@@ -5,9 +5,10 @@ use maud::{Markup, html};
 use super::load::{Incidents, Known, SPANS, Traffic};
 use super::{Source, keys, who};
 use crate::console::frame::{ago, card};
-use crate::console::{facet, incidents, plot};
+use crate::console::incidents::{self, Incident};
+use crate::console::{facet, plot};
 use crate::event::{EventTime, HOUR_SECONDS};
-use crate::text::{count, counted, duration_figure, plural};
+use crate::text::{count, counted, duration_figure};
 
 /// The kinds of facets, in the order of the page. The addresses of a single one tell nothing.
 const KINDS: [(&str, &str, &str); 6] = [
@@ -26,13 +27,12 @@ pub(super) fn view(source: Source, known: &Known, now: EventTime) -> Markup {
         header.incident-head { h1.mono { (source) } p.said { (summary(known.traffic.as_ref(), now)) } }
         div.columns {
             div {
-                (card("about", "Incidents about it", "", about(&known.incidents, now)))
-                (card("keys-of", "Incidents of keys in which it appears", "The evidence names it: as the address of the request that stood out, or of the one before.", of_keys(&known.incidents, now)))
+                (appearances(&known.incidents, now))
                 @if let Some(traffic) = &known.traffic { (named(traffic, now)) }
             }
             div {
                 @if let Some(traffic) = &known.traffic { (card("who", "Who it is", "", who::who(source, traffic))) }
-                (card("further", "Look further", "", further(source, span)))
+                (card("further", "Look further", "", further(source, span, !known.incidents.about.is_empty())))
             }
         }
         @if let Some(traffic) = &known.traffic { (details(source, traffic, now)) }
@@ -75,7 +75,9 @@ fn summary(traffic: Option<&Traffic>, now: EventTime) -> Markup {
         @else {
             strong { (counted(all as usize, "request")) } " in the last " (span(traffic.hours)) ": "
             (count(accepted as usize)) " accepted, " (count(refused as usize)) " refused (401 or 403). It used "
-            strong { (counted(used as usize, "key")) } ", and only tried " strong { (count(tried as usize)) " " @if used == 0 { (plural(tried, "key")) } @else { (plural(tried, "other")) } } "."
+            strong { (counted(used as usize, "key")) }
+            @if tried > 0 { ", and only tried " strong { (counted(tried as usize, if used == 0 { "key" } else { "other" })) } }
+            "."
             @if let Some((first, last)) = ends {
                 " First seen " (ago(EventTime::from_micros(first.first), now)) ", last " (ago(EventTime::from_micros(last.last), now)) "."
             }
@@ -93,28 +95,38 @@ fn usage(traffic: &Traffic, now: EventTime) -> Markup {
     plot::heat_map(&hours, now, i64::from(SPANS[0] / 24))
 }
 
-fn about(known: &Incidents, now: EventTime) -> Markup {
+/// The incidents of the last 30 days in which it appears.
+fn appearances(known: &Incidents, now: EventTime) -> Markup {
+    let explanation = "The evidence names it: as the address of the request that stood out, or of the one before.";
     html! {
-        @if known.about.is_empty() { p { "None in the last 30 days." } }
-        @else {
-            (incidents::table(&known.about, false, now))
-            p.note { "Keywatch advises what to do about a source, and asks nobody to do it: its requests are about keys alone." }
+        @if known.about.is_empty() && known.of_keys.is_empty() {
+            (card("about", "Incidents", "", html! { p { "In the last 30 days none is about it, and none of a key names it in its evidence." } }))
+        }
+        @if !known.about.is_empty() { (card("about", "Incidents about it", "", about(&known.about, now))) }
+        @if !known.of_keys.is_empty() {
+            (card("keys-of", "Incidents of keys in which it appears", explanation, incidents::table(&known.of_keys, true, now)))
         }
     }
 }
 
-fn of_keys(known: &Incidents, now: EventTime) -> Markup {
+fn about(known: &[Incident], now: EventTime) -> Markup {
     html! {
-        @if known.of_keys.is_empty() { p { "None in the last 30 days." } }
-        @else { (incidents::table(&known.of_keys, true, now)) }
+        (incidents::table(known, false, now))
+        p.note { "Keywatch advises what to do about a source, and asks nobody to do it: its requests are about keys alone." }
     }
 }
 
-fn further(source: Source, hours: u32) -> Markup {
+fn further(source: Source, hours: u32, is_accused: bool) -> Markup {
     html! {
         p { "Its requests, one a line:" }
-        div.copy { pre #hunt tabindex="0" { code { "keywatch hunt --address " (source) " --since " (hours) "h" } } button type="button" data-copy="hunt" hidden { "Copy" } }
-        p { "Alerts about it that you expect can be kept quiet:" }
-        div.copy { pre #quiet tabindex="0" { code { "keywatch alerts suppress --cidr " (source) " --detector auth.credential_stuffing --until 14d -m REASON" } } button type="button" data-copy="quiet" hidden { "Copy" } }
+        div.copy { pre #hunt tabindex="0" { code { "keywatch hunt --address " (source) " --since " (since(hours)) } } button type="button" data-copy="hunt" hidden { "Copy" } }
+        @if is_accused {
+            p { "If it is expected, as a scanner of your own is:" }
+            div.copy { pre #quiet tabindex="0" { code { "keywatch alerts suppress --cidr " (source.network()) " --detector auth.credential_stuffing --until 14d -m REASON" } } button type="button" data-copy="quiet" hidden { "Copy" } }
+        }
     }
+}
+
+fn since(hours: u32) -> String {
+    if hours.is_multiple_of(24) { format!("{}d", hours / 24) } else { format!("{hours}h") }
 }

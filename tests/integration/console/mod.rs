@@ -8,6 +8,7 @@ mod fleet;
 mod guard;
 mod many;
 mod pages;
+mod policy;
 mod sources;
 mod stream;
 

@@ -78,7 +78,7 @@ async fn an_address_tells_which_keys_it_used_and_which_it_only_tried() {
 
     let page = console.get(&format!("/sources/{THIEF}"));
     let counts = "1 accepted, 30 refused (401 or 403)";
-    says(&page, &["31 requests", counts, "keywatch hunt --address 203.0.113.9 --since 336h"]);
+    says(&page, &["31 requests", counts, "keywatch hunt --address 203.0.113.9 --since 14d"]);
     let used = part(&page, "used");
     assert!(used.contains("list-07") && !used.contains("list-08"), "{used}");
     // Two of its twenty requests came from here.
