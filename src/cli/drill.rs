@@ -80,3 +80,23 @@ fn conclude(drill: &Drill) -> Result<(), CommandError> {
     let hops = counted(missing.len(), "hop");
     Err(CommandError::Failure(anyhow!("{hops} not reached: {}", missing.join(", "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_is_told_hop_by_hop_and_what_is_missing_stands_out() {
+        let mut drill = Drill::new("keywatch-drill-1".into(), vec!["webhook"]);
+        drill.registered(Duration::from_millis(24));
+        drill.say("channel webhook", "failed: \u{202e}500");
+        let text = in_words(&drill);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "Drill with the canary keywatch-drill-1:");
+        assert_eq!(lines[1], "  ok      registered               24 ms");
+        assert_eq!(lines[2], "  MISSING sent");
+        assert!(lines[5].starts_with("  MISSING channel webhook"), "{text}");
+        assert!(lines[5].ends_with("failed: ⟨U+202E⟩500"), "{text}");
+        assert!(conclude(&drill).is_err());
+    }
+}

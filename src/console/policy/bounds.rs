@@ -58,18 +58,18 @@ pub(super) fn budgets(policy: &PolicyConfig, stored: &Stored) -> Markup {
     let rooms = [Action::Suspend, Action::Revoke].map(|action| (action, budget.room(action, now)));
     html! {
         table.plain {
-            thead { tr { th { "An hour" } th.number { "Limit" } th.number { "Spent" } th.number { "Left" } th.number { "Of them kept" } th.number { "One tenant" } } }
+            thead { tr { th { "Action" } th.number { "Limit" } th.number { "Spent" } th.number { "Left" } th.number { "Kept" } th.number { "Tenant" } } }
             tbody { @for (action, room) in &rooms { (row(*action, room)) } }
         }
         @if let Some(free) = budget.next_change(now) { p.note { "The next request leaves the hour at " (time(free)) "." } }
-        p.note { (share(policy.kept_for_certain)) " of each budget is kept for the most certain incidents." }
+        p.note { (share(policy.kept_for_certain)) " of each budget is kept for the most certain incidents. The last column is the limit of one tenant's keys." }
     }
 }
 
 fn row(action: Action, room: &Room) -> Markup {
     html! {
         tr {
-            td { (action) }
+            td.action { (action) }
             td.number { (room.limit) }
             td.number { (room.spent) }
             td.number { strong { (room.left) } }

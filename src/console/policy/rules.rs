@@ -85,11 +85,11 @@ pub(super) fn ladder(policy: &PolicyConfig) -> Markup {
     let steps = std::iter::once(0.0).chain(policy.rules.costs.steps());
     html! {
         table.plain {
-            thead { tr { th { "Action" } th.number { "From confidence" } th.number { "Harm if honest" } th.number { "Loss if stolen" } } }
+            thead { tr { th { "Action" } th.number { "From" } th.number { "If honest" } th.number { "If stolen" } } }
             tbody {
                 @for ((action, cost), from) in policy.rules.costs.in_order().into_iter().zip(steps) {
                     tr {
-                        td { (action) }
+                        td.action { (action) }
                         td.number { (format!("{from:.3}")) }
                         td.number { (crate::text::number(cost.honest)) }
                         td.number { (crate::text::number(cost.stolen)) }

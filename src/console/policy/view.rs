@@ -9,6 +9,9 @@ use crate::console::frame::card;
 use crate::console::visible::shown;
 use crate::event::EventTime;
 
+const LADDER: &str = "The action with the least expected cost is advised: from which confidence that is, the \
+    harm of the action if the key is honest, and the loss that remains if it is stolen.";
+
 pub(super) fn view(policy: &PolicyConfig, stored: &Stored, now: EventTime) -> Markup {
     let outcomes = stored.outcomes.as_deref();
     html! {
@@ -19,14 +22,14 @@ pub(super) fn view(policy: &PolicyConfig, stored: &Stored, now: EventTime) -> Ma
                 (card("rules", "Rules", "The first that matches an incident applies, and no other. A rule never leads to a stronger action than the evidence asks for.", rules::rules(policy, outcomes)))
                 (card("restraints", "Ceilings and bounds", "What held a stronger action back in the last 30 days.", bounds::restraints(outcomes)))
                 (card("quiet", "Kept quiet", "", quiet::quiet(stored, policy.quiet_hours_after_close, now)))
+                (card("change", "Before a change", "", change()))
             }
             div {
-                (card("budgets", "Budgets", "Requests of all processes together.", bounds::budgets(policy, stored)))
+                (card("budgets", "Budgets", "Requests of an hour, of all processes together.", bounds::budgets(policy, stored)))
                 (card("breakers", "Breakers", "", bounds::breakers(policy, stored)))
                 (card("exempt", "Exempt", "Nothing but a notice, whatever the rules say.", bounds::exemptions(policy)))
                 (card("approvals", "Approvals", "A person must approve the suspension or revocation of:", bounds::approvals(policy)))
-                (card("ladder", "Ladder of actions", "The action with the least expected cost is advised.", rules::ladder(policy)))
-                (card("change", "Before a change", "", change()))
+                (card("ladder", "Ladder of actions", LADDER, rules::ladder(policy)))
             }
         }
     }

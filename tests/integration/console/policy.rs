@@ -113,7 +113,7 @@ async fn the_policy_page_tells_rules_budgets_exemptions_and_what_is_kept_quiet()
     let rules = part(&page, "rules");
     says(
         rules,
-        &["1. \"machines that trade\": incidents of confidence 0.9 or more, and of tenant"],
+        &["1. &quot;machines that trade&quot;: incidents of confidence 0.9 or more, and of tenant"],
     );
     says(rules, &["0 incidents in 30 days", "3 incidents in 30 days: 2 notify, 1 observe"]);
     says(
@@ -125,7 +125,7 @@ async fn the_policy_page_tells_rules_budgets_exemptions_and_what_is_kept_quiet()
         part(&page, "restraints"),
         &["<td>a rule of the policy bounds it</td><td class=\"number\">2<"],
     );
-    let row = "<td>revoke</td><td class=\"number\">10</td><td class=\"number\">1</td>\
+    let row = "<td class=\"action\">revoke</td><td class=\"number\">10</td><td class=\"number\">1</td>\
                <td class=\"number\"><strong>9</strong></td><td class=\"number\">2<";
     says(part(&page, "budgets"), &[row, "The next request leaves the hour at"]);
     says(part(&page, "breakers"), &["None is open."]);
@@ -134,7 +134,7 @@ async fn the_policy_page_tells_rules_budgets_exemptions_and_what_is_kept_quiet()
     let quiet = part(&page, "quiet");
     says(quiet, &["Maintenance window", "acme", "critical alerts too", "end <bdi>sup_now"]);
     assert!(!quiet.contains("sup_over"), "{quiet}");
-    says(part(&page, "ladder"), &["<td>revoke</td>", "5,000"]);
+    says(part(&page, "ladder"), &["revoke</td>", "5,000"]);
     says(part(&page, "change"), &["keywatch diff -c keywatch.toml --days 30"]);
     for hostile in ["<b>", "<i>", "\u{202e}"] {
         assert!(!page.body.contains(hostile), "{hostile}");
