@@ -36,6 +36,7 @@ mod demo;
 #[deny(clippy::disallowed_methods)]
 pub mod detect;
 mod doctor;
+mod drill;
 pub mod embedded;
 #[deny(clippy::disallowed_methods)]
 pub mod engine;

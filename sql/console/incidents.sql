@@ -1,6 +1,7 @@
 -- Which incidents match the filter, newest or riskiest first, from this place on?
 -- Revisions are grouped from narrow columns; explanations and whole alerts are not read. A page
--- continues after (after_rank, after_id). `matching` counts all pages.
+-- continues after (after_rank, after_id). `matching` counts all pages. `ids` is a JSON array, or empty
+-- for all.
 SELECT *
 FROM
 (
@@ -41,6 +42,7 @@ FROM
         FROM alerts
         WHERE ({hours:UInt32} = 0 OR detected_at >= now64(6) - toIntervalHour({hours:UInt32}))
             AND ({key:String} = '' OR key_id = {key:String})
+            AND ({ids:String} = '' OR has(JSONExtract({ids:String}, 'Array(String)'), id))
             AND ({about:String} = '' OR position(key_id, {about:String}) > 0
                 OR startsWith(replaceOne(ifNull(toString(source_ip), ''), '::ffff:', ''), {about:String}))
         GROUP BY id

@@ -10,6 +10,7 @@ mod completions;
 mod demo;
 mod diff;
 mod doctor;
+mod drill;
 mod files;
 mod formats;
 mod generate;
@@ -56,6 +57,8 @@ enum Command {
     Hunt(hunt::Args),
     /// Show and change the key registry: who owns a key, what it may do, and until when
     Keys(keys::Args),
+    /// Send a marked attack on a canary key through the real path, and measure each hop
+    Drill(drill::Args),
     /// Examine a log: what can be judged, what is missing, and how to log it
     Doctor(doctor::Args),
     /// Replay log files through the detectors, without any server
@@ -137,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Alerts(args) => alerts::run(&args),
         Command::Hunt(args) => hunt::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         #[cfg(feature = "train")]

@@ -6,6 +6,7 @@ mod costs;
 mod decode;
 mod deliver;
 mod detect;
+mod drill;
 mod enrich;
 mod error;
 mod finding;
@@ -37,6 +38,7 @@ pub use self::deliver::{
     AlertFormat, AlertsTopicConfig, ChannelConfig, ChannelKind, EmailConfig, SmtpTls, WebhookConfig,
 };
 pub use self::detect::DetectConfig;
+pub use self::drill::DrillConfig;
 pub use self::enrich::EnrichConfig;
 pub use self::error::ConfigError;
 pub use self::finding::{Finding, Findings};
@@ -77,6 +79,7 @@ pub struct Config {
     pub alerts_topic: Option<AlertsTopicConfig>,
     pub service: ServiceConfig,
     pub console: ConsoleConfig,
+    pub drill: DrillConfig,
     pub registry: RegistryConfig,
     /// Reports of leaked keys are taken over HTTP when present.
     pub leaks: Option<LeaksConfig>,

@@ -28,6 +28,8 @@ const LONG_PING_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// The reason for which a page cannot be made.
 pub enum Failure {
     NotFound(String),
+    /// The page has this address.
+    Elsewhere(String),
     /// Part of the address cannot be read.
     BadAddress(String),
     /// The account may not do this.
@@ -77,6 +79,7 @@ pub async fn answer(
             without_store(console, visitor, &key, "it took too long to answer")
         }
         Err(Failure::NotFound(sentence)) => refusal(StatusCode::NOT_FOUND, sentence),
+        Err(Failure::Elsewhere(address)) => see_other(&address),
         Err(Failure::BadAddress(sentence)) => refusal(StatusCode::BAD_REQUEST, sentence),
         Err(Failure::Forbidden(sentence)) => refusal(StatusCode::FORBIDDEN, sentence),
         Err(Failure::Store(error)) => without_store(console, visitor, &key, &error.to_string()),
@@ -94,6 +97,7 @@ pub async fn carry_out(
             (status, Html(frame::document(&page, None, visitor))).into_response()
         }
         Err(Failure::NotFound(sentence)) => refusal(StatusCode::NOT_FOUND, sentence),
+        Err(Failure::Elsewhere(address)) => see_other(&address),
         Err(Failure::BadAddress(sentence)) => refusal(StatusCode::BAD_REQUEST, sentence),
         Err(Failure::Forbidden(sentence)) => refusal(StatusCode::FORBIDDEN, sentence),
         Err(Failure::TooSlow) => not_known("it took too long to answer"),

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::routes::VERSION;
+use super::source::Source;
 use super::visible::{shown, visible};
 use super::visitor::Visitor;
 use crate::event::EventTime;
@@ -26,13 +27,15 @@ pub enum Tab {
     Incidents,
     Keys,
     Fleet,
+    Policy,
 }
 
-const TABS: [(Tab, &str, &str); 4] = [
+const TABS: [(Tab, &str, &str); 5] = [
     (Tab::Overview, "/", "Overview"),
     (Tab::Incidents, "/incidents?state=open", "Incidents"),
     (Tab::Keys, "/keys", "Keys"),
     (Tab::Fleet, "/fleet", "Fleet"),
+    (Tab::Policy, "/policy", "Policy"),
 ];
 
 /// Stands in a page that is remembered for the token of the reader's session. Nobody outside can
@@ -70,7 +73,7 @@ pub fn document(page: &Page, away: Option<(&str, Option<EventTime>)>, visitor: &
                 }
                 footer {
                     p { "All times are UTC; point at one to see yours. Keywatch " (env!("CARGO_PKG_VERSION")) "." }
-                    p.keys { kbd { "j" } " " kbd { "k" } " move · " kbd { "Enter" } " open · " kbd { "/" } " find a key · " kbd { "o" } " overview · " kbd { "i" } " incidents" }
+                    p.keys { kbd { "j" } " " kbd { "k" } " move · " kbd { "Enter" } " open · " kbd { "/" } " find a key or address · " kbd { "o" } " overview · " kbd { "i" } " incidents" }
                 }
             }
         }
@@ -88,7 +91,7 @@ fn top(page: &Page, visitor: &Visitor) -> Markup {
                 }
             }
             form.find action="/key" method="get" role="search" {
-                input #find type="search" name="id" placeholder="Key id" aria-label="Find a key by its id" autocomplete="off" spellcheck="false" maxlength="512" required;
+                input #find type="search" name="id" placeholder="Key id or address" aria-label="Find a key by its id, or an address" autocomplete="off" spellcheck="false" maxlength="512" required;
             }
             span #line.line role="status" hidden[page.refresh_seconds.is_none()] { span.dot aria-hidden="true" {} span.word { "Loaded" } }
             @if let Some(name) = visitor.name() {
@@ -170,6 +173,14 @@ pub fn card(id: &str, heading: &str, explanation: &str, body: impl Render) -> Ma
 /// A link to the page of a key, whatever its id contains.
 pub fn key_link(key: &str) -> Markup {
     html! { a.mono href={ "/key?id=" (encoded(key)) } title=(visible(key)) { (shown(key)) } }
+}
+
+/// A link to the page of an address or a network; anything else is shown as it is.
+pub fn source_link(text: &str) -> Markup {
+    match Source::parse(text) {
+        Ok(source) => html! { a.mono href=(source.page()) { (source) } },
+        Err(_) => shown(text),
+    }
 }
 
 /// Percent-encodes a value of a query (RFC 3986, section 2.3).

@@ -12,6 +12,7 @@
 
 mod answer;
 mod api;
+mod facet;
 mod fleet;
 mod frame;
 mod guard;
@@ -22,10 +23,12 @@ mod known;
 mod login;
 mod overview;
 mod plot;
+mod policy;
 mod refusal;
 mod routes;
 mod server;
 mod sight;
+mod source;
 mod stream;
 mod visible;
 mod visitor;
@@ -40,7 +43,7 @@ use self::known::LastKnown;
 use self::stream::Feed;
 use crate::access::Directory;
 use crate::casework;
-use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise};
+use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise, PolicyConfig};
 use crate::http::listener::{self, ListenError};
 use crate::http::{names, tls};
 use crate::store::Store;
@@ -53,8 +56,7 @@ pub struct Console {
     store: Store,
     health: Health,
     database: String,
-    is_dry_run: bool,
-    revocations_an_hour: u32,
+    policy: PolicyConfig,
     given: sight::Given,
     detect: DetectConfig,
     on_broken_promise: OnBrokenPromise,
@@ -74,8 +76,7 @@ impl Console {
         Arc::new(Self {
             health,
             database: config.clickhouse.database.clone(),
-            is_dry_run: config.policy.dry_run,
-            revocations_an_hour: config.policy.max_revocations_per_hour,
+            policy: config.policy.clone(),
             given: sight::Given {
                 registry_file: config.detect.registry_file.is_some(),
                 behaviour: config.models.judge_behaviour,

@@ -22,7 +22,7 @@ use super::guard::{self, Gate};
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::visitor::Visitor;
-use super::{Console, fleet, incident, incidents, key, login, overview};
+use super::{Console, fleet, incident, incidents, key, login, overview, policy, source};
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,8 +57,10 @@ pub fn router(console: Arc<Console>, gate: Gate) -> Router {
         .route("/incidents/{id}/act", post(act_on_incident))
         .route("/incidents/{id}/suppress", post(suppress_evidence))
         .route("/fleet", get(fleet_page))
+        .route("/policy", get(policy_page))
         .route("/keys", get(keys_page))
         .route("/key", get(key_page))
+        .route("/sources/{*source}", get(source_page))
         .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", ICON)))
@@ -153,6 +155,10 @@ async fn fleet_page(State(console): Shared, Extension(visitor): Caller, uri: Uri
     answer(&console, &visitor, uri.path(), fleet::page(&console)).await
 }
 
+async fn policy_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
+    answer(&console, &visitor, uri.path(), policy::page(&console)).await
+}
+
 #[derive(Deserialize)]
 struct Key {
     #[serde(default)]
@@ -162,6 +168,16 @@ struct Key {
 async fn key_page(State(console): Shared, Extension(visitor): Caller, uri: Uri) -> Response {
     let page = async { key::page(&console, &query::<Key>(&uri)?.id).await };
     answer(&console, &visitor, address(&uri), page).await
+}
+
+/// The slash of a network may come as it is or encoded.
+async fn source_page(
+    State(console): Shared,
+    Extension(visitor): Caller,
+    uri: Uri,
+    Path(text): Path<String>,
+) -> Response {
+    answer(&console, &visitor, uri.path(), source::page(&console, &text)).await
 }
 
 /// The values of the address; unknown names are ignored.

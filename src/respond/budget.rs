@@ -50,6 +50,18 @@ impl Limits {
     }
 }
 
+/// The budget of one action within the hour, as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub limit: usize,
+    /// The limit of the keys of one tenant.
+    pub of_tenant: usize,
+    pub spent: usize,
+    pub left: usize,
+    /// The part of `left` that is kept for the most certain incidents.
+    pub kept_left: usize,
+}
+
 /// The limits, and the requests made so far, in any order.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -122,6 +134,22 @@ impl Budget {
         Err(if is_breaker_open && !is_approved { Restraint::Breaker } else { Restraint::Budget })
     }
 
+    /// The state of the budget of `action`.
+    pub fn room(&self, action: Action, now: EventTime) -> Room {
+        let limits = if action == Action::Revoke { self.revocations } else { self.suspensions };
+        let recent: Vec<_> = self.last_hour(now).filter(|it| it.action == action).collect();
+        let kept = recent.iter().filter(|it| it.is_kept).count();
+        let common_left = (limits.all - limits.kept).saturating_sub(recent.len() - kept);
+        let kept_left = limits.kept.saturating_sub(kept);
+        Room {
+            limit: limits.all,
+            of_tenant: limits.tenant,
+            spent: recent.len(),
+            left: common_left + kept_left,
+            kept_left,
+        }
+    }
+
     /// The first time after `now` at which a request leaves the hour.
     pub fn next_change(&self, now: EventTime) -> Option<EventTime> {
         let ends = self.spent.iter().map(|it| it.time.plus_seconds(HOUR_SECONDS));
@@ -174,6 +202,17 @@ pub(super) mod tests {
         assert!(has_room(&budget, 3_650));
         assert_eq!(budget.next_change(at(101)), Some(at(3_650)));
         assert_eq!(budget.next_change(at(5_000)), None);
+    }
+
+    #[test]
+    fn the_room_of_an_action_tells_what_is_left_and_what_of_it_is_kept() {
+        let mut budget = revocations(10, &[100, 150]);
+        budget.spend(Spent { is_kept: true, ..spent(200, Action::Revoke, "") });
+        let room = budget.room(Action::Revoke, at(300));
+        let expected = Room { limit: 10, of_tenant: 10, spent: 3, left: 7, kept_left: 1 };
+        assert_eq!(room, expected);
+        assert_eq!(budget.room(Action::Revoke, at(3_720)).spent, 2);
+        assert_eq!(revocations(1, &[9, 10]).room(Action::Revoke, at(11)).left, 0);
     }
 
     #[test]

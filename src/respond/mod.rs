@@ -12,7 +12,7 @@ mod decision;
 mod replay;
 
 pub use self::breaker::{Breaker, Cause};
-pub use self::budget::Spent;
+pub use self::budget::{Budget, Room, Spent};
 pub use self::compare::{Change, Comparison, Outcome, Totals, compare};
 pub use self::decision::{Approval, Decision, KeyFacts, Rules, decide, notice, spent};
 pub use self::replay::{Granted, replay, with_requests};

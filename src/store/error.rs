@@ -39,6 +39,16 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// Whether the query would have read more, or for longer, than its settings allow.
+    pub fn is_over_limit(&self) -> bool {
+        match self {
+            Self::Unavailable { reason, .. } | Self::Rejected { reason, .. } => {
+                exception_code(reason).is_some_and(|code| LIMIT_CODES.contains(&code))
+            }
+            _ => false,
+        }
+    }
+
     /// Classifies an error of the client. `doing` completes "while ...".
     pub(super) fn sort(url: &str, doing: &str, error: &clickhouse::error::Error) -> Self {
         use clickhouse::error::Error;
@@ -76,6 +86,9 @@ const MISSING_CODES: [u32; 2] = [60, 81];
 /// QUERY_WAS_CANCELLED, CANNOT_SCHEDULE_TASK, ASYNC_LOAD_WAIT_FAILED, KEEPER_EXCEPTION.
 const TRANSIENT_CODES: [u32; 16] =
     [33, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 394, 439, 695, 999];
+
+/// TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES.
+const LIMIT_CODES: [u32; 4] = [158, 159, 307, 396];
 
 /// `Code: 60. DB::Exception: ...` -> 60.
 fn exception_code(text: &str) -> Option<u32> {
@@ -130,6 +143,14 @@ mod tests {
         assert!(sorted("Code: 252. DB::Exception: Too many parts").is_retryable());
         assert!(sorted("502 Bad Gateway").is_retryable());
         assert!(StoreError::sort("u", "d", &Error::TimedOut).is_retryable());
+    }
+
+    #[test]
+    fn a_query_that_reads_too_much_is_told_from_one_that_fails() {
+        assert!(sorted("Code: 158. DB::Exception: Limit for rows exceeded").is_over_limit());
+        assert!(sorted("Code: 159. DB::Exception: Timeout exceeded").is_over_limit());
+        assert!(!sorted("Code: 62. DB::Exception: Syntax error").is_over_limit());
+        assert!(!sorted("502 Bad Gateway").is_over_limit());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod deliver;
 mod demo;
 mod doctor_cli;
 mod doctor_topic;
+mod drill;
 mod end_to_end;
 mod enrich;
 mod faults;

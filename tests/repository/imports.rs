@@ -107,14 +107,19 @@ const RULES: &[Rule] = &[
             "alert",
             "casework",
             "config",
+            // The rules of the policy, in words.
+            "decide::in_words",
             // The fleet page says what is promised, measured and seen.
             "decide::promise",
             "detect::Family",
             "detect::family",
             "detect::sight",
+            // The page of a source says who uses its network.
+            "enrich::network_kind",
             "event",
             "facts",
             "http",
+            "network",
             "page",
             "respond",
             "store",
@@ -122,6 +127,11 @@ const RULES: &[Rule] = &[
             "text",
             "workflow",
         ],
+    ),
+    // It looks at the service from outside, as people do.
+    rule(
+        "drill",
+        &["alert", "casework", "config", "event", "kafka", "registry", "store", "workflow"],
     ),
     // The service.
     rule(
@@ -229,6 +239,7 @@ const RULES: &[Rule] = &[
             "demo",
             "detect",
             "doctor",
+            "drill",
             "embedded",
             "event",
             "facts",

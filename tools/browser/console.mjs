@@ -17,7 +17,7 @@ const sizes = { desktop: { width: 1400, height: 900 }, phone: { width: 390, heig
 const pages = {
   overview: '/', incidents: '/incidents', hostile: '/incidents/al_00ff00ff00ff00ff',
   travel: '/incidents/al_6f1d2c9b0a7e4453', keys: '/keys', key: '/key?id=key-7',
-  fleet: '/fleet',
+  fleet: '/fleet', source: '/sources/10.0.1.2', network: '/sources/10.0.0.0/22', policy: '/policy',
 };
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 

@@ -22,6 +22,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     decide::check(&config.policy, &mut findings);
     check_own(config, &mut findings);
     crate::console::check(&config.console, &mut findings);
+    config.drill.check(&mut findings);
     crate::leaks::check(config, &mut findings);
     crate::keys::check(config, &mut findings);
     telemetry::logging::check(&config.log, &mut findings);

@@ -78,7 +78,7 @@ fn hasher(config: &Config) -> Result<KeyHasher, CommandError> {
 }
 
 /// The keys of the configured registry file, which count as the file says.
-fn keys_of_file(config: &Config) -> Result<HashSet<KeyId>, CommandError> {
+pub(super) fn keys_of_file(config: &Config) -> Result<HashSet<KeyId>, CommandError> {
     let Some(path) = &config.detect.registry_file else { return Ok(HashSet::new()) };
     let hasher = hasher(config)?;
     let keys = Registry::keys_of_file(path, &|raw| hasher.hash(raw));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::casework::{self, Version};
 use crate::console::Console;
 use crate::console::answer::Failure;
-use crate::console::incidents::{About, Choice, Filter, Incident, PAGE, load};
+use crate::console::incidents::{About, Among, Choice, Filter, Incident, PAGE, load};
 use crate::http::Problem;
 
 const MOST: usize = 500;
@@ -32,7 +32,8 @@ pub async fn list(State(console): State<Arc<Console>>, uri: Uri) -> Result<Json<
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     let choice: Choice = query::<Filter>(&uri)?.checked()?;
-    let incidents = load(&console.store, &choice, "", limit).await.map_err(Failure::Store)?;
+    let incidents =
+        load(&console.store, &choice, Among::All, limit).await.map_err(Failure::Store)?;
     let next = incidents.last().filter(|_| incidents.len() == limit);
     Ok(Json(json!({
         "incidents": incidents.iter().map(as_json).collect::<Vec<_>>(),

@@ -49,6 +49,9 @@ impl From<Failure> for Problem {
         };
         match failure {
             Failure::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, detail),
+            Failure::Elsewhere(address) => {
+                Self::new(StatusCode::NOT_FOUND, format!("look at {address}"))
+            }
             Failure::BadAddress(detail) => Self::new(StatusCode::BAD_REQUEST, detail),
             Failure::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
             Failure::TooSlow => unavailable("ClickHouse took too long to answer".to_owned()),

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::alert::{Alert, Evidence};
+use crate::console::frame::source_link;
 use crate::console::visible::{shown, visible};
 use crate::console::{plot, words};
 use crate::facts;
@@ -77,6 +78,12 @@ fn details(evidence: &Evidence) -> Markup {
 fn field(name: &str, value: &Value, show: &dyn Fn(&str) -> String) -> Markup {
     html! {
         dt { (facts::label(name, show)) }
-        dd { (shown(&facts::value(name, value, show))) }
+        dd { @match address(name, value) { Some(link) => (link), None => (shown(&facts::value(name, value, show))) } }
     }
+}
+
+/// An address or network that the evidence names, with its page.
+fn address(name: &str, value: &Value) -> Option<Markup> {
+    let is_address = name == "ip" || name == "source" || name.ends_with("_ip");
+    is_address.then(|| value.as_str().map(source_link)).flatten()
 }

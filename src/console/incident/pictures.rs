@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::load::{self, Incident, Place};
 use crate::alert::Alert;
-use crate::console::frame::{card, time};
+use crate::console::frame::{card, source_link, time};
 use crate::console::plot::{self, Band, Spot};
 use crate::console::visible::{shown, visible};
 use crate::event::EventTime;
@@ -94,7 +94,7 @@ pub fn places(incident: &Incident) -> Markup {
             tbody {
                 @for place in &incident.places {
                     tr {
-                        td.mono { (shown(&place.address)) }
+                        td.mono { (source_link(&place.address)) }
                         td { (shown(&name(place))) }
                         td { @if place.asn > 0 { "AS" (place.asn) " " } (shown(&place.network)) }
                         td.number { (count(place.requests as usize)) }

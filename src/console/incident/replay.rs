@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::load::{Incident, time_of};
 use crate::alert::{Alert, Evidence};
-use crate::console::frame::time;
+use crate::console::frame::{source_link, time};
 use crate::console::visible::shown;
 use crate::event::EventTime;
 use crate::store::{Store, StoreError};
@@ -64,7 +64,7 @@ pub fn side_by_side(incident: &Incident) -> Option<Markup> {
             thead { tr { th { span.unseen-heading { "Field" } } th { "First request" } th { "Second request" @if let Some(gap) = gap { span.faint { ", " (duration_figure(gap)) " later" } } } } }
             tbody {
                 (said("Time", first, second, |request| time_of(Some(request)).map(time)))
-                (said("Address", first, second, |request| Some(html! { span.mono { (shown(request.get("ip")?.as_str()?)) } })))
+                (said("Address", first, second, |request| Some(source_link(request.get("ip")?.as_str()?))))
                 (stored("Place", a, b, |row| shown(&place(row))))
                 (stored("Request", a, b, |row| html! { span.mono { (shown(&format!("{} {}", row.method, row.path))) } }))
                 (said("Status", first, second, |request| Some(html! { (request.get("status")?.as_u64()?) })))

@@ -7,7 +7,7 @@ use super::load::{Delivery, Incident};
 use super::{evidence, people, pictures, replay};
 use crate::alert::{Alert, AlertType, Attacks, Restraint};
 use crate::console::Console;
-use crate::console::frame::{card, encoded, key_link, time};
+use crate::console::frame::{card, encoded, key_link, source_link, time};
 use crate::console::visible::shown;
 use crate::console::visitor::Visitor;
 use crate::console::words;
@@ -60,7 +60,7 @@ fn head(incident: &Incident) -> Markup {
                 span { "Risk " strong { (format!("{:.0}", alert.risk)) } " of 100" }
                 span { "Action " (words::action(alert.action, alert.dry_run)) }
                 @if let Some(key) = &alert.key_id { span { "Key " (key_link(key)) } }
-                @if let Some(ip) = alert.source_ip { span { "Source " span.mono { (ip) } } }
+                @if let Some(ip) = alert.source_ip { span { "Source " (source_link(&ip.to_string())) } }
                 @if let Some(tenant) = &alert.tenant { span { "Tenant " (shown(tenant)) } }
                 a.jump href="#act" { "Act on it" }
             }
@@ -123,7 +123,7 @@ fn done(console: &Console, incident: &Incident) -> Markup {
             p { "A stronger action is not advised, because " (restraint.because()) "." }
         }
         (steps_to_take(alert))
-        @if console.is_dry_run { p.note { "This installation is in a dry run." } }
+        @if console.policy.dry_run { p.note { "This installation is in a dry run." } }
     }
 }
 

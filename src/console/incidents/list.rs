@@ -62,16 +62,30 @@ impl Incident {
     }
 }
 
-/// Returns up to `limit` incidents. `key` restricts them to one key; empty for all.
+/// The incidents among which a choice is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Among<'a> {
+    All,
+    OfKey(&'a str),
+    /// Those with these ids, of which there is at least one.
+    These(&'a [String]),
+}
+
+/// Returns up to `limit` incidents.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn load(
     store: &Store,
     choice: &Choice,
-    key: &str,
+    among: Among<'_>,
     limit: usize,
 ) -> Result<Vec<Incident>, StoreError> {
+    let (key, ids) = match among {
+        Among::All => ("", String::new()),
+        Among::OfKey(key) => (key, String::new()),
+        Among::These(ids) => ("", serde_json::json!(ids).to_string()),
+    };
     let (hours, limit) = (choice.hours.to_string(), limit.to_string());
     let after = choice.after.clone().unwrap_or(Cursor { rank: 0.0, id: String::new() });
     let rank = after.rank.to_string();
@@ -79,6 +93,7 @@ pub async fn load(
         ("sort", if choice.by_risk { "risk" } else { "" }),
         ("hours", &hours),
         ("key", key),
+        ("ids", &ids),
         ("about", &choice.about),
         ("severity", choice.severity_name()),
         ("detector", choice.detector_name()),

@@ -7,7 +7,7 @@ mod view;
 
 pub use self::bulk::acknowledge;
 pub use self::filter::{Choice, Filter};
-pub use self::list::{About, Incident, load};
+pub use self::list::{About, Among, Incident, load};
 pub use self::view::table;
 
 use maud::html;
@@ -23,7 +23,7 @@ pub const PAGE: usize = 50;
 
 pub async fn page(console: &Console, visitor: &Visitor, filter: Filter) -> Result<Page, Failure> {
     let choice = filter.checked()?;
-    let incidents = load(&console.store, &choice, "", PAGE).await?;
+    let incidents = load(&console.store, &choice, Among::All, PAGE).await?;
     let body = html! {
         (view::heading(&choice, &incidents))
         (view::form(&choice))

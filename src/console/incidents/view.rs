@@ -7,7 +7,7 @@ use super::filter::{Choice, Cursor, TIMES};
 use super::list::{About, Incident};
 use super::{PAGE, bulk};
 use crate::alert::{DetectorId, IncidentState, Severity};
-use crate::console::frame::{ago, encoded, key_link};
+use crate::console::frame::{ago, encoded, key_link, source_link};
 use crate::console::visible::{shown, visible};
 use crate::console::visitor::Visitor;
 use crate::console::words;
@@ -163,7 +163,7 @@ fn short_title(incident: &Incident) -> String {
 fn subject(incident: &Incident) -> Markup {
     match incident.about() {
         About::Key(key) => key_link(key),
-        About::Source(source) => html! { span.mono { (shown(source)) } },
+        About::Source(source) => source_link(source),
         About::Monitor => html! { span.faint { "Keywatch itself" } },
     }
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::DAYS;
-use crate::console::incidents::{self, Choice, Incident};
+use crate::console::facet::Facet;
+use crate::console::incidents::{self, Among, Choice, Incident};
 use crate::store::{Store, StoreError};
 
 /// Incidents that the page lists.
@@ -14,17 +15,6 @@ pub struct Hour {
     pub start: i64,
     pub requests: u64,
     pub failed: u64,
-}
-
-/// A value of one kind (`place`, `network`, `client`, ...) and the requests with it.
-#[derive(Debug, Deserialize)]
-pub struct Facet {
-    pub kind: String,
-    pub name: String,
-    pub requests: u64,
-    pub failed: u64,
-    pub first: i64,
-    pub last: i64,
 }
 
 pub struct Key {
@@ -44,7 +34,7 @@ pub async fn load(store: &Store, id: &str) -> Result<Option<Key>, StoreError> {
     let (hours, facets, incidents) = tokio::try_join!(
         store.query_rows(include_str!("../../../sql/console/key_hours.sql"), &values),
         store.query_rows(include_str!("../../../sql/console/key_facets.sql"), &values),
-        incidents::load(store, &all, id, INCIDENTS),
+        incidents::load(store, &all, Among::OfKey(id), INCIDENTS),
     )?;
     let key = Key { hours, facets, incidents };
     let is_known = !(key.hours.is_empty() && key.facets.is_empty() && key.incidents.is_empty());

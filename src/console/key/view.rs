@@ -3,12 +3,11 @@
 use maud::{Markup, html};
 
 use super::DAYS;
-use super::load::{Facet, Key};
+use super::load::Key;
 use crate::console::frame::{ago, card};
 use crate::console::visible::shown;
-use crate::console::{incidents, plot};
+use crate::console::{facet, incidents, plot};
 use crate::event::EventTime;
-use crate::page::draw;
 use crate::text::{count, counted, share};
 
 /// The kinds of facets, in the order of the page.
@@ -28,7 +27,7 @@ pub(super) fn view(id: &str, key: &Key, now: EventTime) -> Markup {
         (card("incidents", "Incidents of this key", "", listed(key, now)))
         (card("hours", "Use by hour and day", "Requests in each hour, UTC; a darker cell has more.", usage(key, now)))
         div.facets {
-            @for (kind, heading, unknown) in KINDS { (card(kind, heading, "", facet(key, kind, unknown, now))) }
+            @for (kind, heading, unknown) in KINDS { (card(kind, heading, "", facet::list(&key.facets, kind, unknown, now))) }
         }
     }
 }
@@ -62,26 +61,4 @@ fn listed(key: &Key, now: EventTime) -> Markup {
 fn usage(key: &Key, now: EventTime) -> Markup {
     let hours: Vec<_> = key.hours.iter().map(|hour| (hour.start, hour.requests)).collect();
     plot::heat_map(&hours, now, DAYS)
-}
-
-fn facet(key: &Key, kind: &str, unknown: &str, now: EventTime) -> Markup {
-    let rows: Vec<&Facet> = key.facets.iter().filter(|facet| facet.kind == kind).collect();
-    let most = rows.iter().map(|row| row.requests).max().unwrap_or(1).max(1);
-    html! {
-        @if rows.is_empty() { p.faint { "No requests are kept of these days." } }
-        @else {
-            ul.facet {
-                @for row in rows {
-                    li {
-                        div.name {
-                            @if row.name.is_empty() { span.faint { (unknown) } } @else { (shown(&row.name)) }
-                            span.figure { (count(row.requests as usize)) }
-                        }
-                        (draw::bar(row.requests as f64 / most as f64, "fill", &counted(row.requests as usize, "request")))
-                        div.faint { "since " (ago(EventTime::from_micros(row.first), now)) ", last " (ago(EventTime::from_micros(row.last), now)) @if row.failed > 0 { ", " (count(row.failed as usize)) " failed" } }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::alert::{Action, Severity};
 use crate::console::Console;
-use crate::console::incidents::{self, Choice, Incident};
+use crate::console::incidents::{self, Among, Choice, Incident};
 use crate::console::sight::{self, Inputs};
 use crate::event::HOUR_SECONDS;
 use crate::respond::Spent;
@@ -96,7 +96,7 @@ pub async fn load(console: &Console) -> Result<Overview, StoreError> {
         sight::load(console),
         store.query_rows(include_str!("../../../sql/console/channels.sql"), &[]),
         store.revocation_ledger(),
-        incidents::load(store, &open, "", LATEST),
+        incidents::load(store, &open, Among::All, LATEST),
     )?;
     Ok(Overview {
         minutes,

@@ -253,9 +253,9 @@ fn actions(console: &Console, overview: &Overview) -> Markup {
             }
         }
         p.note {
-            @if console.is_dry_run { "This is a dry run: actions are recorded, and none is requested." }
+            @if console.policy.dry_run { "This is a dry run: actions are recorded, and none is requested." }
             @else {
-                (overview.requested) " of " (console.revocations_an_hour) " revocations of this hour's budget are spent."
+                (overview.requested) " of " (console.policy.max_revocations_per_hour) " revocations of this hour's budget are spent."
             }
         }
     }

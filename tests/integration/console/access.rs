@@ -48,6 +48,9 @@ async fn accounts_close_the_console_and_sessions_open_it() {
         "{}",
         answer.headers
     );
+    for path in ["/sources/203.0.113.9", "/sources/nonsense", "/policy"] {
+        assert_eq!(console.get(path).status, 303, "{path}");
+    }
     let host = ("host", console.address.as_str());
     assert_eq!(console.send("GET", "/v1/alerts/stream", &[host]).status, 401);
     assert_eq!(console.get("/assets/console.css").status, 200);

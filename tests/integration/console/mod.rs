@@ -8,6 +8,8 @@ mod fleet;
 mod guard;
 mod many;
 mod pages;
+mod policy;
+mod sources;
 mod stream;
 
 use keywatch::alert::Alert;

@@ -1,0 +1,132 @@
+//! Renders the page of an address or a network.
+
+use maud::{Markup, html};
+
+use super::load::{Incidents, Known, SPANS, Traffic};
+use super::{Source, keys, who};
+use crate::console::frame::{ago, card};
+use crate::console::incidents::{self, Incident};
+use crate::console::{facet, plot};
+use crate::event::{EventTime, HOUR_SECONDS};
+use crate::text::{count, counted, duration_figure};
+
+/// The kinds of facets, in the order of the page. The addresses of a single one tell nothing.
+const KINDS: [(&str, &str, &str); 6] = [
+    ("client", "Clients", "no user agent"),
+    ("route", "Routes", "unknown"),
+    ("answer", "Answers", "unknown"),
+    ("address", "Addresses", "unknown"),
+    ("place", "Places", "unknown place"),
+    ("network", "Networks", "unknown network"),
+];
+
+pub(super) fn view(source: Source, known: &Known, now: EventTime) -> Markup {
+    let span = known.traffic.as_ref().map_or(SPANS[0], |traffic| traffic.hours);
+    html! {
+        p.crumbs { a href="/incidents?state=open" { "Incidents" } " / " @if source.is_address() { "Address" } @else { "Network" } }
+        header.incident-head { h1.mono { (source) } p.said { (summary(known.traffic.as_ref(), now)) } }
+        div.columns {
+            div {
+                (appearances(&known.incidents, now))
+                @if let Some(traffic) = &known.traffic { (named(traffic, now)) }
+            }
+            div {
+                @if let Some(traffic) = &known.traffic { (card("who", "Who it is", "", who::who(source, traffic))) }
+                (card("further", "Look further", "", further(source, span, !known.incidents.about.is_empty())))
+            }
+        }
+        @if let Some(traffic) = &known.traffic { (details(source, traffic, now)) }
+    }
+}
+
+fn named(traffic: &Traffic, now: EventTime) -> Markup {
+    html! {
+        (card("used", "Keys that it used", "At least one request was accepted. The share tells whether the key is at home here.", keys::used(traffic, now)))
+        (card("tried", "Keys that it only tried", "No request was accepted. Key ids are public, so that this says nothing about the keys.", keys::tried(traffic, now)))
+    }
+}
+
+fn details(source: Source, traffic: &Traffic, now: EventTime) -> Markup {
+    let kinds = KINDS.iter().filter(|(kind, ..)| *kind != "address" || !source.is_address());
+    html! {
+        @if traffic.hours == SPANS[0] {
+            (card("hours", "Requests by hour and day", "UTC; a darker cell has more.", usage(traffic, now)))
+        }
+        div.facets {
+            @for (kind, heading, unknown) in kinds {
+                (card(kind, heading, "", facet::list(&traffic.facets, kind, unknown, now)))
+            }
+        }
+    }
+}
+
+/// The source's requests in a sentence.
+fn summary(traffic: Option<&Traffic>, now: EventTime) -> Markup {
+    let Some(traffic) = traffic else {
+        return html! { "It has too many requests to count them in the time of a page." };
+    };
+    let sum = |figure: fn(&super::load::Hour) -> u64| traffic.series.iter().map(figure).sum();
+    let (all, accepted, refused): (u64, u64, u64) =
+        (sum(|hour| hour.requests), sum(|hour| hour.accepted), sum(|hour| hour.refused));
+    let (used, tried) = (keys::total(traffic, true), keys::total(traffic, false));
+    let ends = traffic.series.first().zip(traffic.series.last());
+    html! {
+        @if all == 0 { "No request from here in the last " (span(traffic.hours)) "." }
+        @else {
+            strong { (counted(all as usize, "request")) } " in the last " (span(traffic.hours)) ": "
+            (count(accepted as usize)) " accepted, " (count(refused as usize)) " refused (401 or 403). It used "
+            strong { (counted(used as usize, "key")) }
+            @if tried > 0 { ", and only tried " strong { (counted(tried as usize, if used == 0 { "key" } else { "other" })) } }
+            "."
+            @if let Some((first, last)) = ends {
+                " First seen " (ago(EventTime::from_micros(first.first), now)) ", last " (ago(EventTime::from_micros(last.last), now)) "."
+            }
+        }
+        @if traffic.hours != SPANS[0] { " For more than that it has too many requests to count in the time of a page." }
+    }
+}
+
+fn span(hours: u32) -> String {
+    duration_figure(f64::from(hours) * HOUR_SECONDS)
+}
+
+fn usage(traffic: &Traffic, now: EventTime) -> Markup {
+    let hours: Vec<_> = traffic.series.iter().map(|hour| (hour.start, hour.requests)).collect();
+    plot::heat_map(&hours, now, i64::from(SPANS[0] / 24))
+}
+
+/// The incidents of the last 30 days in which it appears.
+fn appearances(known: &Incidents, now: EventTime) -> Markup {
+    let explanation = "The evidence names it: as the address of the request that stood out, or of the one before.";
+    html! {
+        @if known.about.is_empty() && known.of_keys.is_empty() {
+            (card("about", "Incidents", "", html! { p { "In the last 30 days none is about it, and none of a key names it in its evidence." } }))
+        }
+        @if !known.about.is_empty() { (card("about", "Incidents about it", "", about(&known.about, now))) }
+        @if !known.of_keys.is_empty() {
+            (card("keys-of", "Incidents of keys in which it appears", explanation, incidents::table(&known.of_keys, true, now)))
+        }
+    }
+}
+
+fn about(known: &[Incident], now: EventTime) -> Markup {
+    html! {
+        (incidents::table(known, false, now))
+        p.note { "Keywatch advises what to do about a source, and asks nobody to do it: its requests are about keys alone." }
+    }
+}
+
+fn further(source: Source, hours: u32, is_accused: bool) -> Markup {
+    html! {
+        p { "Its requests, one a line:" }
+        div.copy { pre #hunt tabindex="0" { code { "keywatch hunt --address " (source) " --since " (since(hours)) } } button type="button" data-copy="hunt" hidden { "Copy" } }
+        @if is_accused {
+            p { "If it is expected, as a scanner of your own is:" }
+            div.copy { pre #quiet tabindex="0" { code { "keywatch alerts suppress --cidr " (source.network()) " --detector auth.credential_stuffing --until 14d -m REASON" } } button type="button" data-copy="quiet" hidden { "Copy" } }
+        }
+    }
+}
+
+fn since(hours: u32) -> String {
+    if hours.is_multiple_of(24) { format!("{}d", hours / 24) } else { format!("{hours}h") }
+}
