@@ -36,8 +36,8 @@ mod suspects;
 mod watchdog;
 mod writer;
 
-/// The largest number of batches that are scored and not yet stored.
-const HELD_BATCHES: usize = 10;
+/// The number of full batches that are scored and not yet stored before the next one is read.
+const HELD_BATCHES: usize = 5;
 
 pub use self::error::AppError;
 pub use self::startup::{run, run_from};

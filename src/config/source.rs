@@ -26,7 +26,8 @@ pub struct SourceConfig {
     pub batch_records: usize,
     /// ... this many bytes (also the bound of all batches in the making together), ...
     pub batch_bytes: usize,
-    /// ... or after this many milliseconds, whichever comes first.
+    /// ... or after this many milliseconds, whichever comes first. A partition of Kafka with a
+    /// backlog takes up to five times as many to fill its batch.
     pub batch_milliseconds: u64,
     pub kafka: KafkaConfig,
     pub file: FileConfig,

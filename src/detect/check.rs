@@ -24,7 +24,7 @@ pub fn check(config: &DetectConfig, unstored_records: usize, findings: &mut Find
     findings.require(
         config.replay_first_uses >= unstored_records,
         "detect.replay_first_uses",
-        "must be at least ten times `source.batch_records`: memory must hold the first uses that \
+        "must be at least six times `source.batch_records`: memory must hold the first uses that \
          are not stored yet",
     );
     findings.require_positive("detect.max_keys", config.max_keys as f64);

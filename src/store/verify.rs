@@ -8,8 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use super::write::Stopped;
-use super::{AlertRow, AttemptRow, EventRow, RejectionRow, Store, StoreError, StoredBatch};
+use super::insert::Stopped;
+use super::{AlertRow, AttemptRow, RejectionRow, Store, StoreError, StoredBatch};
 use crate::event::{DAY_SECONDS, EnrichedEvent, EventTime};
 
 /// Days since 1970, as ClickHouse counts them. A day is a partition of the table, and the rows of
@@ -33,12 +33,11 @@ impl Store {
         if !missing.is_empty() {
             let days = missing.len();
             tracing::warn!(token, days, "the server knows a batch that it lost: writing it again");
-            let rows: Vec<_> = super::write::event_rows(batch)
+            let rows = super::write::event_rows(batch)
                 .zip(batch.events)
                 .filter(|(_, event)| missing.contains(&day(event)))
-                .map(|(row, _)| row)
-                .collect();
-            self.insert_owned::<EventRow<'_>>(batch, "access_events", &token, rows).await?;
+                .map(|(row, _)| row);
+            self.insert_events(batch, &token, rows).await?;
         }
         if !batch.rejections.is_empty() && !self.has_rows_of("rejected_events", batch).await? {
             let rows: Vec<_> =

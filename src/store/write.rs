@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use clickhouse::insert::Insert;
-use clickhouse::{Row, RowWrite};
-
+use super::insert::Stopped;
 use super::ledger::{BatchState, token};
 use super::requests::RequestRow;
 use super::{AlertRow, AttemptRow, Claim, EventRow, RejectionRow, Store, StoreError};
@@ -72,25 +70,6 @@ pub enum Written {
     },
 }
 
-/// Settings of every insert.
-const INSERT_SETTINGS: [(&str, &str); 8] = [
-    // The server answers when the rows are stored, not when they are queued.
-    ("async_insert", "0"),
-    ("insert_deduplicate", "1"),
-    // Materialized views use the batch's token and skip a batch on their own when they have it.
-    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-    // One batch is one block: it is stored as a whole or not at all, and never split.
-    ("max_insert_block_size", "100000000"),
-    ("min_insert_block_size_rows", "100000000"),
-    ("min_insert_block_size_bytes", "0"),
-    ("max_insert_threads", "1"),
-    // Old log files span many days, and each day is a partition of the table.
-    ("max_partitions_per_insert_block", "0"),
-];
-
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-const END_TIMEOUT: Duration = Duration::from_secs(180);
-
 impl Store {
     /// Writes a batch: ledger intent, events, rejections, attempts, alerts, ledger done. Writing
     /// the same batch again, after success, failure or a lost answer, changes nothing.
@@ -121,8 +100,7 @@ impl Store {
         let outcome = async {
             // Before the events: a request without a row has stored nothing.
             self.insert_owned::<RequestRow<'_>>(batch, "http_requests", &token, requests).await?;
-            self.insert_owned::<EventRow<'_>>(batch, "access_events", &token, event_rows(batch))
-                .await?;
+            self.insert_events(batch, &token, event_rows(batch)).await?;
             self.insert_owned::<RejectionRow<'_>>(batch, "rejected_events", &token, rejections)
                 .await?;
             self.insert_owned::<AttemptRow<'_>>(batch, "source_attempts", &token, attempts).await?;
@@ -197,91 +175,6 @@ impl Store {
         let row =
             |alert| AlertRow::new(alert, &self.owner).map_err(|reason| json_error(alert, reason));
         alerts.iter().map(row).collect()
-    }
-
-    /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
-    ///
-    /// The order of the steps is the fence: the request is open when the owner is looked up, and
-    /// its end is sent after that. If a process pauses in between for longer than the server waits
-    /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
-    pub(super) async fn insert_owned<'a, R: RowWrite>(
-        &self,
-        batch: &StoredBatch<'_>,
-        table: &str,
-        token: &str,
-        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
-    ) -> Result<(), Stopped> {
-        let Some(insert) = self.open_insert::<R>(table, token, rows).await? else {
-            return Ok(());
-        };
-        match self.newer_holder(batch.partition, batch.claim).await? {
-            // A request that is dropped before its end stores nothing.
-            Some(holder) => Err(Stopped::Superseded(holder.owner)),
-            None => Ok(self.end_insert(table, insert).await?),
-        }
-    }
-
-    /// Inserts `rows` as one block under `token`. Does nothing without rows.
-    pub(super) async fn insert<'a, R: RowWrite>(
-        &self,
-        table: &str,
-        token: &str,
-        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
-    ) -> Result<(), StoreError> {
-        match self.open_insert::<R>(table, token, rows).await? {
-            Some(insert) => self.end_insert(table, insert).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Sends the rows without the end of the request. The server stores nothing until the end
-    /// arrives.
-    async fn open_insert<'a, R: RowWrite>(
-        &self,
-        table: &str,
-        token: &str,
-        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
-    ) -> Result<Option<Insert<R>>, StoreError> {
-        let mut rows = rows.into_iter().peekable();
-        if rows.peek().is_none() {
-            return Ok(None);
-        }
-        let opened = async {
-            let mut insert = self
-                .client
-                .insert::<R>(table)
-                .await?
-                .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
-                .with_setting("insert_deduplication_token", token);
-            for (name, value) in INSERT_SETTINGS {
-                insert = insert.with_setting(name, value);
-            }
-            for row in rows {
-                insert.write(&row).await?;
-            }
-            Ok(Some(insert))
-        };
-        opened.await.map_err(|error| self.insert_error(table, &error))
-    }
-
-    async fn end_insert<R>(&self, table: &str, insert: Insert<R>) -> Result<(), StoreError> {
-        insert.end().await.map_err(|error| self.insert_error(table, &error))
-    }
-
-    fn insert_error(&self, table: &str, error: &clickhouse::error::Error) -> StoreError {
-        self.error(&format!("inserting into {table}"), error)
-    }
-}
-
-/// The reason why the rows of a batch were not inserted.
-pub(super) enum Stopped {
-    Superseded(String),
-    Failed(StoreError),
-}
-
-impl From<StoreError> for Stopped {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
     }
 }
 

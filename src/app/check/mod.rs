@@ -17,7 +17,8 @@ pub fn check(config: &Config) -> Vec<Finding> {
     source::check(&config.source, &mut findings);
     decode::check(&config.decode, &mut findings);
     findings.require_positive("enrich.reload_seconds", config.enrich.reload_seconds as f64);
-    let unstored_records = config.source.batch_records.saturating_mul(HELD_BATCHES);
+    // One more batch may be scored when the bound is nearly reached.
+    let unstored_records = config.source.batch_records.saturating_mul(HELD_BATCHES + 1);
     detect::check(&config.detect, unstored_records, &mut findings);
     decide::check(&config.policy, &mut findings);
     check_own(config, &mut findings);

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use super::context::Context;
 use super::topics::Topics;
-use super::watermark::log_start;
+use super::watermark::{log_end, log_start};
 use crate::event::{PartitionId, ShardId};
 use crate::record::{BatchLimits, RawBatch};
 
@@ -19,6 +19,10 @@ const TURN_RECORDS: usize = 1024;
 
 /// When no topic ID has arrived for so long, batches are passed on unconfirmed.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// While a whole batch of records waits in the log, a batch is filled for so many times its interval.
+/// These records are late already, and a large batch is stored with less work for each of them.
+const PATIENCE_BEHIND: u32 = 5;
 
 /// A batch and the number of the ownership under which it was read.
 pub(super) struct OwnedBatch {
@@ -49,8 +53,8 @@ pub(super) enum Identity {
 
 struct Filling {
     batch: RawBatch,
-    /// The time at which the batch must be passed on, counted from its first record.
-    due: Instant,
+    /// When its first record was read.
+    begun: Instant,
     /// The lowest offset that the next record can have.
     position: Option<i64>,
 }
@@ -163,7 +167,7 @@ impl Lane {
                 break;
             }
             self.last_offset = Some(message.offset());
-            self.filling.push(consumer, &message, limits.interval);
+            self.filling.push(consumer, &message);
             turn.records += 1;
             turn.bytes = self.filling.batch.size_bytes() - bytes_before;
         }
@@ -172,8 +176,24 @@ impl Lane {
 
     /// Returns true when the batch must be passed on. A batch that has records may be passed on
     /// earlier.
-    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
-        self.filling.due <= now || limits.are_reached_by(&self.filling.batch)
+    pub(super) fn is_due(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        limits: &BatchLimits,
+        now: Instant,
+    ) -> bool {
+        let is_late_by = |intervals: u32| self.filling.begun + limits.interval * intervals <= now;
+        self.closed.is_some()
+            || limits.are_reached_by(&self.filling.batch)
+            || is_late_by(PATIENCE_BEHIND)
+            || (is_late_by(1) && !self.is_far_behind(consumer, limits))
+    }
+
+    /// Whether the log holds enough records to fill the batch.
+    fn is_far_behind(&self, consumer: &BaseConsumer<Context>, limits: &BatchLimits) -> bool {
+        let Some(next) = self.filling.position else { return false };
+        let missing = limits.records.saturating_sub(self.filling.batch.len());
+        log_end(consumer, self.partition()).is_some_and(|end| end - next >= missing as i64)
     }
 
     pub(super) fn has_records(&self) -> bool {
@@ -197,20 +217,15 @@ impl Filling {
         let mut batch = RawBatch::new(partition);
         // A record without a key must not lead to another state than the rest of its partition.
         batch.shard = ShardId::Partition(batch.partition.partition);
-        Self { batch, due: Instant::now(), position }
+        Self { batch, begun: Instant::now(), position }
     }
 
     /// Adds a record. One without a payload (a tombstone) is added empty: the decoder rejects it
     /// with a reason.
-    fn push(
-        &mut self,
-        consumer: &BaseConsumer<Context>,
-        message: &BorrowedMessage<'_>,
-        interval: Duration,
-    ) {
+    fn push(&mut self, consumer: &BaseConsumer<Context>, message: &BorrowedMessage<'_>) {
         if self.batch.is_empty() {
             self.batch.covers_from = self.covers_from(consumer, message.offset());
-            self.due = Instant::now() + interval;
+            self.begun = Instant::now();
         }
         self.batch.has_unkeyed |= message.key().is_none() && message.payload().is_some();
         self.batch.push(message.offset(), message.payload().unwrap_or_default());

@@ -117,17 +117,23 @@ impl Reader {
     }
 
     /// Takes a turn's records from each partition within the common bound and returns their number.
-    /// Begins with the partition whose turn it is, so that large records of another one do not
-    /// starve it.
+    ///
+    /// Begins with the partition whose turn it is. The first one with records may use all the room,
+    /// and the others together half of the bound: with equal shares, all batches would be small when
+    /// the bound is reached.
     fn take_records(&mut self) -> usize {
         let mut room = self.limits.bytes.saturating_sub(self.bytes_in_the_making());
-        let mut taken = 0;
+        let share = self.limits.bytes / 2 / self.lanes.len().max(1);
+        let (mut taken, mut is_first) = (0, true);
         let turn = self.turn.min(self.lanes.len());
         let (before, from_turn) = self.lanes.split_at_mut(turn);
         for lane in from_turn.iter_mut().chain(before) {
-            let turn = lane.take_turn(&mut self.topics, &self.consumer, &self.limits, room);
+            let own = if is_first { room } else { share.saturating_sub(lane.size_bytes()) };
+            let turn =
+                lane.take_turn(&mut self.topics, &self.consumer, &self.limits, own.min(room));
             taken += turn.records;
             room = room.saturating_sub(turn.bytes);
+            is_first &= !lane.has_records();
             if let Some(last_offset) = lane.last_offset().filter(|_| turn.records > 0) {
                 let assignment = &self.consumer.context().assignment;
                 assignment.note_taken(lane.partition(), last_offset);
@@ -140,15 +146,22 @@ impl Reader {
     }
 
     /// Passes on the due batches while there is room, beginning with the partition whose turn it
-    /// is.
+    /// is. Without room, batches stay open and grow.
     fn hand_over(&mut self) {
-        let is_crowded = self.bytes_in_the_making() >= self.limits.bytes;
+        let mut is_crowded = self.bytes_in_the_making() >= self.limits.bytes;
         let now = Instant::now();
         let (first, count) = (self.turn, self.lanes.len());
         for index in (first..first + count).map(|index| index % count) {
+            if self.output.capacity() == 0 {
+                return;
+            }
             let lane = &mut self.lanes[index];
-            let is_due = is_crowded || lane.is_due(&self.limits, now);
-            if !lane.has_records() || !is_due {
+            if !lane.has_records() {
+                continue;
+            }
+            // One batch makes room for the others.
+            let makes_room = std::mem::take(&mut is_crowded);
+            if !makes_room && !lane.is_due(&self.consumer, &self.limits, now) {
                 continue;
             }
             match lane.confirm(&mut self.topics, now) {

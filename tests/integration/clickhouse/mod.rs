@@ -3,6 +3,7 @@
 pub mod acts;
 mod alerts;
 mod batches;
+mod blocks;
 mod dashboards;
 mod embedded;
 mod heirs;

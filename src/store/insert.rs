@@ -1,0 +1,189 @@
+//! Sends the rows of one table in one request, as one block under a deduplication token.
+
+use std::time::Duration;
+
+use clickhouse::error::Result as Sent;
+use clickhouse::insert::Insert;
+use clickhouse::insert_formatted::{CompressedData, InsertFormatted};
+use clickhouse::{Row, RowWrite};
+
+use super::block::Block;
+use super::event_columns::event_columns;
+use super::{EventRow, Store, StoreError, StoredBatch};
+
+/// Settings of every insert.
+const INSERT_SETTINGS: [(&str, &str); 8] = [
+    // The server answers when the rows are stored, not when they are queued.
+    ("async_insert", "0"),
+    ("insert_deduplicate", "1"),
+    // Materialized views use the batch's token and skip a batch on their own when they have it.
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // One batch is one block: it is stored as a whole or not at all, and never split.
+    ("max_insert_block_size", "100000000"),
+    ("min_insert_block_size_rows", "100000000"),
+    ("min_insert_block_size_bytes", "0"),
+    ("max_insert_threads", "1"),
+    // Old log files span many days, and each day is a partition of the table.
+    ("max_partitions_per_insert_block", "0"),
+];
+
+const EVENTS: &str = "access_events";
+
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_secs(180);
+
+impl Store {
+    /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
+    ///
+    /// The order of the steps is the fence: the request is open when the owner is looked up, and
+    /// its end is sent after that. If a process pauses in between for longer than the server waits
+    /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
+    pub(super) async fn insert_owned<'a, R: RowWrite>(
+        &self,
+        batch: &StoredBatch<'_>,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
+    ) -> Result<(), Stopped> {
+        let Some(insert) = self.open_insert::<R>(table, token, rows).await? else {
+            return Ok(());
+        };
+        self.require_owned(batch).await?;
+        Ok(self.end_insert(table, insert).await?)
+    }
+
+    /// Inserts rows of `access_events` by the same steps, as one block of columns.
+    pub(super) async fn insert_events<'a>(
+        &self,
+        batch: &StoredBatch<'_>,
+        token: &str,
+        rows: impl Iterator<Item = EventRow<'a>>,
+    ) -> Result<(), Stopped> {
+        let failed = |error| self.insert_error(EVENTS, &error);
+        let block = in_columns(rows).await.map_err(failed)?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        let opened = self.open_block(block, token).await.map_err(failed)?;
+        self.require_owned(batch).await?;
+        Ok(opened.end().await.map_err(failed)?)
+    }
+
+    /// Sends the block without its last part.
+    async fn open_block(&self, block: Block<EventRow<'_>>, token: &str) -> Sent<OpenBlock> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(block.insert_into(EVENTS))
+            .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
+            .with_setting("insert_deduplication_token", token);
+        for (name, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(name, value);
+        }
+        let mut parts = block.finish()?;
+        let last = parts.pop();
+        for part in parts {
+            insert.send_compressed(part).await?;
+        }
+        Ok(OpenBlock { insert, last })
+    }
+
+    /// A request that is dropped before its end stores nothing.
+    async fn require_owned(&self, batch: &StoredBatch<'_>) -> Result<(), Stopped> {
+        match self.newer_holder(batch.partition, batch.claim).await? {
+            Some(holder) => Err(Stopped::Superseded(holder.owner)),
+            None => Ok(()),
+        }
+    }
+
+    /// Inserts `rows` as one block under `token`. Does nothing without rows.
+    pub(super) async fn insert<'a, R: RowWrite>(
+        &self,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
+    ) -> Result<(), StoreError> {
+        match self.open_insert::<R>(table, token, rows).await? {
+            Some(insert) => self.end_insert(table, insert).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the rows without the end of the request. The server stores nothing until the end
+    /// arrives.
+    async fn open_insert<'a, R: RowWrite>(
+        &self,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>>,
+    ) -> Result<Option<Insert<R>>, StoreError> {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return Ok(None);
+        }
+        let opened = async {
+            let mut insert = self
+                .client
+                .insert::<R>(table)
+                .await?
+                .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
+                .with_setting("insert_deduplication_token", token);
+            for (name, value) in INSERT_SETTINGS {
+                insert = insert.with_setting(name, value);
+            }
+            for row in rows {
+                insert.write(&row).await?;
+            }
+            Ok(Some(insert))
+        };
+        opened.await.map_err(|error| self.insert_error(table, &error))
+    }
+
+    async fn end_insert<R>(&self, table: &str, insert: Insert<R>) -> Result<(), StoreError> {
+        insert.end().await.map_err(|error| self.insert_error(table, &error))
+    }
+
+    fn insert_error(&self, table: &str, error: &clickhouse::error::Error) -> StoreError {
+        self.error(&format!("inserting into {table}"), error)
+    }
+}
+
+/// A block that is sent but for its last part, without which the server stores nothing.
+struct OpenBlock {
+    insert: InsertFormatted,
+    last: Option<CompressedData>,
+}
+
+impl OpenBlock {
+    async fn end(mut self) -> Sent<()> {
+        if let Some(last) = self.last {
+            self.insert.send_compressed(last).await?;
+        }
+        self.insert.end().await
+    }
+}
+
+/// Other tasks of the thread have their turn after so many rows.
+const ROWS_OF_A_TURN: usize = 1024;
+
+async fn in_columns<'a>(rows: impl Iterator<Item = EventRow<'a>>) -> Sent<Block<EventRow<'a>>> {
+    let mut block = Block::new(event_columns());
+    for (index, row) in rows.enumerate() {
+        if index % ROWS_OF_A_TURN == ROWS_OF_A_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        block.push(&row)?;
+    }
+    Ok(block)
+}
+
+/// The reason why the rows of a batch were not inserted.
+pub(super) enum Stopped {
+    Superseded(String),
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
