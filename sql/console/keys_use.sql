@@ -1,6 +1,7 @@
--- How many requests named each of these keys in the last hours, from anywhere?
+-- How many requests with each of these keys were answered in the last hours, from anywhere? Requests
+-- that only name a key say nothing about its use.
 -- `keys` is a JSON array.
-SELECT key_id AS key, sum(usage.requests) AS requests
+SELECT key_id AS key, sum(usage.status_2xx + usage.status_3xx) AS accepted
 FROM key_usage_hour AS usage
 WHERE key_id IN (SELECT arrayJoin(JSONExtract({keys:String}, 'Array(String)')))
     AND hour >= toStartOfHour(now()) - toIntervalHour({hours:UInt32})

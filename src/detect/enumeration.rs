@@ -7,7 +7,7 @@ use statrs::function::erf::erfc;
 use super::Signal;
 use crate::alert::DetectorId;
 use crate::event::DAY_SECONDS;
-use crate::profile::volume::WalkProfile;
+use crate::profile::volume::{ABOVE_LARGEST, WalkProfile};
 
 /// A younger key has not yet shown its daily jobs.
 pub const MIN_KNOWN_SECONDS: f64 = DAY_SECONDS;
@@ -18,10 +18,8 @@ const MIN_STEPS: u16 = 20;
 /// The steps of a walk have a geometric tail whose mean is this multiple of the longest walk: a
 /// list that grows needs a longer walk every day.
 const LONGER_WALKS: f64 = 2.0;
-/// Fewer distinct ids are never a finding. More are one if they exceed the largest recent hour by
-/// the factor below.
+/// Fewer distinct ids are never a finding.
 const MIN_IDS: f64 = 100.0;
-const ABOVE_LARGEST: f64 = 8.0;
 /// Least spread of the logarithm of distinct ids, because their count is approximate.
 const MIN_SPREAD: f64 = 0.6;
 

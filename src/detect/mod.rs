@@ -170,7 +170,7 @@ pub struct Thresholds {
     pub behaviour: f64,
     pub client: f64,
     pub joint: f64,
-    /// What owners themselves give more often than this in an hour of use would break the promise.
+    /// Work that owners do more often than this in an hour of use would break the promise.
     pub ordinary: f64,
 }
 

@@ -108,19 +108,16 @@ pub fn find_slow_stuffing(
 /// of existing keys, or by all keys. Keys that do not exist say that somebody tries keys, and not
 /// whose.
 pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
-    if profile.networks().round() < MIN_NETWORKS {
-        return None;
-    }
-    let (p_value, expected) = [of_holders(profile), of_keys(profile)]
-        .into_iter()
-        .flatten()
-        .min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let tests = [of_holders(profile), of_keys(profile)].into_iter().flatten();
+    let crowd = tests.min_by(|a, b| a.p_value().total_cmp(&b.p_value()))?;
+    let Crowd { tried, expected } = crowd;
     // Two tests.
-    (2.0 * p_value < threshold).then_some(Stuffing {
-        p_value: (2.0 * p_value).max(ATTEMPT),
+    let p_value = 2.0 * crowd.p_value();
+    (p_value < threshold).then_some(Stuffing {
+        p_value: p_value.max(ATTEMPT),
         source: everywhere(),
-        tried: profile.keys(),
-        refused: profile.keys(),
+        tried,
+        refused: tried,
         expected,
         requests: profile.refusals(),
         refusals: profile.refusals(),
@@ -129,24 +126,35 @@ pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
     })
 }
 
-/// The p-value of the refused holders, and their expected number. `None` if they are few.
-fn of_holders(profile: &WaveProfile) -> Option<(f64, f64)> {
-    let (holders, settled) = (profile.holders(), profile.affected().len() as f64);
-    let expected = USUAL_HOLDERS + profile.usual();
-    (holders.round().min(settled) >= MIN_REFUSED as f64)
-        .then(|| (tail(holders, expected, CLUMPING_OF_HOLDERS), expected))
+/// Holders or keys that are refused to a crowd of addresses, and their usual number.
+#[derive(Clone, Copy)]
+struct Crowd {
+    tried: f64,
+    expected: f64,
+}
+
+impl Crowd {
+    fn p_value(self) -> f64 {
+        let forecast = Forecast { mean: self.expected, size: CLUMPING_OF_HOLDERS };
+        negative_binomial_tail(self.tried.round() as u64, forecast)
+    }
+}
+
+/// The refused holders of existing keys, unless they or their networks are few.
+fn of_holders(profile: &WaveProfile) -> Option<Crowd> {
+    let (tried, settled) = (profile.holders(), profile.affected().len() as f64);
+    let is_crowd = profile.networks().round() >= MIN_NETWORKS;
+    (is_crowd && tried.round().min(settled) >= MIN_REFUSED as f64)
+        .then(|| Crowd { tried, expected: USUAL_HOLDERS + profile.usual() })
 }
 
 /// As [`of_holders`], for all refused keys. A log shows in a day how many wrong keys are usual.
-fn of_keys(profile: &WaveProfile) -> Option<(f64, f64)> {
-    let (keys, expected) = (profile.keys(), USUAL_KEYS_OF_FLEET + profile.usual_keys());
+fn of_keys(profile: &WaveProfile) -> Option<Crowd> {
+    let tried = profile.keys();
+    let is_crowd = profile.all_networks().round() >= MIN_NETWORKS;
     let is_known = profile.known_seconds() >= DAY_SECONDS;
-    (is_known && keys >= MIN_KEYS_OF_WAVE)
-        .then(|| (tail(keys, expected, CLUMPING_OF_HOLDERS), expected))
-}
-
-fn tail(count: f64, mean: f64, size: f64) -> f64 {
-    negative_binomial_tail(count.round() as u64, Forecast { mean, size })
+    (is_crowd && is_known && tried >= MIN_KEYS_OF_WAVE)
+        .then(|| Crowd { tried, expected: USUAL_KEYS_OF_FLEET + profile.usual_keys() })
 }
 
 /// The source of a list that is tried from many addresses.

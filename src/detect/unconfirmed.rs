@@ -28,6 +28,9 @@ const REMEMBERED_SECONDS: f64 = 7.0 * DAY_SECONDS;
 const MAX_REPORTS: usize = 4_096;
 const HALF_LIFE_SECONDS: f64 = 30.0 * DAY_SECONDS;
 
+/// What so many holders showed within [`REMEMBERED_SECONDS`] is common.
+const COMMON_HOLDERS: usize = 8;
+
 /// A fleet that has not shown anything has this many reports in an hour of use, ...
 const PRIOR: f64 = 1e-5;
 /// ... which is believed as firmly as so many hours that were seen.
@@ -110,6 +113,13 @@ pub struct Reported {
     pub tenant: Option<u64>,
 }
 
+impl Reported {
+    /// The tenant, or the key where there is none.
+    fn holder(self) -> u64 {
+        self.tenant.unwrap_or(self.key)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Report {
     tenant: Option<u64>,
@@ -169,6 +179,24 @@ impl Unconfirmed {
         let of_fleet = rate(every.map(of).sum(), hours, PRIOR);
         let count = &self.counts[usize::from(class.0)];
         rate(of((class, count)), count.hours, of_fleet)
+    }
+
+    /// Whether many holders of other keys did this, or a faster burst, lately: keys of one tenant, or
+    /// of a few, do not make it common.
+    pub fn is_common(&self, kind: Kind, who: Reported) -> bool {
+        let (this, kinds) = (who.holder(), kind.and_beyond());
+        let mut holders = Vec::with_capacity(COMMON_HOLDERS);
+        for ((key, other), report) in &self.reports {
+            let holder = report.tenant.unwrap_or(*key);
+            let counts = report.state != State::Confirmed && kinds.contains(other);
+            if counts && holder != this && !holders.contains(&holder) {
+                holders.push(holder);
+            }
+            if holders.len() >= COMMON_HOLDERS {
+                return true;
+            }
+        }
+        false
     }
 
     /// Reports of this kind, or of faster bursts, about other keys of a class.
@@ -318,6 +346,19 @@ mod tests {
         fleet.count_until(at(8.0));
         let counted: f64 = fleet.counts[2].reports[0];
         assert!((1.5..=2.0).contains(&counted), "{counted}");
+    }
+
+    #[test]
+    fn what_is_common_was_done_by_many_holders() {
+        let mut fleet = used();
+        let asks = key(OTHER);
+        let of_one_tenant = |key| Reported { key, tenant: Some(7) };
+        (100..130).for_each(|n| fleet.report(of_one_tenant(n), SLOW, BUSY, at(0.0)));
+        (0..6).for_each(|n| fleet.report(key(n), Kind::burst(9.0), BUSY, at(0.0)));
+        assert!(!fleet.is_common(SLOW, asks), "seven holders");
+        fleet.report(key(6), SLOW, BUSY, at(0.0));
+        assert!(fleet.is_common(SLOW, asks) && !fleet.is_common(SLOW, key(6)));
+        assert!(!fleet.is_common(Kind::burst(9.0), asks) && !fleet.is_common(Kind::RISE, asks));
     }
 
     #[test]

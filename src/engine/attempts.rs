@@ -14,7 +14,7 @@ use crate::event::EnrichedEvent;
 use crate::profile::outcome::Failure;
 use crate::proof::Attempt;
 
-use super::inspection::{at_home, is_at_home, note_reports};
+use super::inspection::{CROWD, at_home, note_reports};
 use super::partition_clock::PartitionClock;
 use super::shard::{Shard, Shared};
 use super::stuffing::{is_refused, is_settled};
@@ -74,8 +74,8 @@ impl Shard {
         true
     }
 
-    /// Raises an alert when a network that is not the key's own tries it again and again. What
-    /// tries many keys, and what a surge of refusals explains, has an incident of its own.
+    /// Raises an alert when a network that the key was never used from tries it again and again. A
+    /// source that tries many keys has an incident of its own, and a crowd is strange everywhere.
     fn report_stranger(
         &mut self,
         clock: &PartitionClock,
@@ -87,14 +87,16 @@ impl Shard {
         if !is_refused(event) || clock.fleet.is_refusing_most() {
             return;
         }
-        let is_known_source = self.stuffing.is_told(event.client_ip);
+        let tries_many = self.stuffing.tries_many_keys(event.client_ip);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
         let profile = &mut *kept.profile;
-        if !is_settled(profile, event.time) || is_at_home(profile, enriched) {
+        let places = &profile.places;
+        let is_known = places.site_of(event.client_ip, &enriched.origin).is_some();
+        if is_known || places.variety() > CROWD || !is_settled(profile, event.time) {
             return;
         }
         let refusals = profile.strangers.count(event.client_ip, event.time);
-        if is_known_source || shared.registry.deeds().explain_refusal(&event.key_id, event.time) {
+        if tries_many || shared.registry.deeds().explain_refusal(&event.key_id, event.time) {
             return;
         }
         if let Some(signal) = find_stranger(refusals, event) {

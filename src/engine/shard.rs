@@ -325,7 +325,8 @@ impl Shard {
         if !is_excused && outcome.is_empty() {
             outcome = self.stuffing.observe_wave(&attempt, is_settled, &mut judge);
         }
-        if !is_excused && outcome.is_empty() {
+        // Several shards would each tell a part of the list.
+        if !is_merged && !is_excused && outcome.is_empty() {
             outcome = self.stuffing.observe_slow(&attempt, &mut judge);
         }
         let StuffingOutcome { mut alerts, leaks } = outcome;

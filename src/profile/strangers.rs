@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::stuffing::network_of;
 use crate::event::{DAY_SECONDS, EventTime};
 
-/// Most networks remembered. A new one replaces the one that was refused least recently.
+/// Most networks remembered. A new one replaces the one that was refused least.
 const MOST: usize = 4;
 /// Refusals are counted for so long.
 const WINDOW_SECONDS: f64 = DAY_SECONDS;
@@ -30,7 +30,7 @@ pub struct Refusals {
     pub is_told: bool,
 }
 
-/// The networks of the latest refusals, least recent first. Most keys have none.
+/// The networks with the most refusals. Most keys have none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Strangers(Vec<Stranger>);
 
@@ -45,7 +45,7 @@ impl Strangers {
         }
         stranger.refused = stranger.refused.saturating_add(1);
         if self.0.len() >= MOST {
-            self.0.remove(0);
+            self.drop_least();
         }
         self.0.push(stranger);
         let Stranger { refused: count, since, is_told, .. } = stranger;
@@ -63,6 +63,14 @@ impl Strangers {
     pub fn forget(&mut self, ip: IpAddr) {
         if !self.0.is_empty() {
             self.take(hash_of(ip));
+        }
+    }
+
+    /// Reported networks stay, so that nobody is reported again who lets others be refused between.
+    fn drop_least(&mut self) {
+        let least = self.0.iter().enumerate().min_by_key(|(_, it)| (it.is_told, it.refused));
+        if let Some((place, _)) = least {
+            self.0.remove(place);
         }
     }
 
@@ -110,12 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn the_network_that_was_refused_least_recently_gives_way() {
+    fn the_network_that_was_refused_least_gives_way_and_a_reported_one_does_not() {
         let mut strangers = Strangers::default();
-        (1..=4).for_each(|n| _ = strangers.count(network(n), at(f64::from(n))));
-        strangers.count(network(1), at(5.0));
-        strangers.count(network(5), at(6.0));
-        assert_eq!(strangers.count(network(1), at(7.0)).count, 3);
-        assert_eq!(strangers.count(network(2), at(8.0)).count, 1);
+        strangers.count(network(9), at(0.0));
+        strangers.tell(network(9));
+        for second in 1..4 {
+            (1..=3).for_each(|n| _ = strangers.count(network(n), at(f64::from(second))));
+        }
+        (20..60).for_each(|n| _ = strangers.count(network(n), at(9.0)));
+        assert_eq!(strangers.count(network(9), at(10.0)).count, 2);
+        let kept = [1, 2, 3].map(|n| strangers.count(network(n), at(11.0)).count);
+        assert_eq!(kept.iter().filter(|count| **count == 4).count(), 2, "{kept:?}");
     }
 }

@@ -9,6 +9,10 @@ const MIN_STEP: f32 = 1.0 / 64.0;
 /// Decay of the largest hour with each further hour of use. It halves in 17 days of hourly use,
 /// so that weekly jobs are remembered.
 const FADING: f32 = 0.0017;
+/// Distinct ids are a finding if they exceed the largest recent hour by this factor.
+pub const ABOVE_LARGEST: f64 = 8.0;
+/// After a suspected hour they are one if they exceed it by this factor.
+const TOLD_IDS: f64 = 2.0;
 /// Part of a suspected hour's bytes that counts for the largest hour.
 const SUSPECTED: f64 = 0.9;
 
@@ -226,8 +230,12 @@ impl WalkProfile {
             return;
         }
         let ids = estimate(self.sketch);
-        // As for bytes: the same hour again is ordinary, and the level does not change.
-        if self.is_suspected { self.distinct.raise_largest(ids) } else { self.distinct.learn(ids) }
+        // As for bytes: the level does not change, and an hour of up to twice the size is ordinary.
+        if self.is_suspected {
+            self.distinct.raise_largest(TOLD_IDS * ids / ABOVE_LARGEST);
+        } else {
+            self.distinct.learn(ids);
+        }
     }
 
     /// Marks the current hour as suspected.

@@ -26,7 +26,10 @@ struct Bucket {
     holders: DistinctKeys,
     /// All keys that were refused, whether or not they exist.
     keys: DistinctKeys,
+    /// Networks that were refused with an existing key ...
     networks: DistinctKeys,
+    /// ... and with any.
+    all_networks: DistinctKeys,
     refusals: u32,
 }
 
@@ -72,12 +75,14 @@ impl WaveProfile {
     fn count_refusal(&mut self, attempt: &SourceAttempt, is_settled: bool, machine: u64) {
         self.remember(Refused { time: attempt.time, machine, key: attempt.key_hash });
         self.current.keys.add(attempt.key_hash);
-        self.current.networks.add(hash(network_of(attempt.client_ip)));
+        let network = hash(network_of(attempt.client_ip));
+        self.current.all_networks.add(network);
         self.current.refusals = self.current.refusals.saturating_add(1);
         // Ids that do not exist cost nothing to invent: they name no holder.
         let Some(key_id) = &attempt.key_id else { return };
         let holder = attempt.tenant.as_deref().map_or(attempt.key_hash, hash);
         self.current.holders.add(holder);
+        self.current.networks.add(network);
         // A young key has no home yet: it shows what is usual, and nothing else.
         if is_settled {
             self.affected.note(key_id, false);
@@ -131,9 +136,14 @@ impl WaveProfile {
         self.current.keys.or(&self.last.keys).estimate()
     }
 
-    /// Estimated number of networks that were refused.
+    /// Estimated number of networks that were refused with an existing key.
     pub fn networks(&self) -> f64 {
         self.current.networks.or(&self.last.networks).estimate()
+    }
+
+    /// As [`Self::networks`], with any key.
+    pub fn all_networks(&self) -> f64 {
+        self.current.all_networks.or(&self.last.all_networks).estimate()
     }
 
     pub fn refusals(&self) -> u32 {

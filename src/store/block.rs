@@ -148,7 +148,7 @@ impl<R> Block<R> {
     }
 
     /// Returns the compressed block in parts: the numbers of columns and rows, and at least one
-    /// more. Without the last part, no column is complete for the server.
+    /// more. Without the last part, the block is incomplete for the server.
     ///
     /// # Errors
     /// Fails when values cannot be compressed.

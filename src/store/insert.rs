@@ -35,9 +35,11 @@ const END_TIMEOUT: Duration = Duration::from_secs(180);
 impl Store {
     /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
     ///
-    /// The order of the steps is the fence: the request is open when the owner is looked up, and
+    /// The order of the steps is the fence: the request is begun before the owner is looked up, and
     /// its end is sent after that. If a process pauses in between for longer than the server waits
-    /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request.
+    /// for the rest of a request (`http_receive_timeout`, 30 s), the server discards the request. A
+    /// small request may reach the server only with its end; then the intent in the ledger and the
+    /// token keep a late one from being stored twice.
     pub(super) async fn insert_owned<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,

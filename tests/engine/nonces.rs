@@ -162,6 +162,17 @@ fn a_client_that_gives_up_and_tries_again_is_no_replay() {
 }
 
 #[test]
+fn a_neighbour_who_sends_a_slow_request_again_has_not_given_up() {
+    let mut scene = signing();
+    for (place, late, latency) in [(LONDON, 0.0, 60.0), (NEXT_DOOR, 20.0, 0.1)] {
+        let time = 1.9 * DAY + 10.0;
+        let request = scene.request("key", place, time + late).method("POST").latency(latency);
+        request.nonce("900000").signed_at(time - 0.2).signature(1_000_000);
+    }
+    only(&scene.run(), DetectorId::DuplicateNonce);
+}
+
+#[test]
 fn a_lost_answer_now_and_then_is_ordinary() {
     let mut scene = signing();
     for n in (100..5_760u32).step_by(700) {
@@ -191,11 +202,13 @@ fn a_refused_replay_is_a_defence_that_worked() {
 
 #[test]
 fn a_request_that_a_stranger_captured_and_sent_later_is_told_with_its_nonce_or_another() {
-    for (nonce, detector) in
-        [("105759", DetectorId::DuplicateNonce), ("900000", DetectorId::DuplicateSignature)]
-    {
+    for (nonce, detector, place, late) in [
+        ("105759", DetectorId::DuplicateNonce, AMSTERDAM, 600.0),
+        ("900000", DetectorId::DuplicateSignature, AMSTERDAM, 600.0),
+        ("105759", DetectorId::DuplicateNonce, NEXT_DOOR, 5.0 * HOUR),
+    ] {
         let mut scene = signing();
-        let replay = scene.request("key", AMSTERDAM, 2.0 * DAY + 600.0).method("POST").status(401);
+        let replay = scene.request("key", place, 2.0 * DAY + late).method("POST").status(401);
         replay.nonce(nonce).signed_at(2.0 * DAY - 30.2).signature(5_760);
         let alerts = scene.run();
         let alert = only(&alerts, detector);

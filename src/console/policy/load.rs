@@ -1,6 +1,7 @@
 //! Reads what the policy has done, and what is spent and kept quiet now.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::alert::{Action, Alert, Restraint};
 use crate::store::{RequestLedger, Store, StoreError};
@@ -39,25 +40,32 @@ pub struct Stored {
     /// Open incidents about breakers.
     pub breakers: Vec<Alert>,
     pub suppressions: Vec<Suppression>,
-    pub hidden: Vec<Hidden>,
+    /// `None`, as above.
+    pub hidden: Option<Vec<Hidden>>,
 }
 
 /// # Errors
 /// [`StoreError`] of the first query that fails.
 pub async fn load(store: &Store) -> Result<Stored, StoreError> {
-    let outcomes = async {
-        let sql = include_str!("../../../sql/console/policy_outcomes.sql");
-        match store.query_rows(sql, &[]).await {
-            Err(error) if error.is_over_limit() => Ok(None),
-            rows => rows.map(Some),
-        }
-    };
+    let outcomes = within_limits(store, include_str!("../../../sql/console/policy_outcomes.sql"));
+    let hidden = within_limits(store, include_str!("../../../sql/console/suppressed.sql"));
     let (outcomes, ledger, breakers, suppressions, hidden) = tokio::try_join!(
         outcomes,
         store.revocation_ledger(),
         store.open_breakers(),
         store.suppressions(),
-        store.query_rows(include_str!("../../../sql/console/suppressed.sql"), &[]),
+        hidden,
     )?;
     Ok(Stored { outcomes, ledger, breakers, suppressions, hidden })
+}
+
+/// Returns `None` where the query takes longer than a page may.
+async fn within_limits<T: DeserializeOwned>(
+    store: &Store,
+    sql: &str,
+) -> Result<Option<Vec<T>>, StoreError> {
+    match store.query_rows(sql, &[]).await {
+        Err(error) if error.is_over_limit() => Ok(None),
+        rows => rows.map(Some),
+    }
 }

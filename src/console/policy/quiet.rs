@@ -23,8 +23,10 @@ pub(super) fn quiet(stored: &Stored, hours_after_close: f64, now: EventTime) -> 
 }
 
 fn item(suppression: &Suppression, stored: &Stored, now: EventTime) -> Markup {
-    let hidden = stored.hidden.iter().find(|it| it.id == suppression.id);
-    let hidden = hidden.map_or(0, |it| it.incidents) as usize;
+    let hidden = stored.hidden.as_ref().map(|hidden| {
+        let of_this = hidden.iter().find(|it| it.id == suppression.id);
+        of_this.map_or(0, |it| it.incidents) as usize
+    });
     let kind =
         if suppression.scope.detectors.is_empty() { "Maintenance window" } else { "Suppression" };
     html! {
@@ -35,7 +37,7 @@ fn item(suppression: &Suppression, stored: &Stored, now: EventTime) -> Markup {
             }
             div { @if suppression.from > now { "to come: " } "from " (time(suppression.from)) " until " (time(suppression.until)) }
             div.faint { (shown(&suppression.who)) ": " (shown(&suppression.note)) }
-            div.faint { "It has hidden " (counted(hidden, "incident")) ". To end it: " code { "keywatch alerts suppressions end " (shown(&suppression.id)) } }
+            div.faint { @if let Some(hidden) = hidden { "It has hidden " (counted(hidden, "incident")) ". " } "To end it: " code { "keywatch alerts suppressions end " (shown(&suppression.id)) } }
         }
     }
 }

@@ -64,9 +64,9 @@ fn row(key: &NamedKey, has_tenants: bool, is_used: bool, now: EventTime) -> Mark
     }
 }
 
-/// The share of the requests with this key that came from here: of a stranger it is small.
+/// The share of the key's accepted requests that came from here: of a stranger it is small.
 fn of_its_use(key: &NamedKey) -> Markup {
-    let share = key.everywhere.map(|all| share(key.requests as f64 / all.max(1) as f64));
+    let share = key.everywhere.map(|all| share(key.accepted as f64 / all.max(1) as f64));
     html! { @match share { Some(share) => (share), None => span.faint { "unknown" } } }
 }
 

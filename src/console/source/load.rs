@@ -10,8 +10,8 @@ use crate::console::facet::Facet;
 use crate::console::incidents::{self, Among, Choice, Incident};
 use crate::store::{Store, StoreError};
 
-/// Hours of requests that the page counts. A source with too many requests for one is counted over
-/// the next: all figures of a page are whole, and of the same time.
+/// Hours of requests that the page counts. Where one takes more rows to read than a page may, the
+/// next is counted: all figures of a page are whole, and of the same time.
 pub const SPANS: [u32; 3] = [14 * 24, 24, 1];
 /// The requests are counted within this time, which leaves some of the page's to the incidents.
 const COUNTED_WITHIN: Duration = Duration::from_secs(4);
@@ -40,7 +40,7 @@ pub struct NamedKey {
     pub is_used: u8,
     /// Keys of this kind, of which the busiest are rows.
     pub keys: u64,
-    /// Requests that named the key from anywhere. `None`: not known.
+    /// Accepted requests with the key from anywhere. `None`: not known.
     #[serde(skip)]
     pub everywhere: Option<u64>,
 }
@@ -63,10 +63,17 @@ pub struct Incidents {
     pub of_keys: Vec<Incident>,
 }
 
+impl Incidents {
+    pub fn are_none(&self) -> bool {
+        self.about.is_empty() && self.of_keys.is_empty()
+    }
+}
+
 pub struct Known {
-    /// `None`: it has too many requests to count in the time of a page.
+    /// `None`: it takes more rows to count them than a page may read.
     pub traffic: Option<Traffic>,
-    pub incidents: Incidents,
+    /// `None`: there are too many to search in the time of a page.
+    pub incidents: Option<Incidents>,
 }
 
 /// Returns `None` for a source without requests and incidents.
@@ -80,7 +87,8 @@ pub async fn load(store: &Store, source: Source) -> Result<Option<Known>, StoreE
     };
     let (traffic, incidents) = tokio::try_join!(counted, incidents(store, source))?;
     let is_quiet = traffic.as_ref().is_some_and(|traffic| traffic.series.is_empty());
-    let is_known = !(is_quiet && incidents.about.is_empty() && incidents.of_keys.is_empty());
+    let is_blameless = incidents.as_ref().is_some_and(Incidents::are_none);
+    let is_known = !(is_quiet && is_blameless);
     Ok(is_known.then_some(Known { traffic, incidents }))
 }
 
@@ -111,7 +119,7 @@ async fn traffic_of(store: &Store, source: Source, hours: u32) -> Result<Traffic
 #[derive(Deserialize)]
 struct Use {
     key: String,
-    requests: u64,
+    accepted: u64,
 }
 
 /// Adds how much the keys were used from anywhere. Without the figure the page is whole, too.
@@ -130,7 +138,7 @@ async fn count_everywhere(
     };
     for key in keys {
         let found = uses.iter().find(|it| it.key == key.key);
-        key.everywhere = found.map(|it| it.requests.max(key.requests));
+        key.everywhere = found.map(|it| it.accepted.max(key.accepted));
     }
     Ok(())
 }
@@ -141,14 +149,17 @@ struct Found {
     is_about: u8,
 }
 
-async fn incidents(store: &Store, source: Source) -> Result<Incidents, StoreError> {
+async fn incidents(store: &Store, source: Source) -> Result<Option<Incidents>, StoreError> {
     let (first, last) = source.ends();
     let values = [("first", first.as_str()), ("last", &last)];
     let sql = include_str!("../../../sql/console/source_incidents.sql");
-    let found: Vec<Found> = store.query_rows(sql, &values).await?;
+    let found: Vec<Found> = match store.query_rows(sql, &values).await {
+        Err(error) if error.is_over_limit() => return Ok(None),
+        found => found?,
+    };
     let (about, of_keys): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| it.is_about == 1);
     let (about, of_keys) = tokio::try_join!(these(store, about), these(store, of_keys))?;
-    Ok(Incidents { about, of_keys })
+    Ok(Some(Incidents { about, of_keys }))
 }
 
 async fn these(store: &Store, found: Vec<Found>) -> Result<Vec<Incident>, StoreError> {

@@ -1,7 +1,7 @@
 //! An address or a network, as the address of its page names it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 use maud::Render;
@@ -42,7 +42,8 @@ impl Source {
             IpNet::V4(_) => (net, SHORTEST_IPV4),
             IpNet::V6(net) => (unmapped(net), SHORTEST_IPV6),
         };
-        if net.prefix_len() < shortest { Err(NoSource::TooLarge) } else { Ok(Self(net)) }
+        let is_large = net.prefix_len() < shortest || has_all_of_ipv4(net);
+        if is_large { Err(NoSource::TooLarge) } else { Ok(Self(net)) }
     }
 
     /// Whether it is one address.
@@ -70,7 +71,7 @@ impl Source {
         let prefixes: &[u8] = if self.is_ipv6() { &[64, 48] } else { &[24] };
         let longer = prefixes.iter().filter(|prefix| **prefix < self.0.prefix_len());
         let wider = longer.filter_map(|prefix| IpNet::new(self.0.addr(), *prefix).ok());
-        wider.map(|net| Self(net.trunc())).collect()
+        wider.map(|net| net.trunc()).filter(|net| !has_all_of_ipv4(*net)).map(Self).collect()
     }
 
     /// The address of its page. The slash of a network is part of the path.
@@ -85,6 +86,12 @@ fn unmapped(net: Ipv6Net) -> IpNet {
     let mapped = net.addr().to_ipv4_mapped().zip(net.prefix_len().checked_sub(MAPPED_BITS));
     let as_ipv4 = mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok());
     as_ipv4.unwrap_or(IpNet::V6(net))
+}
+
+/// Whether an IPv6 network has `::ffff:0:0/96` in it, as which IPv4 addresses are stored.
+fn has_all_of_ipv4(net: IpNet) -> bool {
+    let mapped = IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped());
+    matches!(net, IpNet::V6(_)) && net.contains(&mapped)
 }
 
 impl fmt::Display for Source {
@@ -131,7 +138,7 @@ mod tests {
         }
         let net = "203.0.113.0/24".parse();
         assert_eq!(text("203.0.113.7/24").err(), net.ok().map(NoSource::HostBits));
-        for large in ["0.0.0.0/0", "::/0", "10.0.0.0/7", "::ffff:0:0/96"] {
+        for large in ["0.0.0.0/0", "::/0", "10.0.0.0/7", "::ffff:0:0/96", "::/64", "::/16"] {
             assert_eq!(text(large), Err(NoSource::TooLarge), "{large}");
         }
     }
@@ -146,6 +153,7 @@ mod tests {
         assert_eq!(wider("2001:db8:1:2::7"), ["2001:db8:1:2::/64", "2001:db8:1::/48"]);
         assert_eq!(wider("2001:db8:1:2::/64"), ["2001:db8:1::/48"]);
         assert_eq!(wider("203.0.113.0/24"), [""; 0]);
+        assert_eq!(wider("::1"), [""; 0], "they have all of IPv4");
     }
 
     #[test]

@@ -27,12 +27,12 @@ pub(super) fn view(source: Source, known: &Known, now: EventTime) -> Markup {
         header.incident-head { h1.mono { (source) } p.said { (summary(known.traffic.as_ref(), now)) } }
         div.columns {
             div {
-                (appearances(&known.incidents, now))
+                (appearances(known.incidents.as_ref(), now))
                 @if let Some(traffic) = &known.traffic { (named(traffic, now)) }
             }
             div {
                 @if let Some(traffic) = &known.traffic { (card("who", "Who it is", "", who::who(source, traffic))) }
-                (card("further", "Look further", "", further(source, span, !known.incidents.about.is_empty())))
+                (card("further", "Look further", "", further(source, span, is_accused(known))))
             }
         }
         @if let Some(traffic) = &known.traffic { (details(source, traffic, now)) }
@@ -63,7 +63,7 @@ fn details(source: Source, traffic: &Traffic, now: EventTime) -> Markup {
 /// The source's requests in a sentence.
 fn summary(traffic: Option<&Traffic>, now: EventTime) -> Markup {
     let Some(traffic) = traffic else {
-        return html! { "It has too many requests to count them in the time of a page." };
+        return html! { "Its requests are not counted: more rows would have to be read than a page may." };
     };
     let sum = |figure: fn(&super::load::Hour) -> u64| traffic.series.iter().map(figure).sum();
     let (all, accepted, refused): (u64, u64, u64) =
@@ -82,7 +82,7 @@ fn summary(traffic: Option<&Traffic>, now: EventTime) -> Markup {
                 " First seen " (ago(EventTime::from_micros(first.first), now)) ", last " (ago(EventTime::from_micros(last.last), now)) "."
             }
         }
-        @if traffic.hours != SPANS[0] { " For more than that it has too many requests to count in the time of a page." }
+        @if traffic.hours != SPANS[0] { " For more than that, more rows would have to be read than a page may." }
     }
 }
 
@@ -95,23 +95,45 @@ fn usage(traffic: &Traffic, now: EventTime) -> Markup {
     plot::heat_map(&hours, now, i64::from(SPANS[0] / 24))
 }
 
+fn is_accused(known: &Known) -> bool {
+    known.incidents.as_ref().is_some_and(|incidents| !incidents.about.is_empty())
+}
+
 /// The incidents of the last 30 days in which it appears.
-fn appearances(known: &Incidents, now: EventTime) -> Markup {
+fn appearances(known: Option<&Incidents>, now: EventTime) -> Markup {
     let explanation = "The evidence names it: as the address of the request that stood out, or of the one before.";
+    let Some(known) = known else {
+        return card(
+            "about",
+            "Incidents",
+            "",
+            html! { p { "Those of the last 30 days are too many to search in the time of a page." } },
+        );
+    };
     html! {
-        @if known.about.is_empty() && known.of_keys.is_empty() {
+        @if known.are_none() {
             (card("about", "Incidents", "", html! { p { "In the last 30 days none is about it, and none of a key names it in its evidence." } }))
         }
         @if !known.about.is_empty() { (card("about", "Incidents about it", "", about(&known.about, now))) }
         @if !known.of_keys.is_empty() {
-            (card("keys-of", "Incidents of keys in which it appears", explanation, incidents::table(&known.of_keys, true, now)))
+            (card("keys-of", "Incidents of keys in which it appears", explanation, latest(&known.of_keys, true, now)))
         }
+    }
+}
+
+/// The query finds one more than are shown.
+const SHOWN: usize = 20;
+
+fn latest(found: &[Incident], is_of_keys: bool, now: EventTime) -> Markup {
+    html! {
+        (incidents::table(&found[..found.len().min(SHOWN)], is_of_keys, now))
+        @if found.len() > SHOWN { p.note { "There are more; these are the latest." } }
     }
 }
 
 fn about(known: &[Incident], now: EventTime) -> Markup {
     html! {
-        (incidents::table(known, false, now))
+        (latest(known, false, now))
         p.note { "Keywatch advises what to do about a source, and asks nobody to do it: its requests are about keys alone." }
     }
 }

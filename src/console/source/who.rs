@@ -9,7 +9,6 @@ use crate::console::frame::source_link;
 use crate::console::visible::shown;
 use crate::enrich::network_kind;
 use crate::network::NetworkKind;
-use crate::text::counted;
 
 pub(super) fn who(source: Source, traffic: &Traffic) -> Markup {
     let of = |kind: &'static str| traffic.facets.iter().filter(move |facet| facet.kind == kind);
@@ -27,13 +26,13 @@ pub(super) fn who(source: Source, traffic: &Traffic) -> Markup {
     }
 }
 
-/// The busiest first; the cards below have the others.
+/// The busiest; the cards below have others.
 fn several(mut values: impl Iterator<Item = Markup>) -> Markup {
     let first = values.next();
-    let others = values.count();
+    let has_others = values.next().is_some();
     html! {
         @match first { Some(first) => (first), None => span.faint { "unknown" } }
-        @if others > 0 { span.faint { ", and " (counted(others, "other")) } }
+        @if has_others { span.faint { ", and others" } }
     }
 }
 

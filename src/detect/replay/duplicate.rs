@@ -9,7 +9,7 @@ use super::{Earlier, FirstUse, MILD, Repetition, is_late, is_quick_neighbour, is
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::Answer;
 use crate::detect::Signal;
-use crate::event::{AccessEvent, EnrichedEvent, SitePrefix};
+use crate::event::{AccessEvent, EnrichedEvent, HOUR_SECONDS, SitePrefix};
 use crate::profile::Profile;
 use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::Again;
@@ -118,15 +118,20 @@ pub fn refused_replay(
     Some(signal.at_most(Action::Notify, Restraint::AttemptsOnly))
 }
 
-/// Whether somebody else sent the request: from a place that is not the key's, and late or with
-/// another program. Who changes from Wi-Fi to a mobile network retries at once with the same one.
+/// No client sends a request again so long after its answer.
+const FORGOTTEN_SECONDS: f64 = HOUR_SECONDS;
+
+/// Whether somebody else than the key's own machines sent the request. It comes from a place that is
+/// not the key's, and late or with another program; or so late that even a machine next door has no
+/// reason. Who changes from Wi-Fi to a mobile network retries at once with the same program.
 fn is_stranger(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
     let event = &enriched.event;
     let is_new =
         |which| Client::of(which, event, &profile.clients).is_some_and(|it| !it.is_known());
     let is_other_program = is_new(Trait::Agent) || is_new(Trait::Fingerprint);
-    !profile.places.is_established(event.client_ip, &enriched.origin)
-        && (is_late(event, first) || is_other_program)
+    let is_away = !profile.places.is_established(event.client_ip, &enriched.origin);
+    event.time.seconds_since(first.time) > FORGOTTEN_SECONDS
+        || is_away && (is_late(event, first) || is_other_program)
 }
 
 fn mistakes(here: IpAddr, first: IpAddr) -> f64 {

@@ -99,12 +99,11 @@ const BLIND_RETRY_SECONDS: f64 = 15.0;
 /// machines: several workers share a queue, or several addresses an exit.
 pub fn is_retry(event: &AccessEvent, first: &FirstUse, signers: &Signers) -> bool {
     let gap = event.time.seconds_since(first.time).abs();
-    let is_soon = gap <= RETRY_SECONDS;
-    if is_soon && (invites_retry(first.status) || gave_up(event, first)) {
-        is_neighbour(event, first) || is_same_client(event, first, signers)
-    } else {
-        gap <= BLIND_RETRY_SECONDS && is_same_client(event, first, signers)
+    if invites_retry(first.status) && gap <= RETRY_SECONDS {
+        return is_neighbour(event, first) || is_same_client(event, first, signers);
     }
+    let most = if gave_up(event, first) { RETRY_SECONDS } else { BLIND_RETRY_SECONDS };
+    gap <= most && is_same_client(event, first, signers)
 }
 
 /// A client that waits less for an answer has hardly given up.

@@ -26,7 +26,7 @@ use crate::registry::{Deeds, Leak, RegisteredKey};
 
 use self::joint::note_of_hour;
 pub(super) use self::joint::teach;
-pub(super) use self::unconfirmed::{at_home, class_of, is_at_home, note_reports};
+pub(super) use self::unconfirmed::{CROWD, at_home, class_of, note_reports};
 use super::fleet::Fleet;
 use super::request::{OWN_MACHINE, RequestView};
 
@@ -261,12 +261,15 @@ impl Inspection<'_> {
     fn inspect_scatter(&self, findings: &mut Findings) -> bool {
         let EnrichedEvent { event, origin, .. } = self.enriched;
         let places = &self.profile.places;
+        let Some(mut found) = find_scatter(places, event.time) else { return false };
         let is_young = self.known_seconds() < DAY_SECONDS;
         if is_young || places.is_established(event.client_ip, origin) {
             return false;
         }
-        let Some(found) = find_scatter(places, event.time) else { return false };
-        let (p_value, signal) = (found.p_value, || found.into_signal(event));
+        // Places have this test beside that of each place.
+        let p_value = self.calibrate(Family::Place, 2.0 * found.p_value, findings);
+        found.p_value = p_value;
+        let signal = || found.into_signal(event);
         let (detector, threshold) = (DetectorId::NewLocation, self.thresholds.place);
         let signals = &mut findings.signals;
         self.keep_under(Scattered::CEILING, detector, p_value, threshold, signals, signal)

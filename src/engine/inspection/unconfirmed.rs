@@ -12,7 +12,7 @@ use crate::profile::client::{Client, Trait};
 use crate::rate::{MILD, MINUTE_WINDOW};
 
 /// A key with more variety than this has a crowd of users: see [`crate::profile::place::PlaceProfile::variety`].
-const CROWD: f64 = 0.5;
+pub(in crate::engine) const CROWD: f64 = 0.5;
 
 impl Inspection<'_> {
     /// The p-value of evidence that its owner's work may explain: on a machine where the key is
@@ -26,8 +26,8 @@ impl Inspection<'_> {
 }
 
 /// The least p-value of evidence if the event is from a machine where its key is established: how
-/// often owners of such keys do this in an hour of use. Work that they do more often than `most` is
-/// mild, since telling it would break the promise of false alerts.
+/// often owners of such keys do this in an hour of use. Work that many holders do, and more often than
+/// `most`, is mild, since telling it would break the promise of false alerts.
 pub(in crate::engine) fn at_home(
     unconfirmed: &Unconfirmed,
     profile: &Profile,
@@ -36,9 +36,10 @@ pub(in crate::engine) fn at_home(
     most: f64,
 ) -> Option<f64> {
     let ordinary = || {
-        let key = hash_of(&enriched.event.key_id);
-        let p_value = unconfirmed.p_value(kind, class_of(profile), key);
-        if kind.is_work() && p_value > most { p_value.max(MILD) } else { p_value }
+        let who = reported(profile, enriched);
+        let p_value = unconfirmed.p_value(kind, class_of(profile), who.key);
+        let breaks_promise = kind.is_work() && p_value > most && unconfirmed.is_common(kind, who);
+        if breaks_promise { p_value.max(MILD) } else { p_value }
     };
     (is_at_home(profile, enriched) || (kind.is_volume() && is_of_crowd(profile, enriched)))
         .then(ordinary)
@@ -47,7 +48,7 @@ pub(in crate::engine) fn at_home(
 /// Whether the event is from a machine where its key is established, or from the same network in
 /// the same region with a program of the key. A young key without established places is at home
 /// where it was used most.
-pub(in crate::engine) fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
+fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
     let (ip, origin, places) = (enriched.event.client_ip, &enriched.origin, &profile.places);
     let is_own = || places.is_established(ip, origin) || places.is_first_home(ip, origin);
     places.is_established_prefix(ip) || (has_known_program(profile, enriched) && is_own())
@@ -69,6 +70,11 @@ fn has_known_program(profile: &Profile, enriched: &EnrichedEvent) -> bool {
     is_known(Trait::Agent) && is_known(Trait::Fingerprint)
 }
 
+fn reported(profile: &Profile, enriched: &EnrichedEvent) -> Reported {
+    let tenant = profile.facts.tenant.as_deref().map(hash_of);
+    Reported { key: hash_of(&enriched.event.key_id), tenant }
+}
+
 /// The class of keys that are used about as much as this one.
 pub(in crate::engine) fn class_of(profile: &Profile) -> Class {
     Class::of(profile.rate.per_day() / 24.0)
@@ -85,7 +91,7 @@ pub(in crate::engine) fn note_reports(
     if signals.is_empty() {
         return;
     }
-    let key = hash_of(&enriched.event.key_id);
+    let reported = reported(profile, enriched);
     let kind = |signal: &Signal| kind_of(signal, profile);
     let is_owners = |signal: &Signal| signal.ceiling == OWN_MACHINE || kind(signal).is_some();
     let is_crowds = || {
@@ -94,11 +100,9 @@ pub(in crate::engine) fn note_reports(
     };
     let is_own = is_at_home(profile, enriched) || is_crowds();
     if !is_own || !signals.iter().all(is_owners) {
-        unconfirmed.confirm(key);
+        unconfirmed.confirm(reported.key);
         return;
     }
-    let tenant = profile.facts.tenant.as_deref().map(hash_of);
-    let reported = Reported { key, tenant };
     let signals = signals.iter().filter(|signal| signal.ceiling != OWN_MACHINE);
     for kind in signals.filter_map(kind) {
         unconfirmed.report(reported, kind, class_of(profile), enriched.event.time);

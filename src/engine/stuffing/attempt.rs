@@ -34,10 +34,14 @@ pub fn is_refused(event: &AccessEvent) -> bool {
 }
 
 impl Caller<'_> {
-    /// The request as an attempt; `None` when the answer says nothing about the key.
+    /// The request as an attempt; `None` when the answer says nothing about the key, and for traps,
+    /// whose incidents say more.
     pub fn attempt(&self) -> Option<SourceAttempt> {
         let EnrichedEvent { event, position, .. } = self.enriched;
         let is_accepted = is_accepted(self.standing)?;
+        if self.registry.canary(&event.key_id).is_some() {
+            return None;
+        }
         let is_at_home = self.is_at_home();
         let is_affected = !is_at_home && self.is_known();
         Some(SourceAttempt {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
-use crate::detect::stuffing::{Stuffing, find_slow_stuffing, find_stuffing, find_wave};
+use crate::detect::stuffing::{
+    MIN_REFUSED, Stuffing, find_slow_stuffing, find_stuffing, find_wave,
+};
 use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS, KeyId};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
 use crate::profile::wave::WaveProfile;
@@ -157,10 +159,12 @@ impl StuffingTables {
         attempt: &SourceAttempt,
         judge: &mut Judge<'_, '_>,
     ) -> StuffingOutcome {
-        if self.is_told(attempt.client_ip) {
+        let network = network_of(attempt.client_ip);
+        // The cheap question first: most requests are of networks that are never refused.
+        let is_concerned = attempt.is_refused || self.slow.is_watched(&network);
+        if !is_concerned || self.is_told(attempt.client_ip) {
             return StuffingOutcome::default();
         }
-        let network = network_of(attempt.client_ip);
         self.slow.count(network, attempt);
         let Some(profile) = self.slow.get_mut(&network) else { return StuffingOutcome::default() };
         let key_id = attempt.key_id.as_ref().filter(|_| profile.is_often_refused());
@@ -180,8 +184,14 @@ impl StuffingTables {
         StuffingOutcome { alerts, leaks: leaks.collect() }
     }
 
-    /// Whether an alert has reported that this address tries keys.
-    pub fn is_told(&mut self, ip: IpAddr) -> bool {
+    /// Whether so many keys are refused to the network of this address that they make a list.
+    pub fn tries_many_keys(&mut self, ip: IpAddr) -> bool {
+        let network = self.networks.get_mut(&network_of(ip));
+        let is_list = network.is_some_and(|it| it.keys_refused() >= MIN_REFUSED as f64);
+        is_list || self.is_told(ip)
+    }
+
+    fn is_told(&mut self, ip: IpAddr) -> bool {
         let (machine, network) = (machine_of(ip), network_of(ip));
         self.machines.get_mut(&machine).is_some_and(|profile| profile.is_told)
             || self.networks.get_mut(&network).is_some_and(|profile| profile.is_told)

@@ -82,7 +82,9 @@ impl PlaceProfile {
             }
             None => {
                 let firsts = self.firsts(origin);
-                self.scatter.count(event.time, firsts);
+                // A reported place that was replaced and comes again is not another one.
+                let is_another = !self.was_told(origin);
+                self.scatter.count(event.time, if is_another { firsts } else { Firsts::default() });
                 self.admit(Site::new(enriched, gain, suspicious));
                 firsts
             }
