@@ -12,15 +12,15 @@ use crate::store::{Author, Store};
 /// Others change the registry at most so often while the canary is stored.
 const ATTEMPTS: u32 = 10;
 
-/// A key with the prefix that is registered otherwise, or was accepted. Attempts do not count:
-/// whoever names such a key must not keep others from drills.
+/// A key with the prefix that is registered otherwise, or was accepted. Attempts do not count, also
+/// if the answer to them was 200: whoever names such a key must not keep others from drills.
 const STRANGER: &str = "\
     WITH drills AS (SELECT key_id FROM api_keys WHERE canary AND owner = {owner:String}) \
     SELECT key_id AS key FROM api_keys \
     WHERE startsWith(key_id, {prefix:String}) AND key_id NOT IN (SELECT key_id FROM drills) LIMIT 1 \
     UNION ALL \
-    SELECT key_id AS key FROM key_usage_hour WHERE startsWith(key_id, {prefix:String}) \
-        AND status_2xx + status_3xx > 0 LIMIT 1";
+    SELECT key_id AS key FROM access_events WHERE startsWith(key_id, {prefix:String}) \
+        AND ifNull(authenticated, status BETWEEN 200 AND 399) LIMIT 1";
 
 #[derive(Deserialize)]
 struct Stranger {

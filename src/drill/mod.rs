@@ -20,6 +20,7 @@ use crate::casework::{Order, act_on_all};
 use crate::config::{Config, SourceKind};
 use crate::kafka::producer::{TopicError, TopicProducer};
 use crate::store::{Store, StoreError};
+use crate::text::visible;
 use crate::workflow::{Kind, Origin};
 
 pub use self::hops::{Drill, Hop, State};
@@ -36,7 +37,8 @@ pub enum DrillError {
     )]
     Format(String),
     #[error(
-        "the key {0} is no canary of a drill, and its id begins with `drill.key_prefix`: choose another prefix"
+        "the key {} is no canary of a drill, and its id begins with `drill.key_prefix`: choose another prefix",
+        visible(.0)
     )]
     Taken(String),
     #[error("others change the registry all the time; try again")]
@@ -103,4 +105,15 @@ async fn close(store: &Store, incident: &str) -> Result<(), StoreError> {
     };
     act_on_all(&order, store, &[incident]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_stranger_cannot_deceive_who_reads_the_error() {
+        let said = DrillError::Taken("keywatch-drill-\u{1b}[2J\u{202e}x".into()).to_string();
+        assert!(said.starts_with("the key keywatch-drill-⟨U+001B⟩[2J⟨U+202E⟩x is no"), "{said}");
+    }
 }

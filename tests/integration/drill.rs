@@ -110,7 +110,9 @@ async fn a_drill_does_not_begin_beside_a_key_that_is_not_its_own_or_without_a_to
     let mut tried = event(0, now, "keywatch-drill-of-an-outsider");
     tried.event.status = 401;
     let used = event(1, now, "customer.key-7");
-    database.store.write_batch(&batch(&partition(0), &[tried, used])).await.unwrap();
+    let mut answered = event(2, now, "keywatch-drill-of-an-outsider");
+    answered.event.authenticated = Some(false);
+    database.store.write_batch(&batch(&partition(0), &[tried, used, answered])).await.unwrap();
     let settings = settings(&database).await;
 
     let output = drill(&settings.clone().set("drill.key_prefix", "customer."), "2").await;
