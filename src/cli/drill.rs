@@ -65,6 +65,9 @@ fn in_words(drill: &Drill) -> String {
 
 fn line(hop: &Hop) -> String {
     let (sign, time) = match hop.state {
+        State::Arrived { milliseconds } if milliseconds < 0.0 => {
+            ("ok     ", format!("clocks differ by {:.1} ms", -milliseconds))
+        }
         State::Arrived { milliseconds } => ("ok     ", format!("{milliseconds:.0} ms")),
         State::Missing => ("MISSING", String::new()),
     };
@@ -89,12 +92,14 @@ mod tests {
     fn a_drill_is_told_hop_by_hop_and_what_is_missing_stands_out() {
         let mut drill = Drill::new("keywatch-drill-1".into(), vec!["webhook"]);
         drill.registered(Duration::from_millis(24));
+        drill.arrive("alert", -0.07);
         drill.say("channel webhook", "failed: \u{202e}500");
         let text = in_words(&drill);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "Drill with the canary keywatch-drill-1:");
         assert_eq!(lines[1], "  ok      registered               24 ms");
         assert_eq!(lines[2], "  MISSING sent");
+        assert_eq!(lines[4], "  ok      alert                clocks differ by 70.0 ms");
         assert!(lines[5].starts_with("  MISSING channel webhook"), "{text}");
         assert!(lines[5].ends_with("failed: ⟨U+202E⟩500"), "{text}");
         assert!(conclude(&drill).is_err());

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+/// The hop that stands for channels when none is configured.
+const NO_CHANNEL: &str = "channel";
+
 /// The result of a drill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drill {
@@ -25,7 +28,8 @@ pub struct Hop {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// It has arrived, so long after the hop before.
+    /// It has arrived, so long after the hop before. Less than nothing tells that the clocks of the
+    /// two differ, by at least so much.
     Arrived {
         milliseconds: f64,
     },
@@ -35,13 +39,25 @@ pub enum State {
 impl Drill {
     pub fn new(key_id: String, channels: Vec<&str>) -> Self {
         let path = ["registered", "sent", "stored", "alert"].map(str::to_owned);
-        let channels = channels.into_iter().map(|channel| format!("channel {channel}"));
+        let mut names = path.to_vec();
+        names.extend(channels.iter().map(|channel| format!("channel {channel}")));
+        if channels.is_empty() {
+            names.push(NO_CHANNEL.into());
+        }
         let hop = |name| Hop { name, state: State::Missing, detail: String::new() };
-        Self { key_id, incident: None, hops: path.into_iter().chain(channels).map(hop).collect() }
+        let hops = names.into_iter().map(hop).collect();
+        let mut drill = Self { key_id, incident: None, hops };
+        drill.say(NO_CHANNEL, "none is configured");
+        drill
     }
 
     pub fn has_passed(&self) -> bool {
         self.missing().next().is_none()
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub fn is_told(&self) -> bool {
+        self.missing().all(|hop| hop.name == NO_CHANNEL)
     }
 
     /// The hops that were not reached.
@@ -55,7 +71,8 @@ impl Drill {
 
     /// Counts the first arrival.
     pub fn arrive(&mut self, name: &str, seconds: f64) {
-        let milliseconds = (seconds.max(0.0) * 1e4).round() / 10.0;
+        // Adding nothing makes a plain zero of a negative one.
+        let milliseconds = (seconds * 1e4).round() / 10.0 + 0.0;
         if let Some(hop) = self.hop(name).filter(|hop| hop.state == State::Missing) {
             hop.state = State::Arrived { milliseconds };
         }
@@ -85,9 +102,21 @@ mod tests {
         }
         let missing: Vec<_> = drill.missing().map(|hop| hop.name.as_str()).collect();
         assert_eq!(missing, ["channel email"]);
-        drill.arrive("channel email", -1.0);
+        drill.arrive("channel email", 1.0);
         drill.arrive("channel email", 9.0);
         assert!(drill.has_passed());
-        assert_eq!(drill.hops[4].state, State::Arrived { milliseconds: 0.0 });
+        assert_eq!(drill.hops[4].state, State::Arrived { milliseconds: 1_000.0 });
+    }
+
+    #[test]
+    fn a_drill_without_channels_does_not_pass_and_does_not_wait_for_one() {
+        let mut drill = Drill::new("k".into(), Vec::new());
+        for hop in ["registered", "sent", "stored", "alert"] {
+            assert!(!drill.is_told());
+            drill.arrive(hop, 0.25);
+        }
+        assert!(drill.is_told() && !drill.has_passed());
+        let missing: Vec<_> = drill.missing().map(|hop| (&*hop.name, &*hop.detail)).collect();
+        assert_eq!(missing, [("channel", "none is configured")]);
     }
 }

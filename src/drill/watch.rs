@@ -67,7 +67,7 @@ pub async fn until_told(
 ) -> Result<(), DrillError> {
     let begin = Instant::now();
     let mut sent: (u32, Option<Instant>) = (0, None);
-    while begin.elapsed() < within && !drill.has_passed() {
+    while begin.elapsed() < within && !drill.is_told() {
         let is_due = sent.1.is_none_or(|at: Instant| at.elapsed() >= ATTACK_EVERY);
         if drill.incident.is_none() && is_due {
             sent = (sent.0 + 1, Some(Instant::now()));
