@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::alerts::print;
 use super::keys::keys_of_file;
@@ -19,8 +20,8 @@ use crate::text::{counted, visible, visible_json};
 
 A drill registers a canary key of its own, whose id begins with `drill.key_prefix`, and sends refused
 requests that name it to the topic of the log. The alert is critical, goes through all channels, and
-its incident is closed as a test. No key can be suspended or revoked by it. The exit code is 1 if
-something did not arrive.")]
+its incident is closed as a test. No key can be suspended or revoked by it. However the drill ends,
+also after Ctrl-C, its key is a canary no longer. The exit code is 1 if something did not arrive.")]
 pub struct Args {
     /// The configuration of the service
     #[arg(short, long, value_name = "FILE")]
@@ -39,7 +40,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let strangers: Vec<String> = strangers.iter().map(|key| key.as_str().to_owned()).collect();
     let store = Store::new(&config.clickhouse);
     let within = Duration::from_secs(args.seconds.into());
-    let drill = super::runtime()?.block_on(drill::run(&config, &store, &strangers, within));
+    let drill = drill::run(&config, &store, &strangers, within, told_to_stop());
+    let drill = super::runtime()?.block_on(drill);
     let drill = drill.map_err(failure)?;
     if args.json {
         let text = serde_json::to_string(&drill).context("the drill as JSON")?;
@@ -48,6 +50,19 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         print(&in_words(&drill))?;
     }
     conclude(&drill)
+}
+
+/// Waits for Ctrl-C, SIGTERM or the end of the terminal. The drill then clears away what it has made.
+async fn told_to_stop() {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)] = kinds.map(signal) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
 }
 
 fn failure(error: DrillError) -> CommandError {
@@ -76,12 +91,16 @@ fn line(hop: &Hop) -> String {
 }
 
 fn conclude(drill: &Drill) -> Result<(), CommandError> {
-    let missing: Vec<String> = drill.missing().map(|hop| visible(&hop.name)).collect();
-    if missing.is_empty() {
+    if drill.has_passed() {
         return Ok(());
     }
+    let missing: Vec<String> = drill.missing().map(|hop| visible(&hop.name)).collect();
     let hops = counted(missing.len(), "hop");
-    Err(CommandError::Failure(anyhow!("{hops} not reached: {}", missing.join(", "))))
+    let told = format!("{hops} not reached: {}", missing.join(", "));
+    let told = (!missing.is_empty()).then_some(told);
+    let left = drill.left.iter().map(|left| visible(left));
+    let sentences: Vec<String> = told.into_iter().chain(left).collect();
+    Err(CommandError::Failure(anyhow!(sentences.join("; "))))
 }
 
 #[cfg(test)]
@@ -102,6 +121,10 @@ mod tests {
         assert_eq!(lines[4], "  ok      alert                clocks differ by 70.0 ms");
         assert!(lines[5].starts_with("  MISSING channel webhook"), "{text}");
         assert!(lines[5].ends_with("failed: ⟨U+202E⟩500"), "{text}");
-        assert!(conclude(&drill).is_err());
+        drill.left.push("the key k may still be a canary".into());
+        let Err(CommandError::Failure(error)) = conclude(&drill) else { panic!("it passed") };
+        let said =
+            "3 hops not reached: sent, stored, channel webhook; the key k may still be a canary";
+        assert_eq!(error.to_string(), said);
     }
 }

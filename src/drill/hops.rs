@@ -14,6 +14,8 @@ pub struct Drill {
     pub incident: Option<String>,
     /// In the order of the path: `registered`, `sent`, `stored`, `alert`, then the channels.
     pub hops: Vec<Hop>,
+    /// What the drill could not clear away.
+    pub left: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -46,13 +48,13 @@ impl Drill {
         }
         let hop = |name| Hop { name, state: State::Missing, detail: String::new() };
         let hops = names.into_iter().map(hop).collect();
-        let mut drill = Self { key_id, incident: None, hops };
+        let mut drill = Self { key_id, incident: None, hops, left: Vec::new() };
         drill.say(NO_CHANNEL, "none is configured");
         drill
     }
 
     pub fn has_passed(&self) -> bool {
-        self.missing().next().is_none()
+        self.missing().next().is_none() && self.left.is_empty()
     }
 
     /// Whether there is nothing left to wait for.
@@ -84,6 +86,15 @@ impl Drill {
         }
     }
 
+    /// Says at the first hop that was not reached why the drill went no further.
+    pub fn end(&mut self, why: &str) {
+        let is_next = |hop: &&mut Hop| hop.state == State::Missing && hop.name != NO_CHANNEL;
+        if let Some(hop) = self.hops.iter_mut().find(is_next) {
+            let separator = if hop.detail.is_empty() { "" } else { "; " };
+            hop.detail = format!("{}{separator}{why}", hop.detail);
+        }
+    }
+
     fn hop(&mut self, name: &str) -> Option<&mut Hop> {
         self.hops.iter_mut().find(|hop| hop.name == name)
     }
@@ -106,6 +117,16 @@ mod tests {
         drill.arrive("channel email", 9.0);
         assert!(drill.has_passed());
         assert_eq!(drill.hops[4].state, State::Arrived { milliseconds: 1_000.0 });
+    }
+
+    #[test]
+    fn the_end_of_a_drill_is_told_at_the_hop_that_was_not_reached() {
+        let mut drill = Drill::new("k".into(), vec!["email"]);
+        drill.registered(Duration::from_millis(5));
+        drill.say("sent", "no broker");
+        drill.end("stopped");
+        let details: Vec<_> = drill.hops.iter().map(|hop| hop.detail.as_str()).collect();
+        assert_eq!(details, ["", "no broker; stopped", "", "", ""]);
     }
 
     #[test]
