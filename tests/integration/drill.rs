@@ -98,7 +98,7 @@ async fn a_drill_reaches_each_hop_asks_for_no_action_and_leaves_no_open_incident
 async fn a_drill_names_what_did_not_arrive() {
     let database = database().await;
     let receiver = Receiver::start(std::iter::repeat_n(Answer::Status(500), 100)).await;
-    let settings = settings(&database).await.webhook(&receiver.url, SECRET);
+    let settings = settings(&database).await.webhook(&receiver.url, SECRET).soon_missed();
     {
         let _service = Service::start(&settings);
         let output = drill(&settings, "20").await;
@@ -121,9 +121,9 @@ async fn a_drill_names_what_did_not_arrive() {
     // What is read later trips nothing: the canary is retired.
     let _service = Service::start(&settings);
     let key = drill["key_id"].as_str().unwrap();
-    let read = format!("SELECT count() FROM access_events WHERE key_id = '{key}'");
+    let read = format!("SELECT count() > 0 FROM access_events WHERE key_id = '{key}'");
     let store = &database.store;
-    eventually("the requests are read", LIMIT, async || lines(store, &read).await == ["2"]).await;
+    eventually("the requests are read", LIMIT, async || lines(store, &read).await == ["1"]).await;
     let open = "SELECT count() FROM incidents WHERE state != 'closed'";
     assert_eq!(lines(store, open).await, ["0"]);
 }
