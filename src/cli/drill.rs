@@ -65,11 +65,13 @@ async fn told_to_stop() {
     }
 }
 
+/// The error may name a key that a stranger has chosen.
 fn failure(error: DrillError) -> CommandError {
+    let said = anyhow!(visible(&error.to_string()));
     if error.is_of_configuration() {
-        CommandError::Usage(error.into())
+        CommandError::Usage(said)
     } else {
-        CommandError::Failure(error.into())
+        CommandError::Failure(said)
     }
 }
 
@@ -122,9 +124,16 @@ mod tests {
         assert!(lines[5].starts_with("  MISSING channel webhook"), "{text}");
         assert!(lines[5].ends_with("failed: ⟨U+202E⟩500"), "{text}");
         drill.left.push("the key k may still be a canary".into());
-        let Err(CommandError::Failure(error)) = conclude(&drill) else { panic!("it passed") };
+        let failed = conclude(&drill);
         let said =
             "3 hops not reached: sent, stored, channel webhook; the key k may still be a canary";
-        assert_eq!(error.to_string(), said);
+        assert!(matches!(failed, Err(CommandError::Failure(error)) if error.to_string() == said));
+    }
+
+    #[test]
+    fn the_key_of_a_stranger_cannot_deceive_who_reads_the_error() {
+        let error = failure(DrillError::Taken("keywatch-drill-\u{1b}[2J\u{202e}x".into()));
+        let begin = "the key keywatch-drill-⟨U+001B⟩[2J⟨U+202E⟩x is no canary";
+        assert!(matches!(error, CommandError::Usage(said) if said.to_string().starts_with(begin)));
     }
 }
