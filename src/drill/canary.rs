@@ -1,4 +1,4 @@
-//! Makes the key of a drill: a canary that no customer can have.
+//! Makes the key of a drill, a canary that no customer can have, and retires it.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,20 @@ use serde::Deserialize;
 
 use super::{DrillError, OWNER};
 use crate::event::EventTime;
-use crate::registry::{KeyChange, RegisteredKey};
+use crate::registry::{KeyChange, KeyStatus, RegisteredKey};
 use crate::store::{Author, Store};
 
 /// Others change the registry at most so often while the canary is stored.
 const ATTEMPTS: u32 = 10;
 
-/// A key with the prefix that is registered otherwise, or was accepted. Attempts do not count:
-/// whoever names such a key must not keep others from drills.
+/// A key with the prefix that is registered otherwise, or was accepted. Attempts do not count, also
+/// if the answer to them was 200: whoever names such a key must not keep others from drills.
 const STRANGER: &str = "\
-    WITH drills AS (SELECT key_id FROM api_keys WHERE canary AND owner = {owner:String}) \
     SELECT key_id AS key FROM api_keys \
-    WHERE startsWith(key_id, {prefix:String}) AND key_id NOT IN (SELECT key_id FROM drills) LIMIT 1 \
+    WHERE startsWith(key_id, {prefix:String}) AND owner != {owner:String} LIMIT 1 \
     UNION ALL \
-    SELECT key_id AS key FROM key_usage_hour WHERE startsWith(key_id, {prefix:String}) \
-        AND status_2xx + status_3xx > 0 LIMIT 1";
+    SELECT key_id AS key FROM access_events WHERE startsWith(key_id, {prefix:String}) \
+        AND ifNull(authenticated, status BETWEEN 200 AND 399) LIMIT 1";
 
 #[derive(Deserialize)]
 struct Stranger {
@@ -44,31 +43,57 @@ pub async fn refuse_strangers(
 }
 
 /// A new id for each drill: an incident that is open from another one would swallow its alert.
-pub fn new_id(prefix: &str) -> String {
-    let day: String = EventTime::now().to_string().chars().take(10).collect();
-    format!("{prefix}{day}-{:08x}", rand::random::<u32>())
-}
-
-/// Registers the canary, and returns how long that took.
-pub async fn register(store: &Store, key: &str) -> Result<Duration, DrillError> {
-    let begin = Instant::now();
-    let canary = RegisteredKey {
-        key_id: key.into(),
+pub fn new(prefix: &str) -> RegisteredKey {
+    let now = EventTime::now();
+    let day: String = now.to_string().chars().take(10).collect();
+    RegisteredKey {
+        key_id: format!("{prefix}{day}-{:08x}", rand::random::<u32>()).into(),
         owner: OWNER.into(),
         tenant: OWNER.into(),
         canary: true,
-        created_at: Some(EventTime::now()),
+        created_at: Some(now),
         ..RegisteredKey::default()
+    }
+}
+
+/// Registers the canary, and returns how long that took.
+pub async fn register(store: &Store, canary: &RegisteredKey) -> Result<Duration, DrillError> {
+    let begin = Instant::now();
+    change(store, canary, Option::is_none).await?;
+    Ok(begin.elapsed())
+}
+
+/// Makes a retired key of the canary, so that requests that are read later trip nothing. They are
+/// from the time before it was retired, and for that no other detector minds them either.
+///
+/// It is stored also if the canary is not known: its registration may still be under way, and comes
+/// too late after this.
+pub async fn retire(store: &Store, canary: &RegisteredKey) -> Result<(), DrillError> {
+    let retired = RegisteredKey {
+        canary: false,
+        status: KeyStatus::Retired,
+        grace_ends_at: Some(EventTime::now()),
+        ..canary.clone()
     };
-    let change = KeyChange { keys: vec![canary], events: Vec::new() };
+    let is_own = |known: &Option<RegisteredKey>| known.as_ref().is_none_or(|it| it.owner == OWNER);
+    change(store, &retired, is_own).await
+}
+
+/// Stores the key if what is known of it lets it.
+async fn change(
+    store: &Store,
+    key: &RegisteredKey,
+    fits: fn(&Option<RegisteredKey>) -> bool,
+) -> Result<(), DrillError> {
+    let change = KeyChange { keys: vec![key.clone()], events: Vec::new() };
     let author = Author { who: OWNER, origin: "command_line" };
     for _ in 0..ATTEMPTS {
-        let (after, known) = store.registration(key).await?;
-        if known.is_some() {
-            return Err(DrillError::Taken(key.to_owned()));
+        let (after, known) = store.registration(&key.key_id).await?;
+        if !fits(&known) {
+            return Err(DrillError::Taken(key.key_id.to_string()));
         }
         if store.change_keys(&change, author, after).await?.is_some() {
-            return Ok(begin.elapsed());
+            return Ok(());
         }
     }
     Err(DrillError::Contended)

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+/// The hop that stands for channels when none is configured.
+const NO_CHANNEL: &str = "channel";
+
 /// The result of a drill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drill {
@@ -11,6 +14,8 @@ pub struct Drill {
     pub incident: Option<String>,
     /// In the order of the path: `registered`, `sent`, `stored`, `alert`, then the channels.
     pub hops: Vec<Hop>,
+    /// What the drill could not clear away.
+    pub left: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -25,7 +30,8 @@ pub struct Hop {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// It has arrived, so long after the hop before.
+    /// It has arrived, so long after the hop before. Less than nothing tells that the clocks of the
+    /// two differ, by at least so much.
     Arrived {
         milliseconds: f64,
     },
@@ -35,13 +41,25 @@ pub enum State {
 impl Drill {
     pub fn new(key_id: String, channels: Vec<&str>) -> Self {
         let path = ["registered", "sent", "stored", "alert"].map(str::to_owned);
-        let channels = channels.into_iter().map(|channel| format!("channel {channel}"));
+        let mut names = path.to_vec();
+        names.extend(channels.iter().map(|channel| format!("channel {channel}")));
+        if channels.is_empty() {
+            names.push(NO_CHANNEL.into());
+        }
         let hop = |name| Hop { name, state: State::Missing, detail: String::new() };
-        Self { key_id, incident: None, hops: path.into_iter().chain(channels).map(hop).collect() }
+        let hops = names.into_iter().map(hop).collect();
+        let mut drill = Self { key_id, incident: None, hops, left: Vec::new() };
+        drill.say(NO_CHANNEL, "none is configured");
+        drill
     }
 
     pub fn has_passed(&self) -> bool {
-        self.missing().next().is_none()
+        self.missing().next().is_none() && self.left.is_empty()
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub fn is_told(&self) -> bool {
+        self.missing().all(|hop| hop.name == NO_CHANNEL)
     }
 
     /// The hops that were not reached.
@@ -55,7 +73,8 @@ impl Drill {
 
     /// Counts the first arrival.
     pub fn arrive(&mut self, name: &str, seconds: f64) {
-        let milliseconds = (seconds.max(0.0) * 1e4).round() / 10.0;
+        // Adding nothing makes a plain zero of a negative one.
+        let milliseconds = (seconds * 1e4).round() / 10.0 + 0.0;
         if let Some(hop) = self.hop(name).filter(|hop| hop.state == State::Missing) {
             hop.state = State::Arrived { milliseconds };
         }
@@ -64,6 +83,15 @@ impl Drill {
     pub fn say(&mut self, name: &str, detail: &str) {
         if let Some(hop) = self.hop(name) {
             detail.clone_into(&mut hop.detail);
+        }
+    }
+
+    /// Says at the first hop that was not reached why the drill went no further.
+    pub fn end(&mut self, why: &str) {
+        let is_next = |hop: &&mut Hop| hop.state == State::Missing && hop.name != NO_CHANNEL;
+        if let Some(hop) = self.hops.iter_mut().find(is_next) {
+            let separator = if hop.detail.is_empty() { "" } else { "; " };
+            hop.detail = format!("{}{separator}{why}", hop.detail);
         }
     }
 
@@ -85,9 +113,31 @@ mod tests {
         }
         let missing: Vec<_> = drill.missing().map(|hop| hop.name.as_str()).collect();
         assert_eq!(missing, ["channel email"]);
-        drill.arrive("channel email", -1.0);
+        drill.arrive("channel email", 1.0);
         drill.arrive("channel email", 9.0);
         assert!(drill.has_passed());
-        assert_eq!(drill.hops[4].state, State::Arrived { milliseconds: 0.0 });
+        assert_eq!(drill.hops[4].state, State::Arrived { milliseconds: 1_000.0 });
+    }
+
+    #[test]
+    fn the_end_of_a_drill_is_told_at_the_hop_that_was_not_reached() {
+        let mut drill = Drill::new("k".into(), vec!["email"]);
+        drill.registered(Duration::from_millis(5));
+        drill.say("sent", "no broker");
+        drill.end("stopped");
+        let details: Vec<_> = drill.hops.iter().map(|hop| hop.detail.as_str()).collect();
+        assert_eq!(details, ["", "no broker; stopped", "", "", ""]);
+    }
+
+    #[test]
+    fn a_drill_without_channels_does_not_pass_and_does_not_wait_for_one() {
+        let mut drill = Drill::new("k".into(), Vec::new());
+        for hop in ["registered", "sent", "stored", "alert"] {
+            assert!(!drill.is_told());
+            drill.arrive(hop, 0.25);
+        }
+        assert!(drill.is_told() && !drill.has_passed());
+        let missing: Vec<_> = drill.missing().map(|hop| (&*hop.name, &*hop.detail)).collect();
+        assert_eq!(missing, [("channel", "none is configured")]);
     }
 }

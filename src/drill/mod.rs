@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! canary (a key of its own) -> attack (a record in the topic) -> watch (row, alert, deliveries)
+//!     -> clear (the canary is retired, its incidents are closed), however the drill ends
 //! ```
 //!
 //! A drill cannot harm a key. Its requests are refused attempts, and attempts never ask for more than
@@ -10,19 +11,23 @@
 
 mod attack;
 mod canary;
+mod clear;
 mod hops;
 mod watch;
 
 use std::time::Duration;
 
-use crate::alert::CloseReason;
-use crate::casework::{Order, act_on_all};
+use tokio::time::timeout;
+
 use crate::config::{Config, SourceKind};
 use crate::kafka::producer::{TopicError, TopicProducer};
+use crate::registry::RegisteredKey;
 use crate::store::{Store, StoreError};
-use crate::workflow::{Kind, Origin};
 
 pub use self::hops::{Drill, Hop, State};
+
+/// ClickHouse may take so long for one step.
+const STEP: Duration = Duration::from_secs(10);
 
 /// The owner of every canary of a drill, and the name under which a drill acts.
 pub const OWNER: &str = "keywatch drill";
@@ -41,6 +46,10 @@ pub enum DrillError {
     Taken(String),
     #[error("others change the registry all the time; try again")]
     Contended,
+    #[error("ClickHouse has not answered within {} s", .0.as_secs())]
+    NoAnswer(Duration),
+    #[error("the drill was stopped")]
+    Stopped,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -52,31 +61,66 @@ impl DrillError {
     pub fn is_of_configuration(&self) -> bool {
         matches!(self, Self::NoTopic | Self::Format(_) | Self::Taken(_))
     }
+
+    /// Whether ClickHouse may do the same later.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::NoAnswer(_) | Self::Contended => true,
+            _ => false,
+        }
+    }
 }
 
-/// Runs a drill, and waits for its end for at most `within`. `strangers` are the keys of the registry
-/// file.
+/// Runs a drill, and waits for its end for at most `within`, or until `stop`. `strangers` are the keys
+/// of the registry file.
 ///
 /// # Errors
-/// [`DrillError`], when it cannot begin or ClickHouse or Kafka fails. A hop that is not reached is no
-/// error: the result names it.
+/// [`DrillError`], when it cannot begin. Whatever fails later is no error: the result names the hops
+/// that were not reached, and why.
 pub async fn run(
     config: &Config,
     store: &Store,
     strangers: &[String],
     within: Duration,
+    stop: impl Future<Output = ()>,
 ) -> Result<Drill, DrillError> {
-    let topic = topic(config)?;
-    let producer = TopicProducer::new(&config.source.kafka, topic)?;
-    canary::refuse_strangers(store, &config.drill.key_prefix, strangers).await?;
-    let key = canary::new_id(&config.drill.key_prefix);
-    let mut drill = Drill::new(key.clone(), config.channel_names());
-    drill.registered(canary::register(store, &key).await?);
-    watch::until_told(&mut drill, store, &producer, within).await?;
-    if let Some(incident) = &drill.incident {
-        close(store, incident).await?;
+    let producer = TopicProducer::new(&config.source.kafka, topic(config)?)?;
+    let prefix = &config.drill.key_prefix;
+    in_time(STEP, canary::refuse_strangers(store, prefix, strangers)).await?;
+    let canary = canary::new(prefix);
+    let mut drill = Drill::new(canary.key_id.to_string(), config.channel_names());
+    let course = course(&mut drill, store, &producer, &canary, within);
+    let outcome = tokio::select! {
+        outcome = course => outcome,
+        () = stop => Err(DrillError::Stopped),
+    };
+    match outcome {
+        Err(taken @ DrillError::Taken(_)) => return Err(taken),
+        Err(error) => drill.end(&error.to_string()),
+        Ok(()) => {}
     }
+    clear::away(&mut drill, store, &canary).await;
     Ok(drill)
+}
+
+async fn course(
+    drill: &mut Drill,
+    store: &Store,
+    producer: &TopicProducer,
+    canary: &RegisteredKey,
+    within: Duration,
+) -> Result<(), DrillError> {
+    drill.registered(in_time(STEP, canary::register(store, canary)).await?);
+    watch::until_told(drill, store, producer, within).await
+}
+
+/// Calls to ClickHouse have no end of their own, and some are repeated until it answers.
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, DrillError>>,
+) -> Result<T, DrillError> {
+    timeout(limit, work).await.unwrap_or(Err(DrillError::NoAnswer(limit)))
 }
 
 /// The topic to which the gateways write.
@@ -88,19 +132,4 @@ fn topic(config: &Config) -> Result<&str, DrillError> {
         return Err(DrillError::Format(config.decode.format.clone()));
     }
     config.source.kafka.topics.first().map(String::as_str).ok_or(DrillError::NoTopic)
-}
-
-/// The incident of a drill does not stay among those that people look at.
-async fn close(store: &Store, incident: &str) -> Result<(), StoreError> {
-    let order = Order {
-        kind: Kind::Dismiss,
-        reason: Some(CloseReason::Test),
-        assignee: None,
-        text: "A fire drill: keywatch drill.".into(),
-        quiet_seconds: 0,
-        who: OWNER.into(),
-        origin: Origin::CommandLine,
-    };
-    act_on_all(&order, store, &[incident]).await?;
-    Ok(())
 }

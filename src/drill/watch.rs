@@ -1,4 +1,4 @@
-//! Sends requests until one becomes an alert, and waits until the channels have told it.
+//! Sends a few requests until one becomes an alert, and waits until the channels have told it.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,15 @@ use tokio::time::{sleep, timeout};
 
 use super::attack;
 use super::hops::Drill;
-use super::{DrillError, TopicProducer};
+use super::{DrillError, STEP, TopicProducer, in_time};
 use crate::event::EventTime;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The last look may take longer than the time that is left.
+const LEAST_LOOK: Duration = Duration::from_secs(1);
 /// The service knows the canary within a second; a request before that is no alert.
-const ATTACK_EVERY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 const STORED: &str = "\
     SELECT count() AS rows FROM access_events WHERE key_id = {key:String} \
@@ -55,10 +57,29 @@ struct Delivery {
     at: i64,
 }
 
-/// Fills the hops of the drill, until all are reached or the time is over.
+/// Sends ever more rarely: what nobody reads now is read some time.
+struct Attacks {
+    sent: u32,
+    due: Instant,
+}
+
+impl Attacks {
+    async fn send_if_due(&mut self, drill: &mut Drill, producer: &TopicProducer, end: Instant) {
+        let now = Instant::now();
+        if drill.incident.is_some() || now < self.due {
+            return;
+        }
+        self.due = now + FIRST_PAUSE * (1 << self.sent.min(16));
+        self.sent += 1;
+        send(drill, producer, self.sent, end.saturating_duration_since(now)).await;
+    }
+}
+
+/// Fills the hops of the drill, until all are reached or the time is over. While ClickHouse does not
+/// answer, nothing is seen yet.
 ///
 /// # Errors
-/// [`DrillError`] if ClickHouse fails.
+/// [`DrillError`] if ClickHouse fails for good, or does so at the end.
 pub async fn until_told(
     drill: &mut Drill,
     store: &Store,
@@ -66,18 +87,18 @@ pub async fn until_told(
     within: Duration,
 ) -> Result<(), DrillError> {
     let begin = Instant::now();
-    let mut sent: (u32, Option<Instant>) = (0, None);
-    while begin.elapsed() < within && !drill.has_passed() {
-        let is_due = sent.1.is_none_or(|at: Instant| at.elapsed() >= ATTACK_EVERY);
-        if drill.incident.is_none() && is_due {
-            sent = (sent.0 + 1, Some(Instant::now()));
-            let left = within.saturating_sub(begin.elapsed());
-            send(drill, producer, sent.0, left).await;
+    let (end, mut attacks) = (begin + within, Attacks { sent: 0, due: begin });
+    let mut looked = Ok(());
+    while Instant::now() < end && !drill.is_told() {
+        attacks.send_if_due(drill, producer, end).await;
+        let left = end.saturating_duration_since(Instant::now());
+        looked = in_time(left.clamp(LEAST_LOOK, STEP), look(drill, store, begin)).await;
+        if looked.as_ref().is_err_and(|error| !error.is_passing()) {
+            break;
         }
-        look(drill, store, begin).await?;
         sleep(LOOK_EVERY).await;
     }
-    Ok(())
+    looked
 }
 
 async fn send(drill: &mut Drill, producer: &TopicProducer, number: u32, left: Duration) {
@@ -92,7 +113,7 @@ async fn send(drill: &mut Drill, producer: &TopicProducer, number: u32, left: Du
     }
 }
 
-async fn look(drill: &mut Drill, store: &Store, begin: Instant) -> Result<(), StoreError> {
+async fn look(drill: &mut Drill, store: &Store, begin: Instant) -> Result<(), DrillError> {
     let key = drill.key_id.clone();
     let stored: Vec<Stored> = store.query_rows(STORED, &[("key", &key)]).await?;
     if stored.iter().any(|row| row.rows > 0) {

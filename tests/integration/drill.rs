@@ -1,13 +1,16 @@
 //! Runs fire drills through Kafka, a running service, ClickHouse, a mailbox and a receiver.
 
-use std::process::{Command, Output};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 
 use keywatch::event::EventTime;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clickhouse::samples::{batch, event, partition};
 use crate::support::clickhouse::{TestDatabase, database, lines};
+use crate::support::eventually::{LIMIT, eventually};
 use crate::support::kafka::{broker, unique};
 use crate::support::mailbox::Mailbox;
 use crate::support::receiver::{Answer, Receiver};
@@ -26,12 +29,17 @@ async fn settings(database: &TestDatabase) -> Settings {
 /// Runs the command beside the service.
 async fn drill(settings: &Settings, seconds: &str) -> Output {
     let directory = TempDir::new().unwrap();
+    let mut command = command(&directory, settings, seconds);
+    // The receiver and the mailbox run on this runtime.
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn command(directory: &TempDir, settings: &Settings, seconds: &str) -> Command {
     let config = directory.path().join("keywatch.toml");
     std::fs::write(&config, settings.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_keywatch"));
     command.args(["drill", "--json", "--seconds", seconds, "-c"]).arg(&config);
-    // The receiver and the mailbox run on this runtime.
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    command
 }
 
 fn result(output: &Output) -> Value {
@@ -42,6 +50,12 @@ fn result(output: &Output) -> Value {
 fn states(drill: &Value) -> Vec<(&str, &str)> {
     let hops = drill["hops"].as_array().unwrap().iter();
     hops.map(|hop| (hop["name"].as_str().unwrap(), hop["state"].as_str().unwrap())).collect()
+}
+
+/// How the keys of drills are registered: in which state, and whether they are canaries.
+async fn keys(database: &TestDatabase) -> Vec<String> {
+    let sql = "SELECT lifecycle, is_canary FROM api_keys ORDER BY key_id";
+    lines(&database.store, sql).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,13 +91,14 @@ async fn a_drill_reaches_each_hop_asks_for_no_action_and_leaves_no_open_incident
     assert_eq!(lines(store, acted).await, ["notify critical"]);
     let closed = "SELECT state, close_reason, closed_by FROM incidents";
     assert_eq!(lines(store, closed).await, ["closed test keywatch drill"]);
+    assert_eq!(keys(&database).await, ["retired false"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_names_what_did_not_arrive() {
     let database = database().await;
     let receiver = Receiver::start(std::iter::repeat_n(Answer::Status(500), 100)).await;
-    let settings = settings(&database).await.webhook(&receiver.url, SECRET);
+    let settings = settings(&database).await.webhook(&receiver.url, SECRET).soon_missed();
     {
         let _service = Service::start(&settings);
         let output = drill(&settings, "20").await;
@@ -101,6 +116,35 @@ async fn a_drill_names_what_did_not_arrive() {
     assert_eq!(states, ["arrived", "arrived", "missing", "missing", "missing"], "{drill}");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("3 hops not reached: stored, alert, channel webhook"), "{said}");
+    assert_eq!(keys(&database).await, ["retired false", "retired false"]);
+
+    // What is read later trips nothing: the canary is retired.
+    let _service = Service::start(&settings);
+    let key = drill["key_id"].as_str().unwrap();
+    let read = format!("SELECT count() > 0 FROM access_events WHERE key_id = '{key}'");
+    let store = &database.store;
+    eventually("the requests are read", LIMIT, async || lines(store, &read).await == ["1"]).await;
+    let open = "SELECT count() FROM incidents WHERE state != 'closed'";
+    assert_eq!(lines(store, open).await, ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_is_stopped_leaves_no_canary() {
+    let database = database().await;
+    let receiver = Receiver::start([]).await;
+    let settings = settings(&database).await.webhook(&receiver.url, SECRET);
+    let directory = TempDir::new().unwrap();
+    let mut command = command(&directory, &settings, "600");
+    let drill = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("there is a canary", LIMIT, async || keys(&database).await == ["active true"]).await;
+
+    let pid = Pid::from_raw(i32::try_from(drill.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let output = tokio::task::spawn_blocking(move || drill.wait_with_output()).await.unwrap();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(keys(&database).await, ["retired false"]);
+    assert!(result(&output).to_string().contains("the drill was stopped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +154,9 @@ async fn a_drill_does_not_begin_beside_a_key_that_is_not_its_own_or_without_a_to
     let mut tried = event(0, now, "keywatch-drill-of-an-outsider");
     tried.event.status = 401;
     let used = event(1, now, "customer.key-7");
-    database.store.write_batch(&batch(&partition(0), &[tried, used])).await.unwrap();
+    let mut answered = event(2, now, "keywatch-drill-of-an-outsider");
+    answered.event.authenticated = Some(false);
+    database.store.write_batch(&batch(&partition(0), &[tried, used, answered])).await.unwrap();
     let settings = settings(&database).await;
 
     let output = drill(&settings.clone().set("drill.key_prefix", "customer."), "2").await;
@@ -121,7 +167,18 @@ async fn a_drill_does_not_begin_beside_a_key_that_is_not_its_own_or_without_a_to
 
     // Whoever only names such a key keeps nobody from drills.
     let output = drill(&settings, "2").await;
-    assert_eq!(result(&output)["hops"][0]["state"], "arrived");
+    let drilled = result(&output);
+    assert_eq!(drilled["hops"][0]["state"], "arrived");
+    let last = drilled["hops"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["name"], &last["detail"]), (&"channel".into(), &"none is configured".into()));
+    assert_eq!(output.status.code(), Some(1));
+
+    // A server that takes connections and never answers.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", mute.local_addr().unwrap());
+    let output = drill(&settings.clone().set("clickhouse.url", url), "2").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("ClickHouse has not answered within 10 s"), "{said}");
 
     let http = settings.set("source.kind", "http").set("source.http.listen", "127.0.0.1:0");
     let http = http.set("policy.dry_run", true);
