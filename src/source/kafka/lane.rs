@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use super::context::Context;
 use super::topics::Topics;
-use super::watermark::log_start;
+use super::watermark::{log_end, log_start};
 use crate::event::{PartitionId, ShardId};
 use crate::record::{BatchLimits, RawBatch};
 
@@ -19,6 +19,10 @@ const TURN_RECORDS: usize = 1024;
 
 /// When no topic ID has arrived for so long, batches are passed on unconfirmed.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// While a whole batch of records waits in the log, a batch is filled for so many times its interval.
+/// These records are late already, and a large batch is stored with less work for each of them.
+const PATIENCE_BEHIND: u32 = 5;
 
 /// A batch and the number of the ownership under which it was read.
 pub(super) struct OwnedBatch {
@@ -172,10 +176,24 @@ impl Lane {
 
     /// Returns true when the batch must be passed on. A batch that has records may be passed on
     /// earlier.
-    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
+    pub(super) fn is_due(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        limits: &BatchLimits,
+        now: Instant,
+    ) -> bool {
+        let is_late_by = |intervals: u32| self.filling.begun + limits.interval * intervals <= now;
         self.closed.is_some()
             || limits.are_reached_by(&self.filling.batch)
-            || self.filling.begun + limits.interval <= now
+            || is_late_by(PATIENCE_BEHIND)
+            || (is_late_by(1) && !self.is_far_behind(consumer, limits))
+    }
+
+    /// Whether the log holds enough records to fill the batch.
+    fn is_far_behind(&self, consumer: &BaseConsumer<Context>, limits: &BatchLimits) -> bool {
+        let Some(next) = self.filling.position else { return false };
+        let missing = limits.records.saturating_sub(self.filling.batch.len());
+        log_end(consumer, self.partition()).is_some_and(|end| end - next >= missing as i64)
     }
 
     pub(super) fn has_records(&self) -> bool {

@@ -161,7 +161,7 @@ impl Reader {
             }
             // One batch makes room for the others.
             let makes_room = std::mem::take(&mut is_crowded);
-            if !makes_room && !lane.is_due(&self.limits, now) {
+            if !makes_room && !lane.is_due(&self.consumer, &self.limits, now) {
                 continue;
             }
             match lane.confirm(&mut self.topics, now) {
