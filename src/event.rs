@@ -297,6 +297,11 @@ impl Origin {
         !self.country.is_empty()
     }
 
+    /// Whether the databases know the country or the network.
+    pub fn is_known(&self) -> bool {
+        self.is_located() || self.asn != 0
+    }
+
     /// The number of the organisation that runs the network: see [`organisation`].
     pub fn organisation(&self) -> u32 {
         organisation(self.asn, &self.as_name)

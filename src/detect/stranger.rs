@@ -33,7 +33,7 @@ pub fn find_stranger(refusals: Refusals, event: &AccessEvent) -> Option<Signal> 
         headline: format!("{client_ip} tries the key and is refused"),
         sentence: format!(
             "{count} requests with this key from {client_ip} or its neighbours were refused within \
-             {within} (the last with status {status}), and none was accepted from there: somebody \
+             {within} (the last with status {status}), and none of the key's places is there: somebody \
              has the key but not all of it, or its owner set up a new machine wrongly."
         ),
         fields: json!({

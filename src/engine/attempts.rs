@@ -84,7 +84,9 @@ impl Shard {
         shared: &mut Shared<'_>,
     ) {
         let (enriched, event) = (attempt.enriched(), attempt.event());
-        if !is_refused(event) || clock.fleet.is_refusing_most() {
+        // No key has a place at an address of which nothing is known, an internal one for example.
+        let is_placed = enriched.origin.is_known();
+        if !is_placed || !is_refused(event) || clock.fleet.is_refusing_most() {
             return;
         }
         let tries_many = self.stuffing.tries_many_keys(event.client_ip);

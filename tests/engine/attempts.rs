@@ -103,6 +103,18 @@ fn a_stranger_who_is_refused_again_and_again_is_told_once_and_the_owner_is_not()
 }
 
 #[test]
+fn nobody_is_a_stranger_at_an_address_of_which_nothing_is_known() {
+    let inside = Place { asn: 0, country: "", region: "", city: "", ip: "10.0.0.7", ..LONDON };
+    let mut scene = owners();
+    scene.steady("key-0", inside, 0.0, 2.0 * DAY, 300.0);
+    for n in 0..40 {
+        scene.request("key-0", inside, 2.0 * DAY + 900.0 * f64::from(n)).status(403);
+    }
+    let told = scene.run().into_iter().filter(|alert| alert.title.contains("tries the key"));
+    assert_eq!(told.count(), 0);
+}
+
+#[test]
 fn knocking_does_not_make_the_thiefs_city_the_keys_home() {
     let thefts = [false, true].map(|knocks| {
         let mut scene = owners();

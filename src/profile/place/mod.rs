@@ -65,7 +65,7 @@ impl PlaceProfile {
     /// nothing. Returns the arrival that the fleet should learn from, if this was one.
     pub fn learn(&mut self, enriched: &EnrichedEvent, suspicious: bool) -> Option<Arrival> {
         let (event, origin) = (&enriched.event, &enriched.origin);
-        if !origin.is_located() && origin.asn == 0 {
+        if !origin.is_known() {
             return None;
         }
         let gain = if suspicious { SUSPICIOUS_WEIGHT } else { 1.0 };
