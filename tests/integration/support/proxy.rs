@@ -148,7 +148,11 @@ enum Request {
 
 impl Request {
     fn of_head(head: &str) -> Self {
-        let is_insert_into = |table: &str| head.contains(&format!("INSERT+INTO+%60{table}%60"));
+        // Blocks of columns name their table without quotes.
+        let is_insert_into = |table: &str| {
+            let quoted = format!("INSERT+INTO+%60{table}%60");
+            head.contains(&quoted) || head.contains(&format!("INSERT+INTO+{table}+"))
+        };
         let is_of_state = |state: &str| head.contains(&format!("%2F{state}"));
         match () {
             () if is_insert_into("ingest_batches") && is_of_state("Intent") => Self::Intent,
