@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Rulebook;
+use crate::alert::Action;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -13,6 +14,10 @@ pub struct PolicyConfig {
     pub version: String,
     /// Revocations are requested only when this is false.
     pub dry_run: bool,
+    /// The most that evidence without proof may ask for, however strong and of however many kinds.
+    /// Proof is a signed request that was captured, a rule of the registry that is broken, a leaked
+    /// key or a canary.
+    pub most_without_proof: Action,
     /// The response to incidents of these keys never goes beyond `notify`.
     pub exempt_keys: Vec<String>,
     pub exempt_tenants: Vec<String>,
@@ -49,6 +54,7 @@ impl Default for PolicyConfig {
         Self {
             version: "default".into(),
             dry_run: true,
+            most_without_proof: Action::Throttle,
             exempt_keys: Vec::new(),
             exempt_tenants: Vec::new(),
             max_revocations_per_hour: 10,

@@ -1,12 +1,13 @@
-//! Bounds the action when all evidence is of one kind.
+//! Bounds the action when all evidence is of one kind, or when none of it is proof.
 //!
 //! A stolen key shows several signs at once: another place and another rate, another client and a
 //! replay. A single kind of sign has ordinary explanations, however strong it is: a batch job, a
-//! journey, a deploy.
+//! journey, a deploy. Several kinds without proof are what a thief shows, and also a developer who
+//! tries the key at home, a load test in another region, or a move to another company.
 
 use std::collections::BTreeSet;
 
-use crate::alert::{Action, Ceiling, Evidence, Restraint};
+use crate::alert::{Action, Ceiling, DetectorId, Evidence, Restraint};
 use crate::detect::{Family, family};
 
 /// Kinds of signs. One ordinary cause can explain all signs of a kind.
@@ -26,6 +27,9 @@ enum Kind {
     Proof,
 }
 
+/// Proof must be this unlikely without theft. Weaker signs of these kinds only support others.
+const PROVEN: f64 = 1e-4;
+
 const fn kind(family: Family) -> Kind {
     match family {
         Family::Rate | Family::Outcome | Family::Behaviour => Kind::Volume,
@@ -40,10 +44,14 @@ const fn kind(family: Family) -> Kind {
     }
 }
 
-/// The ceiling for evidence of a single kind. `None` when several kinds support each other, or when
-/// the kind needs no support. A family that is `restrained`, because it broke its promise of false
-/// alerts, needs support too and gives none.
-pub fn sole_ceiling(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Option<Ceiling> {
+/// The ceiling for evidence of a single kind, and for evidence of several kinds without proof, which
+/// asks for no more than `without_proof`. A family that is `restrained`, because it broke its promise
+/// of false alerts, needs support too and gives none.
+pub fn ceiling_of_kinds(
+    evidence: &[Evidence],
+    restrained: &BTreeSet<Family>,
+    without_proof: Action,
+) -> Option<Ceiling> {
     let acts = |item: &&Evidence| item.ceiling.is_none_or(|ceiling| ceiling.most > Action::Notify);
     let acting: BTreeSet<Family> =
         evidence.iter().filter(acts).map(|item| family(item.detector)).collect();
@@ -51,16 +59,29 @@ pub fn sole_ceiling(evidence: &[Evidence], restrained: &BTreeSet<Family>) -> Opt
     if reliable.is_empty() && !acting.is_empty() {
         return Some(Ceiling { most: Action::Notify, reason: Restraint::PromiseBroken });
     }
-    let kinds: BTreeSet<Kind> = reliable.into_iter().map(kind).collect();
-    if kinds.len() != 1 {
+    let kinds: BTreeSet<Kind> = reliable.iter().copied().map(kind).collect();
+    let is_proof = |item: &Evidence| is_proof(item) && reliable.contains(&family(item.detector));
+    if kinds.is_empty()
+        || kinds == BTreeSet::from([Kind::Proof])
+        || evidence.iter().filter(acts).any(is_proof)
+    {
         return None;
     }
-    let most = match kinds.first()? {
-        Kind::Volume | Kind::Place | Kind::Route | Kind::Silence => Action::Notify,
-        Kind::Proof => return None,
-    };
+    let most = if kinds.len() == 1 { Action::Notify } else { without_proof };
     let reason = if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
     Some(Ceiling { most, reason })
+}
+
+/// Owners forget the end of a key, and configure the wrong environment. A thief has no need to.
+const fn is_slip(detector: DetectorId) -> bool {
+    matches!(
+        detector,
+        DetectorId::ExpiredKeyUse | DetectorId::RetiredKeyUse | DetectorId::EnvironmentMismatch
+    )
+}
+
+fn is_proof(item: &Evidence) -> bool {
+    kind(family(item.detector)) == Kind::Proof && !is_slip(item.detector) && item.p_value <= PROVEN
 }
 
 /// Whether all evidence is of one kind, also that which may only notify. A program and a place are
@@ -76,7 +97,6 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::alert::DetectorId;
 
     fn evidence(detectors: &[DetectorId]) -> Vec<Evidence> {
         let item = |detector: &DetectorId| Evidence {
@@ -91,11 +111,14 @@ mod tests {
         detectors.iter().map(item).collect()
     }
 
+    fn bound(items: &[Evidence]) -> Option<Ceiling> {
+        ceiling_of_kinds(items, &BTreeSet::new(), Action::Throttle)
+    }
+
     #[test]
-    fn one_kind_of_sign_is_bounded_and_two_kinds_are_not() {
-        let most = |detectors: &[DetectorId]| {
-            sole_ceiling(&evidence(detectors), &BTreeSet::new()).map(|ceiling| ceiling.most)
-        };
+    fn one_kind_of_sign_notifies_and_several_without_proof_throttle() {
+        let most =
+            |detectors: &[DetectorId]| bound(&evidence(detectors)).map(|ceiling| ceiling.most);
         let (rate, outlier) = (DetectorId::RateSpike, DetectorId::BehaviourOutlier);
         let (travel, network) = (DetectorId::ImpossibleTravel, DetectorId::NewAsn);
         assert_eq!(most(&[rate, outlier, DetectorId::ThrottledBurst]), Some(Action::Notify));
@@ -103,20 +126,29 @@ mod tests {
         assert_eq!(most(&[travel, network, DetectorId::NewAgent]), Some(Action::Notify));
         assert_eq!(most(&[DetectorId::UnexpectedEndpoint]), Some(Action::Notify));
         assert_eq!(most(&[DetectorId::DuplicateNonce]), None);
-        assert_eq!(most(&[rate, network]), None);
+        assert_eq!(most(&[rate, network]), Some(Action::Throttle));
+        assert_eq!(most(&[rate, network, DetectorId::IpNotAllowed]), None);
+        assert_eq!(most(&[rate, DetectorId::ExpiredKeyUse]), Some(Action::Throttle));
+    }
+
+    #[test]
+    fn a_weak_sign_of_a_kind_that_proves_supports_others_and_proves_nothing() {
+        let mut items = evidence(&[DetectorId::RateSpike, DetectorId::StaleTimestamp]);
+        assert_eq!(bound(&items), None);
+        items[1].p_value = 5e-3;
+        assert_eq!(bound(&items).map(|ceiling| ceiling.most), Some(Action::Throttle));
     }
 
     #[test]
     fn evidence_is_called_single_only_if_there_is_no_other() {
-        let reason = |detectors: &[DetectorId]| {
-            sole_ceiling(&evidence(detectors), &BTreeSet::new()).map(|ceiling| ceiling.reason)
-        };
+        let reason =
+            |detectors: &[DetectorId]| bound(&evidence(detectors)).map(|ceiling| ceiling.reason);
         let (network, program) = (DetectorId::NewAsn, DetectorId::NewAgent);
         assert_eq!(reason(&[network]), Some(Restraint::SingleSign));
         assert_eq!(reason(&[network, program]), Some(Restraint::OrdinaryCause));
         let mut mixed = evidence(&[network, DetectorId::RateSpike]);
         mixed[1].ceiling = Some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause });
-        let sole = sole_ceiling(&mixed, &BTreeSet::new()).map(|ceiling| ceiling.reason);
+        let sole = bound(&mixed).map(|ceiling| ceiling.reason);
         assert_eq!(sole, Some(Restraint::OrdinaryCause));
     }
 
@@ -125,21 +157,26 @@ mod tests {
         let mut items = evidence(&[DetectorId::RateSpike, DetectorId::AuthFailureBurst]);
         items.push(evidence(&[DetectorId::NewAsn]).remove(0));
         items[2].ceiling = Some(Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause });
-        let most = sole_ceiling(&items, &BTreeSet::new()).map(|ceiling| ceiling.most);
+        let most = bound(&items).map(|ceiling| ceiling.most);
         assert_eq!(most, Some(Action::Notify));
     }
 
     #[test]
     fn a_family_that_broke_its_promise_neither_acts_alone_nor_supports_another() {
         let most = |detectors: &[DetectorId]| {
-            sole_ceiling(&evidence(detectors), &BTreeSet::from([Family::Replay]))
+            ceiling_of_kinds(
+                &evidence(detectors),
+                &BTreeSet::from([Family::Replay]),
+                Action::Throttle,
+            )
         };
         let (replay, travel) = (DetectorId::DuplicateNonce, DetectorId::ImpossibleTravel);
         let alone = Ceiling { most: Action::Notify, reason: Restraint::PromiseBroken };
         assert_eq!(most(&[replay]), Some(alone));
         let place = Ceiling { most: Action::Notify, reason: Restraint::OrdinaryCause };
         assert_eq!(most(&[replay, travel]), Some(place));
-        assert_eq!(most(&[replay, travel, DetectorId::RateSpike]), None);
+        let several = Ceiling { most: Action::Throttle, reason: Restraint::OrdinaryCause };
+        assert_eq!(most(&[replay, travel, DetectorId::RateSpike]), Some(several));
         assert_eq!(most(&[DetectorId::RevokedKeyUse]), None);
     }
 }

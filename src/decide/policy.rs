@@ -6,7 +6,7 @@ use crate::alert::{Action, Ceiling, DetectorId, Evidence, Restraint, Severity};
 use crate::config::{PolicyConfig, Rule};
 use crate::detect::Family;
 
-use super::corroboration::sole_ceiling;
+use super::corroboration::ceiling_of_kinds;
 use super::ladder::Ladder;
 use super::risk;
 use super::rules::{self, Case};
@@ -115,8 +115,8 @@ impl Policy {
     fn weigh(&self, evidence: &[Evidence], is_key: bool) -> Weighed {
         let evidence = supported(evidence, &self.restrained);
         let evidence = evidence.as_ref();
-        let sole = sole_ceiling(evidence, &self.restrained);
-        let most = sole.map_or(Action::Revoke, |ceiling| ceiling.most);
+        let kinds = ceiling_of_kinds(evidence, &self.restrained, self.config.most_without_proof);
+        let most = kinds.map_or(Action::Revoke, |ceiling| ceiling.most);
         let most_confidence = |action| self.ladder.most(action);
         let confidence =
             bounded(evidence, risk::confidence, most_confidence).min(most_confidence(most));
@@ -124,7 +124,7 @@ impl Policy {
         let action = self.ladder.cheapest(confidence).min(most_severe(is_key));
         let severity = risk::severity(risk).max(least_severity(action));
         let severity = severity.max(least_severity_of(evidence));
-        let restraint = self.restraint(evidence, sole, action);
+        let restraint = self.restraint(evidence, kinds, action);
         Weighed { risk, confidence, severity, action, restraint }
     }
 
@@ -145,12 +145,12 @@ impl Policy {
         }
     }
 
-    /// The reason for the milder action: that of the sole kind's ceiling, else of the strongest item
+    /// The reason for the milder action: that of the ceiling of the evidence's kinds, else of the strongest item
     /// with a ceiling. `None` if the evidence asks for no more without its ceilings.
     fn restraint(
         &self,
         evidence: &[Evidence],
-        sole: Option<Ceiling>,
+        kinds: Option<Ceiling>,
         action: Action,
     ) -> Option<Restraint> {
         let free: Vec<Evidence> =
@@ -159,7 +159,7 @@ impl Policy {
             return None;
         }
         let strongest = evidence.iter().find_map(|item| item.ceiling);
-        sole.or(strongest).map(|ceiling| ceiling.reason)
+        kinds.or(strongest).map(|ceiling| ceiling.reason)
     }
 
     /// Whether an alert with this verdict proposes a suspension or a revocation. `respond` may

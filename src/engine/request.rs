@@ -283,8 +283,15 @@ impl Inspection<'_> {
         found.is_some_and(|found| {
             let signal = || found.into_signal(key_management);
             let (detector, threshold) = (DetectorId::RotationAbuse, self.thresholds.route);
-            self.keep(detector, found.p_value, threshold, signals, signal)
+            // The owner's clean-up runs where the owner's other work does.
+            let ceiling = if self.is_own_program_at_home() { NOVELTY } else { None };
+            self.keep_under(ceiling, detector, found.p_value, threshold, signals, signal)
         })
+    }
+
+    fn is_own_program_at_home(&self) -> bool {
+        self.profile.places.is_established_prefix(self.enriched.event.client_ip)
+            && self.has_known_program()
     }
 
     pub(super) fn inspect_silence(&self, findings: &mut Findings) {

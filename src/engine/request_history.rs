@@ -222,6 +222,7 @@ fn first_use(enriched: &EnrichedEvent) -> FirstUse {
     FirstUse {
         time: event.time,
         ip: event.client_ip,
+        asn: enriched.origin.asn,
         status: event.status,
         latency_ms: rounded_latency(event.latency_ms),
         position: enriched.position,

@@ -325,7 +325,7 @@ impl Shard {
         if !is_excused && outcome.is_empty() {
             outcome = self.stuffing.observe_wave(&attempt, is_settled, &mut judge);
         }
-        // Several shards would each tell a part of the list.
+        // With several shards, whoever judges the network's attempts of all of them does this.
         if !is_merged && !is_excused && outcome.is_empty() {
             outcome = self.stuffing.observe_slow(&attempt, &mut judge);
         }

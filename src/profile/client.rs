@@ -131,6 +131,12 @@ impl ClientProfile {
         }
     }
 
+    /// Whether the event's program is known by each trait that the log contains.
+    pub fn knows_program_of(&self, event: &AccessEvent) -> bool {
+        let is_known = |which| Client::of(which, event, self).is_none_or(|it| it.is_known());
+        is_known(Trait::Agent) && is_known(Trait::Fingerprint)
+    }
+
     /// Whether a new program appeared on one of the key's own machines within the day before `time`.
     pub fn is_deployed(&self, time: EventTime) -> bool {
         (0.0..DAY_SECONDS).contains(&time.seconds_since(self.deployed_at))

@@ -39,6 +39,9 @@ const UNMODELLED: f64 = 1e-2;
 const MIN_RISE: f64 = 2.0;
 /// Smallest steep rise, which is reported again. Business rarely grows as much within days.
 const STEEP_RISE: f64 = 3.0;
+/// A slow rise passes each height. A rise that is this high when it is first seen began at once, as
+/// a launch or a month's end does; whether it is a burst is for [`find_spike`] to say.
+const SUDDEN_RISE: f64 = 4.5;
 /// Least p-value of a steep rise, because growing business explains it too.
 const STEEP: f64 = 5e-5;
 
@@ -148,7 +151,8 @@ pub fn find_rise(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<R
     }
     let is_steep = ratio >= STEEP_RISE;
     let is_told = if is_steep { ramp.is_steep_told } else { ramp.is_told };
-    let innocence = if is_steep { STEEP } else { MILD };
+    let is_slow = ramp.is_told || ratio < SUDDEN_RISE;
+    let innocence = if is_steep && is_slow { STEEP } else { MILD };
     (!is_told).then_some(Rise { p_value: p_value.max(innocence), is_steep })
 }
 
@@ -305,5 +309,25 @@ mod tests {
         }
         let are_steep: Vec<bool> = reported.iter().map(|(_, is_steep)| *is_steep).collect();
         assert_eq!(are_steep, [false, true], "{reported:?}");
+    }
+
+    /// The p-values of the rises that are reported in a day of `count` requests an hour.
+    fn rises(count: i64) -> Vec<f64> {
+        let (mut rate, start) = steady(300, 14);
+        let mut reported = Vec::new();
+        for hour in 0..24 {
+            send(&mut rate, start + hour * HOUR, HOUR, count);
+            if let Some(rise) = find_rise(&rate, 1.0, THRESHOLD) {
+                rate.tell_ramp(rise.is_steep);
+                reported.push(rise.p_value);
+            }
+        }
+        reported
+    }
+
+    #[test]
+    fn a_rise_that_begins_at_once_is_mild() {
+        assert_eq!(rises(1_100), [STEEP]);
+        assert_eq!(rises(1_800), [MILD]);
     }
 }

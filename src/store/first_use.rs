@@ -24,6 +24,7 @@ struct Use {
     fingerprint: u128,
     time: i64,
     client_ip: Ipv6Addr,
+    asn: u32,
     status: u16,
     latency_ms: Option<f32>,
     topic: String,
@@ -41,8 +42,8 @@ struct Use {
 const SQL: &str = "\
     SELECT key_id, \
         if(nonce_fingerprint IN ?, nonce_fingerprint, signature_fingerprint) AS fingerprint, \
-        time, client_ip, status, latency_ms, topic, partition, record_offset, record_index, \
-        method, path, client_time, signature_fingerprint AS signature \
+        time, client_ip, asn, status, latency_ms, topic, partition, record_offset, \
+        record_index, method, path, client_time, signature_fingerprint AS signature \
     FROM access_events \
     WHERE key_id IN ? AND time >= fromUnixTimestamp64Micro(?) AND time <= fromUnixTimestamp64Micro(?) \
         AND (nonce_fingerprint IN ? OR signature_fingerprint IN ?) \
@@ -125,6 +126,7 @@ impl From<&Use> for FirstUse {
         Self {
             time: EventTime::from_micros(use_.time),
             ip: use_.client_ip.to_canonical(),
+            asn: use_.asn,
             status: use_.status,
             latency_ms: rounded_latency(use_.latency_ms),
             position: use_.position(),

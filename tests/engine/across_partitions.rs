@@ -9,8 +9,8 @@ use keywatch::event::{EnrichedEvent, PartitionId, ShardId};
 use keywatch::profile::stuffing::{SourceAttempt, network_of};
 use proptest::prelude::*;
 
-use crate::DAY;
 use crate::scene::{HOSTER, LONDON, Place, SYDNEY, Scene};
+use crate::{DAY, HOUR};
 
 const PARTITIONS: usize = 8;
 const RENTED: Place = Place { asn: HOSTER, ip: "203.0.113.66", ..SYDNEY };
@@ -125,6 +125,22 @@ fn a_list_too_thin_for_any_partition_is_one_incident() {
     let first = &verdict.alerts[0];
     assert_eq!(first.source_ip.unwrap().to_string(), RENTED.ip);
     assert_eq!(verdict.alerts.last().unwrap().affected_keys, ["key-7"]);
+}
+
+/// One key that does not exist every half hour, so that no hour has a list.
+#[test]
+fn a_list_that_is_tried_over_a_day_is_one_incident() {
+    let mut scene = Scene::new();
+    customers(&mut scene, 16);
+    for n in 0..40 {
+        let time = 2.0 * HOUR + 1_800.0 * f64::from(n);
+        scene.request(&format!("invented-{n}"), RENTED, time).status(401);
+    }
+    let mut fleet = Fleet::read(&scene);
+    assert_eq!(about_sources(&fleet.alerts), 0, "no partition sees it");
+    let verdict = fleet.verdict();
+    assert_eq!(opened(&verdict.alerts).len(), 1, "{:#?}", verdict.alerts);
+    assert_eq!(verdict.alerts[0].detectors, [DetectorId::CredentialStuffing]);
 }
 
 #[test]

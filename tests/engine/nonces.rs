@@ -2,7 +2,7 @@
 
 use keywatch::alert::{Action, Alert, DetectorId, Severity};
 
-use super::scene::{AMSTERDAM, LONDON, Place, SYDNEY, Scene};
+use super::scene::{AMSTERDAM, HOSTER, LONDON, Place, SYDNEY, Scene};
 use super::{DAY, HOUR, assert_quiet};
 
 const NEXT_DOOR: Place = Place { ip: "192.0.2.11", ..LONDON };
@@ -37,6 +37,38 @@ fn signing() -> Scene {
             .signature(u128::from(n) + 1);
     }
     scene
+}
+
+/// Another machine of the hoster that [`pool`] rents from.
+const RENTED: Place = Place { asn: HOSTER, ..LONDON };
+const RENTED_TOO: Place = Place { ip: "203.0.113.20", ..RENTED };
+
+/// Two days of a service on a rented machine. Then a machine of the same hoster that was never seen
+/// sends the last request once more; the first was answered `status`, `gap` seconds ago.
+fn pool(status: u16, gap: f64, agent: &str) -> Alert {
+    let mut scene = Scene::new();
+    let sign = |scene: &mut Scene, from: Place, n: u32, agent: &str, status: u16, late: f64| {
+        let time = f64::from(n) * 30.0;
+        let request = scene.request("key", from, time + late).method("POST").agent(agent);
+        request.status(status).authenticated().signature(u128::from(n) + 1);
+    };
+    for n in 0..5_760 {
+        sign(&mut scene, RENTED, n, "acme-sync/2.1", if n == 5_759 { status } else { 200 }, 0.0);
+    }
+    sign(&mut scene, RENTED_TOO, 5_759, agent, 200, gap);
+    only(&scene.run(), DetectorId::DuplicateSignature).clone()
+}
+
+#[test]
+fn a_machine_of_the_same_network_that_retries_or_signs_at_once_is_no_proof() {
+    for (status, gap) in [(503, 30.0), (200, 1.0)] {
+        assert_eq!(pool(status, gap, "acme-sync/2.1").action, Action::Notify, "{status} {gap}");
+    }
+    for (status, gap, agent) in
+        [(200, 30.0, "acme-sync/2.1"), (503, 300.0, "acme-sync/2.1"), (503, 30.0, "curl/8.5.0")]
+    {
+        assert!(pool(status, gap, agent).action >= Action::Suspend, "{status} {gap} {agent}");
+    }
 }
 
 /// Two days of two workers of one client, each in a network of its own; then `again` sends the last

@@ -102,6 +102,12 @@ impl Request<'_> {
         self
     }
 
+    /// The gateway says that the credential was good, whatever the status.
+    pub fn authenticated(self) -> Self {
+        self.0.authenticated = Some(true);
+        self
+    }
+
     pub fn latency(self, seconds: f32) -> Self {
         self.0.latency_ms = Some(1_000.0 * seconds);
         self
@@ -219,8 +225,12 @@ impl Scene {
     }
 
     pub fn outcome(&self) -> BatchOutcome {
-        let mut engine = Self::engine();
-        engine.process(ShardId::Shared, &Self::partition(), &self.events(), None)
+        self.outcome_under(&PolicyConfig::default())
+    }
+
+    pub fn outcome_under(&self, policy: &PolicyConfig) -> BatchOutcome {
+        let engine = Engine::new(&DetectConfig::default(), policy, Registry::default());
+        with_model(engine).process(ShardId::Shared, &Self::partition(), &self.events(), None)
     }
 
     /// The same log in batches whose sizes go round through `cuts`.

@@ -1,6 +1,7 @@
 //! Signs that have an ordinary explanation each, and none together.
 
 use keywatch::alert::{Action, Alert, Restraint};
+use keywatch::config::PolicyConfig;
 
 use super::DAY;
 use super::scene::{HOSTER, LONDON, OTHER_HOSTER, Place, SYDNEY, Scene};
@@ -29,10 +30,14 @@ fn visit(scene: &mut Scene, place: Place, agent: &str, step: f64, status: u16) {
     }
 }
 
-fn alerts(place: Place, agent: &str, step: f64, status: u16) -> Vec<Alert> {
+fn visited(place: Place, agent: &str, step: f64, status: u16) -> Scene {
     let mut scene = server();
     visit(&mut scene, place, agent, step, status);
-    scene.run()
+    scene
+}
+
+fn alerts(place: Place, agent: &str, step: f64, status: u16) -> Vec<Alert> {
+    visited(place, agent, step, status).run()
 }
 
 fn strongest(alerts: &[Alert]) -> Action {
@@ -40,11 +45,16 @@ fn strongest(alerts: &[Alert]) -> Action {
 }
 
 #[test]
-fn a_program_a_machine_and_a_use_that_are_all_new_suspend() {
-    let alerts = alerts(ELSEWHERE, OTHER, 0.2, 200);
-    assert_eq!(strongest(&alerts), Action::Suspend);
-    let last = alerts.last().unwrap();
-    assert_ne!(last.restraint, Some(Restraint::SingleSign), "{}", last.explanation);
+fn a_program_a_machine_and_a_use_that_are_all_new_throttle_and_suspend_where_no_proof_is_asked_for()
+{
+    let scene = visited(ELSEWHERE, OTHER, 0.2, 200);
+    for most in [Action::Notify, Action::Throttle, Action::Suspend] {
+        let policy = PolicyConfig { most_without_proof: most, ..PolicyConfig::default() };
+        let alerts = scene.outcome_under(&policy).alerts;
+        assert_eq!(strongest(&alerts), most);
+        let last = alerts.last().unwrap();
+        assert_ne!(last.restraint, Some(Restraint::SingleSign), "{}", last.explanation);
+    }
 }
 
 #[test]

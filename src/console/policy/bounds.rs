@@ -15,12 +15,13 @@ use crate::text::{count, counted, number, share};
 const MOST_NAMED: usize = 50;
 
 /// The reasons for a milder action, with the incidents that each held back.
-pub(super) fn restraints(outcomes: Option<&[Outcome]>) -> Markup {
+pub(super) fn restraints(policy: &PolicyConfig, outcomes: Option<&[Outcome]>) -> Markup {
     let held = |restraint: Restraint| -> u64 {
         let rows = outcomes.unwrap_or_default().iter();
         rows.filter(|it| it.restraint() == Some(restraint)).map(|it| it.incidents).sum()
     };
     html! {
+        p { "Evidence without proof asks for no more than " b { (policy.most_without_proof.as_str()) } "." }
         table.plain {
             thead { tr { th { "An action is milder, or waits, because" } th.number { "Incidents" } } }
             tbody {

@@ -20,7 +20,7 @@ pub(super) fn view(policy: &PolicyConfig, stored: &Stored, now: EventTime) -> Ma
         div.columns {
             div {
                 (card("rules", "Rules", "The first that matches an incident applies, and no other. A rule never leads to a stronger action than the evidence asks for.", rules::rules(policy, outcomes)))
-                (card("restraints", "Ceilings and bounds", "The reasons for milder actions in the last 30 days.", bounds::restraints(outcomes)))
+                (card("restraints", "Ceilings and bounds", "The reasons for milder actions in the last 30 days.", bounds::restraints(policy, outcomes)))
                 (card("quiet", "Kept quiet", "", quiet::quiet(stored, policy.quiet_hours_after_close, now)))
                 (card("change", "Before a change", "", change()))
             }

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Earlier, FirstUse, MILD, Repetition, is_late, is_quick_neighbour, is_same_client};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
-use crate::answer::Answer;
+use crate::answer::{Answer, invites_retry};
 use crate::detect::Signal;
 use crate::event::{AccessEvent, EnrichedEvent, HOUR_SECONDS, SitePrefix};
 use crate::profile::Profile;
-use crate::profile::client::{Client, Trait};
 use crate::profile::nonce::Again;
 use crate::text::duration;
 
@@ -41,10 +40,11 @@ pub struct Duplicate {
 /// Judges a repetition by how often this key repeats by mistake, and by where it comes from.
 pub fn find_duplicate(
     profile: &Profile,
-    event: &AccessEvent,
+    enriched: &EnrichedEvent,
     repetition: Option<&Repetition>,
 ) -> Option<Duplicate> {
     let repetition = *repetition?;
+    let event = &enriched.event;
     let (detector, usual) = match (repetition.again, event.nonce) {
         (Again::Collision | Again::Retry | Again::AcceptedTwice, _) => return None,
         (Again::Replay, Some(_)) => (DetectorId::DuplicateNonce, profile.nonces.repetitions()),
@@ -61,14 +61,15 @@ pub fn find_duplicate(
     };
     // Beta posterior of the share of repetitions. A broken client has a high share.
     let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
-    let ceiling = ceiling(profile, event, repetition.earlier);
+    let ceiling = ceiling(profile, enriched, repetition.earlier);
     Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, repetition, gap })
 }
 
 /// A young key may repeat by habit. If the API refused the request, it saw the repetition too. A
 /// first request that only its short fingerprint names may be another one by chance. A queue of the
 /// key's own machines may send again what it has sent.
-fn ceiling(profile: &Profile, event: &AccessEvent, earlier: Earlier) -> Option<Ceiling> {
+fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Option<Ceiling> {
+    let event = &enriched.event;
     let is_young = event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS;
     let at_most = |reason| Some(Ceiling { most: Action::Notify, reason });
     match event.answer() {
@@ -82,9 +83,29 @@ fn ceiling(profile: &Profile, event: &AccessEvent, earlier: Earlier) -> Option<C
             Earlier::Known(first) if is_same_client(event, &first, &profile.signers) => {
                 at_most(Restraint::KnownAddress)
             }
+            Earlier::Known(first) if is_of_one_pool(profile, enriched, &first) => {
+                at_most(Restraint::OrdinaryCause)
+            }
             Earlier::Known(_) => None,
         },
     }
+}
+
+/// Workers that sign the same request in the same second give it the same signature.
+const AT_ONCE_SECONDS: f64 = 2.0;
+
+/// Whether workers of the owner may have sent both: the key's own program in its own network, where
+/// a pool gives each of them another address. They retry what failed, or sign the same at once.
+fn is_of_one_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
+    let (event, origin) = (&enriched.event, &enriched.origin);
+    let gap = event.time.seconds_since(first.time);
+    let status_of_the_earlier = if gap >= 0.0 { first.status } else { event.status };
+    let is_retry = invites_retry(status_of_the_earlier) && !is_late(event, first);
+    (is_retry || gap.abs() <= AT_ONCE_SECONDS)
+        && first.asn != 0
+        && first.asn == origin.asn
+        && profile.places.knows_network(origin)
+        && profile.clients.knows_program_of(event)
 }
 
 /// P-value of a refused request whose signature proves that a stranger captured it.
@@ -126,9 +147,7 @@ const FORGOTTEN_SECONDS: f64 = HOUR_SECONDS;
 /// reason. Who changes from Wi-Fi to a mobile network retries at once with the same program.
 fn is_stranger(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
     let event = &enriched.event;
-    let is_new =
-        |which| Client::of(which, event, &profile.clients).is_some_and(|it| !it.is_known());
-    let is_other_program = is_new(Trait::Agent) || is_new(Trait::Fingerprint);
+    let is_other_program = !profile.clients.knows_program_of(event);
     let is_away = !profile.places.is_established(event.client_ip, &enriched.origin);
     event.time.seconds_since(first.time) > FORGOTTEN_SECONDS
         || is_away && (is_late(event, first) || is_other_program)

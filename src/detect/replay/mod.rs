@@ -25,6 +25,8 @@ pub const MILD: f64 = 5e-3;
 pub struct FirstUse {
     pub time: EventTime,
     pub ip: IpAddr,
+    /// The number of its network (AS). Zero if it is not known.
+    pub asn: u32,
     pub status: u16,
     /// Time until the answer, in milliseconds, up to the largest number. Zero if it is not known.
     pub latency_ms: u16,

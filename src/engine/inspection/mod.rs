@@ -14,7 +14,7 @@ use crate::detect::replay::Repetition;
 use crate::detect::unconfirmed::{Kind, Unconfirmed};
 use crate::detect::{Family, Signal, Thresholds, geo, leak, outcome, rate, rules};
 use crate::event::{DAY_SECONDS, EnrichedEvent};
-use crate::profile::client::{Client, Trait};
+use crate::profile::client::Trait;
 use crate::profile::nonce::ToldHabits;
 use crate::profile::outcome::Failure;
 use crate::profile::scores::WorstScores;
@@ -243,7 +243,8 @@ impl Inspection<'_> {
         });
         let is_new_network = found.network.is_some_and(|found| {
             let signal = || found.into_signal(places, enriched);
-            let (detector, p_value) = (DetectorId::NewAsn, found.p_value);
+            let least = if self.is_other_carrier() { MILD } else { 0.0 };
+            let (detector, p_value) = (DetectorId::NewAsn, found.p_value.max(least));
             self.keep_under(bound(found.ceiling), detector, p_value, threshold, signals, signal)
         });
         let is_impossible = found.travel.is_some_and(|found| {
@@ -278,12 +279,24 @@ impl Inspection<'_> {
     /// Whether a key of servers appears at another server with its own program, on its own routes,
     /// as it does after a deploy.
     fn is_own_move(&self) -> bool {
-        let is_known = |client: Option<Client>| client.is_none_or(|client| client.is_known());
-        let agent = self.request.client(Trait::Agent);
         geo::is_among_servers(&self.profile.places, &self.enriched.origin)
-            && agent.is_some()
-            && is_known(agent)
-            && is_known(self.request.client(Trait::Fingerprint))
+            && self.request.client(Trait::Agent).is_some()
+            && self.has_known_program()
+            && self.request.is_usual()
+    }
+
+    pub(super) fn has_known_program(&self) -> bool {
+        self.profile.clients.knows_program_of(&self.enriched.event)
+    }
+
+    /// Whether only the network is new: the key's own program on its own routes in a region of the
+    /// key. People change carriers; thieves rent machines.
+    fn is_other_carrier(&self) -> bool {
+        let (places, origin) = (&self.profile.places, &self.enriched.origin);
+        places.knows_region(origin)
+            && !origin.kind.is_rented()
+            && geo::foreign_kind(places, origin).is_none()
+            && self.has_known_program()
             && self.request.is_usual()
     }
 

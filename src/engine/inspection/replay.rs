@@ -33,7 +33,7 @@ impl Inspection<'_> {
     }
 
     fn inspect_duplicate(&self, repetition: Option<&Repetition>, findings: &mut Findings) -> bool {
-        let found = find_duplicate(self.profile, &self.enriched.event, repetition);
+        let found = find_duplicate(self.profile, self.enriched, repetition);
         let Some(mut found) = found else { return false };
         found.p_value = self.calibrate(Family::Replay, found.p_value, findings);
         let (threshold, signals) = (self.thresholds.replay, &mut findings.signals);

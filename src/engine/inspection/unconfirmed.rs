@@ -8,7 +8,6 @@ use crate::detect::rate::is_rise;
 use crate::detect::unconfirmed::{Class, Kind, Reported, Unconfirmed};
 use crate::event::EnrichedEvent;
 use crate::profile::Profile;
-use crate::profile::client::{Client, Trait};
 use crate::rate::{MILD, MINUTE_WINDOW};
 
 /// A key with more variety than this has a crowd of users: see [`crate::profile::place::PlaceProfile::variety`].
@@ -51,7 +50,8 @@ pub(in crate::engine) fn at_home(
 fn is_at_home(profile: &Profile, enriched: &EnrichedEvent) -> bool {
     let (ip, origin, places) = (enriched.event.client_ip, &enriched.origin, &profile.places);
     let is_own = || places.is_established(ip, origin) || places.is_first_home(ip, origin);
-    places.is_established_prefix(ip) || (has_known_program(profile, enriched) && is_own())
+    places.is_established_prefix(ip)
+        || (profile.clients.knows_program_of(&enriched.event) && is_own())
 }
 
 /// Whether the event is of one in a crowd: what its members do together comes from none of them.
@@ -60,14 +60,7 @@ fn is_of_crowd(profile: &Profile, enriched: &EnrichedEvent) -> bool {
     places.variety() > CROWD
         && places.knows_network(origin)
         && places.knows_country(origin)
-        && has_known_program(profile, enriched)
-}
-
-fn has_known_program(profile: &Profile, enriched: &EnrichedEvent) -> bool {
-    let is_known = |which| {
-        Client::of(which, &enriched.event, &profile.clients).is_none_or(|client| client.is_known())
-    };
-    is_known(Trait::Agent) && is_known(Trait::Fingerprint)
+        && profile.clients.knows_program_of(&enriched.event)
 }
 
 fn reported(profile: &Profile, enriched: &EnrichedEvent) -> Reported {

@@ -58,7 +58,10 @@ pub fn judge(attempts: &[SourceAttempt], session: Session<'_>, policy: &Policy) 
             threshold: session.threshold,
             is_merged: true,
         };
-        let outcome = tables.observe(attempt, false, &mut judge);
+        let mut outcome = tables.observe(attempt, false, &mut judge);
+        if outcome.is_empty() {
+            outcome = tables.observe_slow(attempt, &mut judge);
+        }
         verdict.alerts.extend(outcome.alerts);
         let leaks = outcome.leaks.into_iter();
         verdict.leaks.extend(leaks.map(|leak| LeakedKey::new(leak, attempts, attempt)));
