@@ -21,7 +21,8 @@ pub fn check(config: &ClickHouseConfig, findings: &mut Findings) {
     }
     if let Some(cluster) = &config.cluster {
         let is_plain = cluster.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-        let message = "must be the name of a cluster in system.clusters: letters, digits, _, - and .";
+        let message =
+            "must be the name of a cluster in system.clusters: letters, digits, _, - and .";
         findings.require(is_plain && !cluster.is_empty(), "clickhouse.cluster", message);
     }
     let is_plain = config.database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

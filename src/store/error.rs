@@ -57,9 +57,14 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::NoQuorum { .. })
     }
 
-    /// Whether another insert into the table was under way, which waits for its quorum.
+    /// Whether another change of the table was under way, after which this one has its turn.
     pub(super) fn is_contended(&self) -> bool {
-        matches!(self, Self::NoQuorum { reason, .. } if exception_code(reason) == Some(CONTENDED_CODE))
+        match self {
+            Self::Unavailable { reason, .. } | Self::NoQuorum { reason, .. } => {
+                exception_code(reason).is_some_and(|code| CONTENDED_CODES.contains(&code))
+            }
+            _ => false,
+        }
     }
 
     /// Whether the query would have read more, or for longer, than its settings allow.
@@ -115,9 +120,11 @@ const TRANSIENT_CODES: [u32; 18] =
 /// NO_ZOOKEEPER, UNEXPECTED_ZOOKEEPER_ERROR, TOO_FEW_LIVE_REPLICAS,
 /// UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, REPLICA_IS_NOT_IN_QUORUM, UNKNOWN_STATUS_OF_INSERT. After
 /// each of them, rows may be stored or not: only an insert that is acknowledged is.
-const QUORUM_CODES: [u32; 6] = [225, 244, 285, CONTENDED_CODE, 289, 319];
+const QUORUM_CODES: [u32; 6] = [225, 244, 285, 286, 289, 319];
 
-const CONTENDED_CODE: u32 = 286;
+/// UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, CANNOT_ASSIGN_ALTER: a server of a cluster still waits for
+/// others.
+const CONTENDED_CODES: [u32; 2] = [286, 517];
 
 /// TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES.
 const LIMIT_CODES: [u32; 4] = [158, 159, 307, 396];
@@ -194,8 +201,11 @@ mod tests {
 
     #[test]
     fn an_insert_that_waits_for_another_one_is_told_from_a_lost_quorum() {
-        let error = sorted("Code: 286. DB::Exception: Another quorum insert has been already started.");
+        let error =
+            sorted("Code: 286. DB::Exception: Another quorum insert has been already started.");
         assert!(error.is_contended() && error.is_retryable());
+        let altered = sorted("Code: 517. DB::Exception: Metadata on replica is not up to date");
+        assert!(altered.is_contended() && altered.is_retryable());
         assert!(!sorted("Code: 252. DB::Exception: Too many parts").is_contended());
     }
 

@@ -34,7 +34,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(180);
 /// On a cluster, an insert hangs while ZooKeeper is away. A quorum that is lost takes 20 seconds.
 const CLUSTER_END_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often an insert waits its turn behind those of other tasks and processes: for some seconds.
+/// How often a change waits for its turn behind those of other tasks and processes: about ten seconds.
 const MOST_TURNS: usize = 60;
 
 impl Store {
@@ -224,18 +224,18 @@ impl Stopped {
     }
 }
 
-/// Repeats an insert into a table of a cluster while another one has its turn there.
-async fn in_turn<F, Fut, E>(insert: F, is_contended: fn(&E) -> bool) -> Result<(), E>
+/// Repeats a change of a table of a cluster while another one has its turn there.
+pub(super) async fn in_turn<F, Fut, E>(change: F, is_contended: fn(&E) -> bool) -> Result<(), E>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<(), E>>,
 {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(10))
-        .with_max_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_millis(200))
         .with_jitter()
         .with_max_times(MOST_TURNS);
-    insert.retry(pauses).when(is_contended).await
+    change.retry(pauses).when(is_contended).await
 }
 
 impl From<StoreError> for Stopped {

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs one node of a replicated ClickHouse from libchdb, for tests alone.
 
-  launch.py LIBCHDB INTERSERVER_HOST INTERSERVER_PORT CLICKHOUSE_ARGUMENTS...
+  launch.py check                                           whether it can (exit 3 if not)
+  launch.py INTERSERVER_HOST INTERSERVER_PORT CLICKHOUSE_ARGUMENTS...
 
 libchdb holds the whole server, but never reads the address under which replicas fetch parts from
 each other (ClickHouse issue 78632), nor listens for them. Two functions are therefore changed in
 memory: one gives that address, and the other makes each second HTTP listener one for replicas.
-The places are those of one build, and the launcher refuses any other one (exit 3).
+The places are those of one build, and the launcher refuses any other one.
 """
 
 import ctypes
@@ -16,7 +17,8 @@ import sys
 import threading
 from struct import pack
 
-BUILD = "36ad4e99"
+BUILD = "36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"
+PLACE_IN_CACHE = "node/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
 PAGE = 4096
 READ_WRITE_EXECUTE, READ_EXECUTE = 7, 5
 PRIVATE_ANONYMOUS = 0x22
@@ -26,16 +28,24 @@ INTERSERVER_ADDRESS = 0x1417C9C0, "4156534883ec484c8b36490fbe8e67010000"  # Cont
 HANDLER_FACTORY = 0x18395CC0, "554157415641554154534881ec98000000"  # createHandlerFactory
 
 
-def checksum(path):
+def library_path():
+    caches = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    cache = os.environ.get("KEYWATCH_CACHE", os.path.join(caches, "keywatch"))
+    return os.environ.get("KEYWATCH_LIBCHDB", os.path.join(cache, PLACE_IN_CACHE))
+
+
+def refuse(reason):
+    print(reason, file=sys.stderr)
+    sys.exit(3)
+
+
+def check(path):
+    if not os.path.exists(path):
+        refuse(f"{path} is not installed")
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def refuse_other_builds(path):
-    found = checksum(path)
-    if not found.startswith(BUILD):
-        print(f"libchdb is another build: its checksum begins with {found[:8]}, not {BUILD}", file=sys.stderr)
-        sys.exit(3)
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != BUILD:
+        refuse(f"the cluster of the tests needs the libchdb.so whose SHA-256 begins with {BUILD[:8]}, not {found[:8]}")
 
 
 def short_string(text):
@@ -118,8 +128,11 @@ def serve(library, arguments):
 
 
 def main():
-    path, host, port, *arguments = sys.argv[1:]
-    refuse_other_builds(path)
+    path = library_path()
+    check(path)
+    if sys.argv[1:] == ["check"]:
+        return
+    host, port, *arguments = sys.argv[1:]
     library = ctypes.CDLL(path)
     patch = Patch(base_of("libchdb.so"))
     patch.give_interserver_address(host.encode(), int(port))

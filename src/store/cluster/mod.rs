@@ -10,8 +10,9 @@ mod rewrite;
 use clickhouse::Client;
 use reqwest::Url;
 
-use self::rewrite::{Place, rewrite};
 pub(super) use self::rewrite::stored_as;
+use self::rewrite::{Place, rewrite};
+use super::insert::in_turn;
 use super::{Store, StoreError};
 
 /// Settings of every query and insert on a cluster.
@@ -62,14 +63,9 @@ impl Nodes {
         Ok(())
     }
 
-    async fn execute_on(
-        &self,
-        nodes: &[Store],
-        sql: &str,
-        doing: &str,
-    ) -> Result<(), StoreError> {
+    async fn execute_on(&self, nodes: &[Store], sql: &str, doing: &str) -> Result<(), StoreError> {
         for node in nodes {
-            node.execute(sql, doing).await?;
+            in_turn(|| node.execute(sql, doing), StoreError::is_contended).await?;
         }
         Ok(())
     }

@@ -127,13 +127,15 @@ fn alter_table(statement: &str, table: &str) -> Vec<Step> {
 
 /// A view reads and fills the tables of its own shard.
 fn materialized_view(statement: &str) -> String {
-    SHARDED.iter().fold(format!("{statement}\n"), |sql, (table, _)| {
-        let stored = stored_as(table);
-        sql.replace(&format!(" TO {table} "), &format!(" TO {stored} "))
-            .replace(&format!("FROM {table}\n"), &format!("FROM {stored} AS {table}\n"))
-    })
-    .trim_end()
-    .to_owned()
+    SHARDED
+        .iter()
+        .fold(format!("{statement}\n"), |sql, (table, _)| {
+            let stored = stored_as(table);
+            sql.replace(&format!(" TO {table} "), &format!(" TO {stored} "))
+                .replace(&format!("FROM {table}\n"), &format!("FROM {stored} AS {table}\n"))
+        })
+        .trim_end()
+        .to_owned()
 }
 
 /// Leaves out the lines of comment before the statement.
