@@ -40,7 +40,10 @@ async fn copy(cluster: &Cluster, old: &Store) {
     assert!(statements.len() > 20, "{statements:#?}");
     let node = client(&cluster.config(3, "keywatch"));
     for statement in statements {
-        node.query(&statement).execute().await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        node.query(&statement)
+            .execute()
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }
 

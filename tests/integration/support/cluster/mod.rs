@@ -145,7 +145,7 @@ impl Cluster {
     fn node_config(&self, node: usize) -> String {
         format!(
             "<clickhouse>\
-             <logger><level>error</level><log>{log}</log></logger>\
+             <logger><level>fatal</level><log>{log}</log></logger>\
              <listen_host>{client}</listen_host><listen_host>{replica}</listen_host>\
              <zookeeper><node><host>127.0.0.1</host><port>{port}</port></node>\
              <session_timeout_ms>6000</session_timeout_ms>\
@@ -153,7 +153,7 @@ impl Cluster {
              <macros><shard>{shard}</shard><replica>replica-{in_shard}</replica></macros>\
              <remote_servers><{NAME}>{shards}</{NAME}></remote_servers>\
              </clickhouse>",
-            log = self.node_directory(node).join("errors").display(),
+            log = self.node_directory(node).join("failures").display(),
             client = client_host(node),
             replica = replica_host(node),
             port = self.zookeeper_port,

@@ -4,13 +4,22 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Runs a command until standard input ends, and kills it then.
+/// Runs a command until standard input ends, and kills it then. A command that ends by itself is
+/// started again, as on a server: this engine aborts when a connection is reset in its first bytes.
 const KEEPER: &str = r#"
-setpriv --pdeathsig KILL "$@" &
-child=$!
+{
+    trap 'kill -KILL "$child"; wait "$child"; exit' TERM
+    while :; do
+        setpriv --pdeathsig KILL "$@" &
+        child=$!
+        wait "$child"
+        echo "ended by itself: $?"
+    done
+} &
+loop=$!
 cat >/dev/null
-kill -KILL "$child"
-wait "$child" 2>/dev/null
+kill -TERM "$loop"
+wait "$loop" 2>/dev/null
 "#;
 
 /// A process that is killed when this is dropped.
