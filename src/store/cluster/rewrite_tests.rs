@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic)]
 
 use super::*;
 use crate::store::migrate::all_statements;

@@ -41,7 +41,7 @@ async fn the_retention_changes_on_each_node() {
                WHERE database = currentDatabase() AND name = 'access_events_local'";
     for node in 1..=4 {
         let store = Store::new(&cluster.config(node, "keywatch"));
-        assert_eq!(lines(&store, sql).await, ["true"], "node {node}");
+        assert_eq!(lines(&store, sql).await, ["1"], "node {node}");
     }
 }
 
