@@ -95,7 +95,8 @@ impl Store {
             .with_timeouts(Some(SEND_TIMEOUT), Some(self.end_timeout()))
             .with_setting("insert_deduplication_token", token);
         if self.cluster.is_some() {
-            // Batches of several partitions at once: nobody agrees through these rows.
+            // Batches of several partitions at once: nobody agrees through these rows. A table has
+            // either all its inserts in parallel or none: a sequential read would hide the others.
             insert = insert.with_setting("insert_quorum_parallel", "1");
         }
         for (name, value) in INSERT_SETTINGS {
