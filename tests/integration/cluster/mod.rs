@@ -4,7 +4,6 @@
 mod exact;
 mod faults;
 mod migrations;
-mod moving;
 
 use keywatch::config::ClickHouseConfig;
 
