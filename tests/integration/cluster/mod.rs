@@ -4,6 +4,7 @@
 mod exact;
 mod faults;
 mod migrations;
+mod moving;
 
 use keywatch::config::ClickHouseConfig;
 

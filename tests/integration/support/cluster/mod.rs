@@ -81,6 +81,11 @@ impl Cluster {
         }
     }
 
+    /// Host and port for other servers.
+    pub fn native_address(&self, node: usize) -> String {
+        format!("{}:{}", client_host(node), self.tcp_port)
+    }
+
     pub fn start_zookeeper(&mut self) {
         let directory = self.directory.path().join("zookeeper");
         fs::create_dir_all(&directory).unwrap();
