@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser chaos lint supply sbom fmt build bench model clean
+.PHONY: help setup demo test browser chaos cluster lint supply sbom fmt build bench model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ chaos: ## Kill the service 200 times (KILLS=n), leave it 600 s without ClickHous
 	@KEYWATCH_CHAOS_KILLS=$(or $(KILLS),200) KEYWATCH_OUTAGE_SECONDS=$(or $(OUTAGE),600) \
 		KEYWATCH_STORM_INCIDENTS=$(or $(STORM),50000) \
 		$(CARGO) test $(QUICK) --test integration -- chaos:: storm:: --nocapture --test-threads 1
+
+cluster: ## Kill replicas, ZooKeeper and the service on a real cluster (ROUNDS=n of 4 strikes)
+	@tools/setup system node kafka cluster
+	@KEYWATCH_CLUSTER_ROUNDS=$(or $(ROUNDS),2) \
+		$(CARGO) test $(QUICK) --test integration -- cluster:: --ignored --nocapture --test-threads 1
 
 lint: ## Check formatting and lints
 	@tools/setup system

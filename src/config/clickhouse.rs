@@ -11,6 +11,9 @@ use super::Secret;
 pub struct ClickHouseConfig {
     pub url: String,
     pub database: String,
+    /// A cluster of `system.clusters`, over whose servers the tables are spread; without it, the
+    /// server has them alone.
+    pub cluster: Option<String>,
     pub user: String,
     pub password: Secret,
     pub password_file: Option<PathBuf>,
@@ -26,6 +29,7 @@ impl Default for ClickHouseConfig {
         Self {
             url: "http://localhost:8123".into(),
             database: "keywatch".into(),
+            cluster: None,
             user: "default".into(),
             password: Secret::default(),
             password_file: None,

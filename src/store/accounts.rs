@@ -38,7 +38,7 @@ pub struct UseRow<'a> {
     pub kind: &'a str,
 }
 
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct NewRow<'a> {
     name: &'a str,
     id: &'a str,

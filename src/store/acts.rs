@@ -20,7 +20,7 @@ const COLUMNS: &str = "SELECT incident, id, toUnixTimestamp64Micro(time) AS at, 
     seen_action, seen_detectors, quiet_seconds FROM incident_acts";
 
 /// A row as it is written; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct NewRow<'a> {
     incident: &'a str,
     id: &'a str,

@@ -74,7 +74,7 @@ struct DifferentRow {
 }
 
 /// A row as it is written; the server adds when.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct NewLink<'a> {
     number: u64,
     kind: &'a str,
@@ -86,7 +86,7 @@ struct NewLink<'a> {
     sealed_by: &'a str,
 }
 
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct StartRow<'a> {
     owner: &'a str,
     version: &'a str,

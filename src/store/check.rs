@@ -19,6 +19,12 @@ pub fn check(config: &ClickHouseConfig, findings: &mut Findings) {
         let message = format!("{}: {reason}; give a PEM file", path.display());
         findings.require(is_usable, "clickhouse.ca_file", message);
     }
+    if let Some(cluster) = &config.cluster {
+        let is_plain = cluster.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        let message =
+            "must be the name of a cluster in system.clusters: letters, digits, _, - and .";
+        findings.require(is_plain && !cluster.is_empty(), "clickhouse.cluster", message);
+    }
     let is_plain = config.database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && config.database.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let message = "must consist of letters, digits and _, and must not begin with a digit";

@@ -95,7 +95,7 @@ impl PackedChunk {
     }
 }
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 struct ChunkRow<'a> {
     scope: &'a str,
     shard: String,
@@ -120,7 +120,7 @@ struct StoredChunk<'a> {
     data: &'a [u8],
 }
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 struct RoundRow {
     scope: String,
     shard: String,

@@ -29,7 +29,7 @@ pub struct Holder {
 }
 
 /// A row of `partition_owners`.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct ClaimRow<'a> {
     topic: &'a str,
     topic_id: &'a str,

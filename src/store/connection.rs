@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::cluster;
 use crate::config::ClickHouseConfig;
 
 /// Returns a client that opens no connection yet.
@@ -18,6 +19,10 @@ pub(super) fn client(config: &ClickHouseConfig) -> Client {
     let client = match &config.ca_file {
         Some(path) => trusting(path),
         None => Client::default(),
+    };
+    let client = match &config.cluster {
+        Some(_) => cluster::with_settings(client),
+        None => client,
     };
     client
         .with_product_info("keywatch", env!("CARGO_PKG_VERSION"))

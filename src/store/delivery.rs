@@ -29,7 +29,7 @@ const UNDELIVERED: &str = "\
     LIMIT ?";
 
 /// [`DeliveryRow`] in the columns of the table.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct Columns<'a> {
     alert_id: &'a str,
     revision: u32,

@@ -8,6 +8,24 @@ pub enum StoreError {
         "ClickHouse at {url} is unavailable while {doing}: {reason}. Is it running, and is `url` in [clickhouse] right?"
     )]
     Unavailable { url: String, doing: String, reason: String },
+    /// Too few replicas answered: it is unknown whether rows are stored, and the same call may succeed
+    /// later.
+    #[error(
+        "the cluster of ClickHouse at {url} had no quorum while {doing}: {reason}. Are its replicas and its ZooKeeper or Keeper running?"
+    )]
+    NoQuorum { url: String, doing: String, reason: String },
+    #[error(
+        "ClickHouse at {url} knows no cluster `{cluster}`. Add it to `remote_servers` of the server, or correct `cluster` in [clickhouse]; `SELECT cluster FROM system.clusters` lists them"
+    )]
+    UnknownCluster { url: String, cluster: String },
+    #[error(
+        "database {database} at {url} has the tables of a single server. Give another `database` in [clickhouse] for the cluster, and move the rows as docs/OPERATIONS.md says"
+    )]
+    SingleServerTables { url: String, database: String },
+    #[error(
+        "database {database} at {url} has the tables of a cluster. Name it in `cluster` in [clickhouse]"
+    )]
+    ClusterTables { url: String, database: String },
     #[error(
         "ClickHouse at {url} refused the log-in: {reason}. Check `user` and `password` in [clickhouse]"
     )]
@@ -36,7 +54,17 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without a change by an operator.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NoQuorum { .. })
+    }
+
+    /// Whether another change of the table was under way, after which this one has its turn.
+    pub(super) fn is_contended(&self) -> bool {
+        match self {
+            Self::Unavailable { reason, .. } | Self::NoQuorum { reason, .. } => {
+                exception_code(reason).is_some_and(|code| CONTENDED_CODES.contains(&code))
+            }
+            _ => false,
+        }
     }
 
     /// Whether the query would have read more, or for longer, than its settings allow.
@@ -61,6 +89,7 @@ impl StoreError {
                 Some(code) if MISSING_CODES.contains(&code) => {
                     Self::NotMigrated { url, doing, reason }
                 }
+                Some(code) if QUORUM_CODES.contains(&code) => Self::NoQuorum { url, doing, reason },
                 Some(code) if !TRANSIENT_CODES.contains(&code) => {
                     Self::Rejected { url, doing, reason }
                 }
@@ -80,12 +109,22 @@ const ACCESS_CODES: [u32; 4] = [192, 193, 194, 516];
 /// UNKNOWN_TABLE, UNKNOWN_DATABASE.
 const MISSING_CODES: [u32; 2] = [60, 81];
 
-/// CANNOT_READ_ALL_DATA (a request cut short), TIMEOUT_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES,
+/// ATTEMPT_TO_READ_AFTER_EOF (a shard that ended), CANNOT_READ_ALL_DATA (a request cut short), TIMEOUT_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES,
 /// NO_FREE_CONNECTION, SOCKET_TIMEOUT, NETWORK_ERROR, ABORTED, MEMORY_LIMIT_EXCEEDED,
 /// TABLE_IS_READ_ONLY, NOT_ENOUGH_SPACE, TOO_MANY_PARTS, ALL_CONNECTION_TRIES_FAILED,
-/// QUERY_WAS_CANCELLED, CANNOT_SCHEDULE_TASK, ASYNC_LOAD_WAIT_FAILED, KEEPER_EXCEPTION.
-const TRANSIENT_CODES: [u32; 16] =
-    [33, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 394, 439, 695, 999];
+/// QUERY_WAS_CANCELLED, CANNOT_SCHEDULE_TASK, CANNOT_ASSIGN_ALTER (another one is under way),
+/// ASYNC_LOAD_WAIT_FAILED, KEEPER_EXCEPTION.
+const TRANSIENT_CODES: [u32; 18] =
+    [32, 33, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 394, 439, 517, 695, 999];
+
+/// NO_ZOOKEEPER, UNEXPECTED_ZOOKEEPER_ERROR, TOO_FEW_LIVE_REPLICAS,
+/// UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, REPLICA_IS_NOT_IN_QUORUM, UNKNOWN_STATUS_OF_INSERT. After
+/// each of them, rows may be stored or not: only an insert that is acknowledged is.
+const QUORUM_CODES: [u32; 6] = [225, 244, 285, 286, 289, 319];
+
+/// UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, CANNOT_ASSIGN_ALTER: a server of a cluster still waits for
+/// others.
+const CONTENDED_CODES: [u32; 2] = [286, 517];
 
 /// TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES.
 const LIMIT_CODES: [u32; 4] = [158, 159, 307, 396];
@@ -143,6 +182,31 @@ mod tests {
         assert!(sorted("Code: 252. DB::Exception: Too many parts").is_retryable());
         assert!(sorted("502 Bad Gateway").is_retryable());
         assert!(StoreError::sort("u", "d", &Error::TimedOut).is_retryable());
+    }
+
+    #[test]
+    fn a_lost_quorum_is_waited_for_and_never_taken_for_stored() {
+        for text in [
+            "Code: 319. DB::Exception: Unknown quorum status. The data was inserted in the local replica",
+            "Code: 285. DB::Exception: Number of alive replicas (1) is less than requested quorum (2/2)",
+            "Code: 319. DB::Exception: Received from ch-2:9000. DB::Exception: Unknown quorum status",
+            "Code: 289. DB::Exception: Replica doesn't have part",
+            "Code: 225. DB::Exception: Cannot get ZooKeeper",
+        ] {
+            let error = sorted(text);
+            assert!(error.is_retryable() && !error.is_contended(), "{text}");
+            assert!(matches!(error, StoreError::NoQuorum { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_insert_that_waits_for_another_one_is_told_from_a_lost_quorum() {
+        let error =
+            sorted("Code: 286. DB::Exception: Another quorum insert has been already started.");
+        assert!(error.is_contended() && error.is_retryable());
+        let altered = sorted("Code: 517. DB::Exception: Metadata on replica is not up to date");
+        assert!(altered.is_contended() && altered.is_retryable());
+        assert!(!sorted("Code: 252. DB::Exception: Too many parts").is_contended());
     }
 
     #[test]

@@ -24,14 +24,14 @@ pub(super) struct Estate {
 }
 
 /// A row of `process_beats`; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct BeatRow<'a> {
     owner: &'a str,
     has_left: bool,
 }
 
 /// A row of `alert_heirs`; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct HeirRow<'a> {
     gone: &'a str,
     beat: i64,

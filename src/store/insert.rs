@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use clickhouse::error::Result as Sent;
 use clickhouse::insert::Insert;
 use clickhouse::insert_formatted::{CompressedData, InsertFormatted};
@@ -31,6 +32,10 @@ const EVENTS: &str = "access_events";
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(180);
+/// On a cluster, an insert hangs while ZooKeeper is away. A quorum that is lost takes 20 seconds.
+const CLUSTER_END_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a change waits for its turn behind those of other tasks and processes: about ten seconds.
+const MOST_TURNS: usize = 60;
 
 impl Store {
     /// Inserts as [`Self::insert`] does, unless another process has claimed the partition.
@@ -41,6 +46,17 @@ impl Store {
     /// small request may reach the server only with its end; then the intent in the ledger and the
     /// token keep a late one from being stored twice.
     pub(super) async fn insert_owned<'a, R: RowWrite>(
+        &self,
+        batch: &StoredBatch<'_>,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>> + Clone,
+    ) -> Result<(), Stopped> {
+        let insert = || self.insert_owned_once::<R>(batch, table, token, rows.clone());
+        in_turn(insert, Stopped::is_contended).await
+    }
+
+    async fn insert_owned_once<'a, R: RowWrite>(
         &self,
         batch: &StoredBatch<'_>,
         table: &str,
@@ -76,8 +92,13 @@ impl Store {
         let mut insert = self
             .client
             .insert_formatted_with(block.insert_into(EVENTS))
-            .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
+            .with_timeouts(Some(SEND_TIMEOUT), Some(self.end_timeout()))
             .with_setting("insert_deduplication_token", token);
+        if self.cluster.is_some() {
+            // Batches of several partitions at once: nobody agrees through these rows. A table has
+            // either all its inserts in parallel or none: a sequential read would hide the others.
+            insert = insert.with_setting("insert_quorum_parallel", "1");
+        }
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(name, value);
         }
@@ -99,6 +120,16 @@ impl Store {
 
     /// Inserts `rows` as one block under `token`. Does nothing without rows.
     pub(super) async fn insert<'a, R: RowWrite>(
+        &self,
+        table: &str,
+        token: &str,
+        rows: impl IntoIterator<Item = <R as Row>::Value<'a>> + Clone,
+    ) -> Result<(), StoreError> {
+        let insert = || self.insert_once::<R>(table, token, rows.clone());
+        in_turn(insert, StoreError::is_contended).await
+    }
+
+    async fn insert_once<'a, R: RowWrite>(
         &self,
         table: &str,
         token: &str,
@@ -127,7 +158,7 @@ impl Store {
                 .client
                 .insert::<R>(table)
                 .await?
-                .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
+                .with_timeouts(Some(SEND_TIMEOUT), Some(self.end_timeout()))
                 .with_setting("insert_deduplication_token", token);
             for (name, value) in INSERT_SETTINGS {
                 insert = insert.with_setting(name, value);
@@ -142,6 +173,10 @@ impl Store {
 
     async fn end_insert<R>(&self, table: &str, insert: Insert<R>) -> Result<(), StoreError> {
         insert.end().await.map_err(|error| self.insert_error(table, &error))
+    }
+
+    fn end_timeout(&self) -> Duration {
+        if self.cluster.is_some() { CLUSTER_END_TIMEOUT } else { END_TIMEOUT }
     }
 
     fn insert_error(&self, table: &str, error: &clickhouse::error::Error) -> StoreError {
@@ -182,6 +217,26 @@ async fn in_columns<'a>(rows: impl Iterator<Item = EventRow<'a>>) -> Sent<Block<
 pub(super) enum Stopped {
     Superseded(String),
     Failed(StoreError),
+}
+
+impl Stopped {
+    fn is_contended(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_contended())
+    }
+}
+
+/// Repeats a change of a table of a cluster while another one has its turn there.
+pub(super) async fn in_turn<F, Fut, E>(change: F, is_contended: fn(&E) -> bool) -> Result<(), E>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+{
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(10))
+        .with_max_delay(Duration::from_millis(200))
+        .with_jitter()
+        .with_max_times(MOST_TURNS);
+    change.retry(pauses).when(is_contended).await
 }
 
 impl From<StoreError> for Stopped {

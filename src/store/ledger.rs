@@ -48,7 +48,7 @@ impl BatchState {
 }
 
 /// A row of `ingest_batches`.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct LedgerRow<'a> {
     topic: &'a str,
     partition: i32,

@@ -1,10 +1,12 @@
-//! Applies the numbered files of `sql/`, once each and in order.
+//! Applies the numbered files of `sql/`, once each and in order. On a cluster, each statement is
+//! rewritten and executed on every server.
 
 use clickhouse::Row;
 use clickhouse::sql::Identifier;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::cluster::{Nodes, stored_as};
 use super::{Store, StoreError};
 
 struct Migration {
@@ -63,7 +65,7 @@ impl Migration {
     }
 }
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 struct AppliedRow {
     name: String,
     checksum: String,
@@ -77,18 +79,36 @@ impl Store {
     /// [`StoreError::ChangedMigration`] and [`StoreError::UnknownMigration`] when database and
     /// binary do not match; otherwise the error of ClickHouse.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.create_database().await?;
-        self.execute(CREATE_MIGRATIONS_TABLE, "creating schema_migrations").await?;
+        self.check_form().await?;
+        let applied = match self.cluster {
+            // One server of a cluster may be away when there is nothing to do.
+            Some(_) if self.is_up_to_date().await? => Vec::new(),
+            _ => self.apply_missing(&self.nodes().await?).await?,
+        };
+        self.apply_retention().await?;
+        Ok(applied)
+    }
+
+    async fn is_up_to_date(&self) -> Result<bool, StoreError> {
+        match self.applied_migrations().await {
+            Ok(applied) => Ok(missing(MIGRATIONS, &applied)?.is_empty()),
+            Err(StoreError::NotMigrated { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply_missing(&self, nodes: &Nodes) -> Result<Vec<&'static str>, StoreError> {
+        nodes.create_database().await?;
+        nodes.execute(CREATE_MIGRATIONS_TABLE, "creating schema_migrations").await?;
         let applied = self.applied_migrations().await?;
         let missing = missing(MIGRATIONS, &applied)?;
         for migration in &missing {
-            self.apply(migration).await?;
+            self.apply(migration, nodes).await?;
         }
-        self.apply_retention().await?;
         Ok(missing.iter().map(|migration| migration.name).collect())
     }
 
-    async fn create_database(&self) -> Result<(), StoreError> {
+    pub(super) async fn create_database(&self) -> Result<(), StoreError> {
         self.server()
             .query("CREATE DATABASE IF NOT EXISTS ?")
             .bind(Identifier(&self.database))
@@ -105,9 +125,9 @@ impl Store {
             .map_err(|error| self.error("reading schema_migrations", &error))
     }
 
-    async fn apply(&self, migration: &Migration) -> Result<(), StoreError> {
+    async fn apply(&self, migration: &Migration, nodes: &Nodes) -> Result<(), StoreError> {
         for statement in migration.statements() {
-            self.execute(statement, migration.name).await?;
+            nodes.execute(statement, migration.name).await?;
         }
         let row = AppliedRow { name: migration.name.into(), checksum: migration.checksum() };
         self.insert::<AppliedRow>("schema_migrations", "", [row]).await?;
@@ -125,8 +145,9 @@ impl Store {
         }
         let engine: String = self
             .client
-            .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = 'access_events'")
+            .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = ?")
             .bind(&self.database)
+            .bind(self.table_with_ttl())
             .fetch_one()
             .await
             .map_err(|error| self.error(doing, &error))?;
@@ -139,13 +160,26 @@ impl Store {
                 "ALTER TABLE access_events MODIFY TTL toDateTime(time) + INTERVAL {days} DAY"
             ),
         };
-        self.execute(&sql, doing).await
+        self.nodes().await?.execute(&sql, doing).await
     }
 
-    async fn execute(&self, sql: &str, doing: &str) -> Result<(), StoreError> {
+    fn table_with_ttl(&self) -> String {
+        match self.cluster {
+            Some(_) => stored_as("access_events"),
+            None => "access_events".to_owned(),
+        }
+    }
+
+    pub(super) async fn execute(&self, sql: &str, doing: &str) -> Result<(), StoreError> {
         // The query is raw, because a question mark in SQL is not a placeholder here.
         self.client.query_raw(sql).execute().await.map_err(|error| self.error(doing, &error))
     }
+}
+
+/// Returns the statements of all migrations.
+#[cfg(test)]
+pub(super) fn all_statements() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().flat_map(Migration::statements).chain([CREATE_MIGRATIONS_TABLE])
 }
 
 /// Returns the migrations that are not yet applied.

@@ -9,6 +9,7 @@ mod block;
 mod check;
 mod checkpoint;
 mod claim;
+mod cluster;
 mod connection;
 mod delivery;
 mod error;
@@ -78,12 +79,14 @@ fn parts<'a>(texts: &[&'a str]) -> Vec<Vec<&'a str>> {
     distinct.chunks(MOST_BOUND).map(<[&str]>::to_vec).collect()
 }
 
-/// A database of one ClickHouse server. Cheap to clone: clones share connections.
+/// A database of a ClickHouse server or of a cluster of them. Cheap to clone: clones share connections.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
     url: String,
     database: String,
+    /// The cluster that the server belongs to, if the tables are spread over one.
+    cluster: Option<Arc<str>>,
     raw_retention_days: u32,
     /// The name under which this process claims partitions.
     owner: Arc<str>,
@@ -98,6 +101,7 @@ impl Store {
             client: connection::client(config),
             url: config.url.clone(),
             database: config.database.clone(),
+            cluster: config.cluster.as_deref().map(Into::into),
             raw_retention_days: config.raw_retention_days,
             owner: claim::new_owner(),
             trouble: Arc::default(),

@@ -14,7 +14,7 @@ const SILENT_SECONDS: u32 = 15;
 const MOST_OFFSETS: i64 = 100_000_000;
 
 /// A row of `http_requests`; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 pub(super) struct RequestRow<'a> {
     key: &'a str,
     body: &'a str,

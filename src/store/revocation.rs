@@ -45,7 +45,7 @@ pub struct UntoldRequest {
 }
 
 /// A row of `revocation_requests`; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct RequestRow<'a> {
     number: u64,
     incident: &'a str,

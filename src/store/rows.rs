@@ -153,7 +153,7 @@ impl<'a> EventRow<'a> {
 }
 
 /// A row of `rejected_events`; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 pub struct RejectionRow<'a> {
     topic: &'a str,
     partition: i32,
@@ -179,7 +179,7 @@ impl<'a> RejectionRow<'a> {
 }
 
 /// A row of `alerts`: the columns worth querying, and the whole alert as JSON.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 pub struct AlertRow<'a> {
     id: &'a str,
     revision: u32,

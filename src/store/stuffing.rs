@@ -22,7 +22,7 @@ const MAX_NETWORKS: u64 = 100;
 const MAX_ATTEMPTS: u64 = 500;
 
 /// A row of `source_attempts`; the server adds when it was stored.
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 pub struct AttemptRow<'a> {
     network: Ipv6Addr,
     time: i64,

@@ -24,7 +24,7 @@ const ACTIVE: &str = "\
     ORDER BY made.time, made.id";
 
 /// A row as it is written; the server adds the time.
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct NewRow<'a> {
     id: &'a str,
     kind: &'a str,

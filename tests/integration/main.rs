@@ -11,6 +11,7 @@ mod case_bundle;
 mod chaos;
 mod check_config;
 mod clickhouse;
+mod cluster;
 mod compliance;
 mod console;
 mod deliver;

@@ -30,7 +30,7 @@ fn values_that_make_no_sense_are_refused_together() {
          [source.kafka]\ntopics = [\"a\"]\ndead_letter_topic = \"a\"\nsasl_username = \"u\"\n\
          [decode]\nformat = \"csv\"\n\
          [detect]\nexpected_false_alerts_per_week = nan\n\
-         [clickhouse]\nurl = \"tcp://localhost\"\ndatabase = \"a; drop\"\n\
+         [clickhouse]\nurl = \"tcp://localhost\"\ndatabase = \"a; drop\"\ncluster = \"a'b\"\n\
          [email]\nhost = \"h\"\nfrom = \"nobody\"\nto = []\n\
          [webhook]\nurl = \"ftp://example.com\"\nsecret = \"whsec_short\"\n\
          [alerts_topic]\ntopic = \"a\"\n\

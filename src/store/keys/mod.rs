@@ -25,7 +25,7 @@ pub struct Author<'a> {
     pub origin: &'a str,
 }
 
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct ChangeRow<'a> {
     number: u64,
     change: &'a str,
@@ -33,7 +33,7 @@ struct ChangeRow<'a> {
     origin: &'a str,
 }
 
-#[derive(Row, Serialize)]
+#[derive(Clone, Row, Serialize)]
 struct FeedRow<'a> {
     change: &'a str,
     topic: &'a str,

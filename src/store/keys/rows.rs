@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{EventTime, KeyHash};
 use crate::registry::{KeyEvent, KeyEventKind, KeyStatus, Leak, RegisteredKey};
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 pub(super) struct KeyRow {
     pub change: String,
     pub key_id: String,
@@ -29,7 +29,7 @@ pub(super) struct KeyRow {
     key_hash: String,
 }
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 pub(super) struct KeyEventRow {
     change: String,
     key_id: String,

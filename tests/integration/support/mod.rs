@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod clickhouse;
+pub mod cluster;
 pub mod console;
 pub mod eventually;
 pub mod geo;
