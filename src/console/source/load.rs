@@ -15,6 +15,8 @@ use crate::store::{Store, StoreError};
 pub const SPANS: [u32; 3] = [14 * 24, 24, 1];
 /// The requests are counted within this time, which leaves some of the page's to the incidents.
 const COUNTED_WITHIN: Duration = Duration::from_secs(4);
+/// Clients and routes of a busy source take long, and nobody waits for them.
+const DETAILED_WITHIN: Duration = Duration::from_millis(1_500);
 
 #[derive(Debug, Deserialize)]
 pub struct Hour {
@@ -95,8 +97,8 @@ pub struct Known {
 /// [`StoreError`].
 pub async fn load(store: &Store, source: Source) -> Result<Option<Known>, StoreError> {
     let (traffic, details, incidents) = tokio::try_join!(
-        counted(|hours| traffic(store, source, hours)),
-        counted(|hours| details(store, source, hours)),
+        counted(COUNTED_WITHIN, |hours| traffic(store, source, hours)),
+        counted(DETAILED_WITHIN, |hours| details(store, source, hours)),
         incidents(store, source)
     )?;
     let is_quiet = traffic.as_ref().is_some_and(|traffic| traffic.series.is_empty());
@@ -107,7 +109,10 @@ pub async fn load(store: &Store, source: Source) -> Result<Option<Known>, StoreE
 }
 
 /// The figures of the longest span that can be counted.
-async fn counted<T, F>(figures: impl Fn(u32) -> F) -> Result<Option<T>, StoreError>
+async fn counted<T, F>(
+    within: Duration,
+    figures: impl Fn(u32) -> F,
+) -> Result<Option<T>, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -120,7 +125,7 @@ where
         }
         Ok(None)
     };
-    timeout(COUNTED_WITHIN, longest).await.unwrap_or(Ok(None))
+    timeout(within, longest).await.unwrap_or(Ok(None))
 }
 
 async fn traffic(store: &Store, source: Source, hours: u32) -> Result<Traffic, StoreError> {
@@ -169,7 +174,9 @@ async fn since(store: &Store, source: Source, span: &str) -> Result<Option<i64>,
 
 async fn details(store: &Store, source: Source, hours: u32) -> Result<Details, StoreError> {
     let ((first, last), span) = (source.ends(), hours.to_string());
-    let values = [("first", first.as_str()), ("last", &last), ("hours", &span)];
+    let is_whole = if source.is_below_counted() { "false" } else { "true" };
+    let values =
+        [("first", first.as_str()), ("last", &last), ("hours", &span), ("is_whole", is_whole)];
     let sql = include_str!("../../../sql/console/source_facets.sql");
     Ok(Details { hours, facets: store.query_rows(sql, &values).await? })
 }
