@@ -28,6 +28,7 @@ CREATE QUOTA OR REPLACE keywatch_reader KEYED BY user_name
 GRANT SELECT ON access_events TO keywatch_analyst;
 GRANT SELECT ON key_usage_minute TO keywatch_analyst;
 GRANT SELECT ON key_usage_hour TO keywatch_analyst;
+GRANT SELECT ON source_usage_hour TO keywatch_analyst;
 GRANT SELECT ON alerts TO keywatch_analyst;
 GRANT SELECT ON deliveries TO keywatch_analyst;
 GRANT SELECT ON incident_acts TO keywatch_analyst;

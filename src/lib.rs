@@ -69,6 +69,8 @@ pub mod registry;
 mod report;
 #[deny(clippy::disallowed_methods)]
 pub mod respond;
+#[deny(clippy::disallowed_methods)]
+mod sigma;
 pub mod source;
 pub mod store;
 mod telemetry;

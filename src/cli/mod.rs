@@ -24,6 +24,7 @@ mod moment;
 mod report;
 mod run;
 mod score_series;
+mod sigma;
 #[cfg(feature = "train")]
 mod train;
 mod users;
@@ -55,6 +56,8 @@ enum Command {
     Alerts(alerts::Args),
     /// Find the stored requests of a key, an address, a network, a client or a route
     Hunt(hunt::Args),
+    /// Turn a Sigma rule about access logs into a query over the stored requests
+    Sigma(sigma::Args),
     /// Show and change the key registry: who owns a key, what it may do, and until when
     Keys(keys::Args),
     /// Send a marked attack on a canary key through the real path, and measure each hop
@@ -139,6 +142,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Hunt(args) => hunt::run(&args),
+        Command::Sigma(args) => sigma::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0018_key_feed.sql",
     "0019_accounts.sql",
     "0020_audit.sql",
+    "0021_source_usage.sql",
 ];
 
 const CREATE_MIGRATIONS_TABLE: &str = "\
@@ -52,6 +53,10 @@ const CREATE_MIGRATIONS_TABLE: &str = "\
 /// A TTL is a `DateTime`, which ends in 2106 and then wraps to 1970. ClickHouse would delete
 /// today's rows at once if their TTL were later.
 const MAX_RETENTION_DAYS: u32 = 10_000;
+
+/// Tables that are kept as long as raw events, and their columns of time. Addresses are personal
+/// data: who keeps requests for a week keeps no account of their addresses for longer.
+const KEPT_AS_RAW: [(&str, &str); 2] = [("access_events", "time"), ("source_usage_hour", "hour")];
 
 impl Migration {
     /// Returns the SHA-256 of the file in hexadecimal.
@@ -135,38 +140,46 @@ impl Store {
         Ok(())
     }
 
-    /// Sets how many days raw events are kept (0: for ever), unless the table has that value already: a change of
-    /// the TTL makes ClickHouse check every part.
+    /// Sets how many days raw events, and their addresses by hour, are kept (0: for ever), unless a
+    /// table has that value already: a change of the TTL makes ClickHouse check every part.
     async fn apply_retention(&self) -> Result<(), StoreError> {
-        let doing = "setting the retention of access_events";
         let days = self.raw_retention_days;
         if days > MAX_RETENTION_DAYS {
             return Err(StoreError::Retention { days, max: MAX_RETENTION_DAYS });
         }
+        for (table, column) in KEPT_AS_RAW {
+            self.keep(table, column, days).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, table: &str, column: &str, days: u32) -> Result<(), StoreError> {
+        let doing = format!("setting the retention of {table}");
         let engine: String = self
             .client
             .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = ?")
             .bind(&self.database)
-            .bind(self.table_with_ttl())
+            .bind(self.table_of_rows(table))
             .fetch_one()
             .await
-            .map_err(|error| self.error(doing, &error))?;
+            .map_err(|error| self.error(&doing, &error))?;
         let is_limited = engine.contains(" TTL ");
         let sql = match days {
-            0 if is_limited => "ALTER TABLE access_events REMOVE TTL".to_owned(),
+            0 if is_limited => format!("ALTER TABLE {table} REMOVE TTL"),
             0 => return Ok(()),
             _ if engine.contains(&format!("toIntervalDay({days})")) => return Ok(()),
-            _ => format!(
-                "ALTER TABLE access_events MODIFY TTL toDateTime(time) + INTERVAL {days} DAY"
-            ),
+            _ => {
+                format!("ALTER TABLE {table} MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY")
+            }
         };
-        self.nodes().await?.execute(&sql, doing).await
+        self.nodes().await?.execute(&sql, &doing).await
     }
 
-    fn table_with_ttl(&self) -> String {
+    /// The table that has the rows of `table`: on a cluster, the one on each server.
+    fn table_of_rows(&self, table: &str) -> String {
         match self.cluster {
-            Some(_) => stored_as("access_events"),
-            None => "access_events".to_owned(),
+            Some(_) => stored_as(table),
+            None => table.to_owned(),
         }
     }
 

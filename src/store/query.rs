@@ -70,6 +70,7 @@ pub const ANALYST_QUERIES: &[AnalystQuery] = queries![
     "silent_keys",
     "source_abuse",
     "top_keys",
+    "top_sources",
     "two_countries",
 ];
 

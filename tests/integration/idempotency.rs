@@ -11,7 +11,7 @@ use crate::support::settings::Settings;
 
 const COUNTS: &str = "SELECT (SELECT count() FROM access_events), \
     (SELECT sum(requests) FROM key_usage_minute), (SELECT sum(requests) FROM key_usage_hour), \
-    (SELECT count() FROM rejected_events)";
+    (SELECT sum(requests) FROM source_usage_hour), (SELECT count() FROM rejected_events)";
 
 struct Sender {
     service: Service,
@@ -82,15 +82,19 @@ async fn a_repeated_request_is_stored_once_also_after_a_restart() {
     assert_eq!(first["rejections"][1]["event"], 51);
     assert_eq!(sender.insist("one", &body).await, (true, first.clone()));
     assert_eq!(sender.post("one", &body[1..]).await.0, 422, "other events under the same key");
-    assert_eq!(counts(&database.store).await, "50 50 50 2");
+    assert_eq!(counts(&database.store).await, "50 50 50 50 2");
 
     sender.service.kill();
     let sender = Sender::start(&database);
     assert_eq!(sender.insist("one", &body).await, (true, first));
     assert_eq!(sender.post("one", &body[1..]).await.0, 422);
-    assert_eq!(counts(&database.store).await, "50 50 50 2");
+    assert_eq!(counts(&database.store).await, "50 50 50 50 2");
     sender.insist("two", &body).await;
-    assert_eq!(counts(&database.store).await, "100 100 100 4", "another key is another request");
+    assert_eq!(
+        counts(&database.store).await,
+        "100 100 100 100 4",
+        "another key is another request"
+    );
 }
 
 /// The process was killed when the events were stored and the ledger did not say so yet, or before
@@ -111,15 +115,16 @@ async fn a_request_that_a_kill_cut_off_is_completed() {
     let (is_replay, answer) = sender.insist("one", &body).await;
     assert!(is_replay);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(50), &json!(2)));
-    assert_eq!(counts(&database.store).await, "50 50 50 2");
+    assert_eq!(counts(&database.store).await, "50 50 50 50 2");
 
     sender.service.kill();
-    for table in ["access_events", "key_usage_minute", "key_usage_hour", "rejected_events"] {
+    let rollups = ["key_usage_minute", "key_usage_hour", "source_usage_hour"];
+    for table in rollups.into_iter().chain(["access_events", "rejected_events"]) {
         execute(&format!("TRUNCATE TABLE {table}")).await;
     }
     let sender = Sender::start(&database);
     let (is_replay, answer) = sender.insist("one", &body).await;
     assert!(!is_replay);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(50), &json!(2)));
-    assert_eq!(counts(&database.store).await, "50 50 50 2");
+    assert_eq!(counts(&database.store).await, "50 50 50 50 2");
 }

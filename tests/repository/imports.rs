@@ -45,6 +45,7 @@ const RULES: &[Rule] = &[
         &["alert", "answer", "config", "event", "network", "profile", "rate", "registry", "text"],
     ),
     rule("decide", &["alert", "config", "detect", "event", "profile", "registry"]),
+    rule("sigma", &["text"]),
     rule("workflow", &["alert", "event"]),
     rule("audit", &["event"]),
     rule("respond", &["alert", "config", "decide", "detect::Family", "detect::family", "event"]),
@@ -250,6 +251,7 @@ const RULES: &[Rule] = &[
             "rate",
             "registry",
             "report",
+            "sigma",
             "playbook",
             // Two policies compared on stored alerts.
             "respond",
@@ -266,9 +268,10 @@ const RULES: &[Rule] = &[
 
 /// Rooms without clock and I/O. What they read at the start (databases, a model, the registry)
 /// is allowed where it stands.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "alert", "answer", "audit", "decide", "decode", "detect", "engine", "enrich", "event", "facts",
-    "network", "profile", "proof", "rate", "record", "registry", "respond", "text", "workflow",
+    "network", "profile", "proof", "rate", "record", "registry", "respond", "sigma", "text",
+    "workflow",
 ];
 
 /// Rooms that do I/O.

@@ -11,10 +11,12 @@ use crate::console::incidents::{self, Among, Choice, Incident};
 use crate::store::{Store, StoreError};
 
 /// Hours of requests that the page counts. Where one takes more rows to read than a page may, the
-/// next is counted: all figures of a page are whole, and of the same time.
+/// next is counted, so that all figures are whole.
 pub const SPANS: [u32; 3] = [14 * 24, 24, 1];
 /// The requests are counted within this time, which leaves some of the page's to the incidents.
 const COUNTED_WITHIN: Duration = Duration::from_secs(4);
+/// Clients and routes of a busy source take long, and nobody waits for them.
+const DETAILED_WITHIN: Duration = Duration::from_millis(1_500);
 
 #[derive(Debug, Deserialize)]
 pub struct Hour {
@@ -51,6 +53,17 @@ pub struct Traffic {
     pub hours: u32,
     pub series: Vec<Hour>,
     pub keys: Vec<NamedKey>,
+    /// Places, networks and addresses; of a part of an IPv6 /64 those of the whole.
+    pub places: Vec<Facet>,
+    /// The time of the upgrade before which requests were not counted by source.
+    pub since: Option<i64>,
+}
+
+/// Figures that the raw rows alone have, of the requests within `hours`.
+#[derive(Debug)]
+pub struct Details {
+    pub hours: u32,
+    /// Clients, routes, answers and addresses.
     pub facets: Vec<Facet>,
 }
 
@@ -72,6 +85,8 @@ impl Incidents {
 pub struct Known {
     /// `None`: it takes more rows to count them than a page may read.
     pub traffic: Option<Traffic>,
+    /// `None`: likewise.
+    pub details: Option<Details>,
     /// `None`: there are too many to search in the time of a page.
     pub incidents: Option<Incidents>,
 }
@@ -81,39 +96,89 @@ pub struct Known {
 /// # Errors
 /// [`StoreError`].
 pub async fn load(store: &Store, source: Source) -> Result<Option<Known>, StoreError> {
-    let counted = async {
-        let traffic = timeout(COUNTED_WITHIN, traffic(store, source)).await;
-        traffic.unwrap_or(Ok(None))
-    };
-    let (traffic, incidents) = tokio::try_join!(counted, incidents(store, source))?;
+    let (traffic, details, incidents) = tokio::try_join!(
+        counted(COUNTED_WITHIN, |hours| traffic(store, source, hours)),
+        counted(DETAILED_WITHIN, |hours| details(store, source, hours)),
+        incidents(store, source)
+    )?;
     let is_quiet = traffic.as_ref().is_some_and(|traffic| traffic.series.is_empty());
+    let is_unseen = is_quiet && details.as_ref().is_none_or(|details| details.facets.is_empty());
     let is_blameless = incidents.as_ref().is_some_and(Incidents::are_none);
-    let is_known = !(is_quiet && is_blameless);
-    Ok(is_known.then_some(Known { traffic, incidents }))
+    let is_known = !(is_unseen && is_blameless);
+    Ok(is_known.then_some(Known { traffic, details, incidents }))
 }
 
-/// The requests over the longest span that can be counted.
-async fn traffic(store: &Store, source: Source) -> Result<Option<Traffic>, StoreError> {
-    for hours in SPANS {
-        match traffic_of(store, source, hours).await {
-            Err(error) if error.is_over_limit() => {}
-            Err(error) => return Err(error),
-            Ok(traffic) => return Ok(Some(traffic)),
+/// The figures of the longest span that can be counted.
+async fn counted<T, F>(
+    within: Duration,
+    figures: impl Fn(u32) -> F,
+) -> Result<Option<T>, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let longest = async {
+        for hours in SPANS {
+            match figures(hours).await {
+                Err(error) if error.is_over_limit() => {}
+                figures => return figures.map(Some),
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    };
+    timeout(within, longest).await.unwrap_or(Ok(None))
 }
 
-async fn traffic_of(store: &Store, source: Source, hours: u32) -> Result<Traffic, StoreError> {
-    let ((first, last), span) = (source.ends(), hours.to_string());
-    let values = [("first", first.as_str()), ("last", &last), ("hours", &span)];
-    let (series, mut keys, facets) = tokio::try_join!(
-        store.query_rows(include_str!("../../../sql/console/source_hours.sql"), &values),
-        store.query_rows(include_str!("../../../sql/console/source_keys.sql"), &values),
-        store.query_rows(include_str!("../../../sql/console/source_facets.sql"), &values),
+async fn traffic(store: &Store, source: Source, hours: u32) -> Result<Traffic, StoreError> {
+    let span = hours.to_string();
+    let ((first, last), (counted_first, counted_last)) = (source.ends(), source.counted_ends());
+    let counted = [("first", counted_first.as_str()), ("last", &counted_last), ("hours", &span)];
+    let raw = [("first", first.as_str()), ("last", &last), ("hours", &span)];
+    let ((of_hours, of_keys), values) = match source.is_below_counted() {
+        true => (OF_PART, raw),
+        false => (OF_SOURCE, counted),
+    };
+    let (series, mut keys, places, since) = tokio::try_join!(
+        store.query_rows(of_hours, &values),
+        store.query_rows(of_keys, &values),
+        store.query_rows(include_str!("../../../sql/console/source_places.sql"), &counted),
+        since(store, source, &span),
     )?;
     count_everywhere(store, &mut keys, &span).await?;
-    Ok(Traffic { hours, series, keys, facets })
+    Ok(Traffic { hours, series, keys, places, since })
+}
+
+/// The queries for hours and keys of a source that is counted.
+const OF_SOURCE: (&str, &str) = (
+    include_str!("../../../sql/console/source_hours.sql"),
+    include_str!("../../../sql/console/source_keys.sql"),
+);
+/// Those of a part of such a source.
+const OF_PART: (&str, &str) = (
+    include_str!("../../../sql/console/address_hours.sql"),
+    include_str!("../../../sql/console/address_keys.sql"),
+);
+
+#[derive(Deserialize)]
+struct Since {
+    since: i64,
+}
+
+async fn since(store: &Store, source: Source, span: &str) -> Result<Option<i64>, StoreError> {
+    if source.is_below_counted() {
+        return Ok(None);
+    }
+    let sql = include_str!("../../../sql/console/source_since.sql");
+    let rows: Vec<Since> = store.query_rows(sql, &[("hours", span)]).await?;
+    Ok(rows.first().map(|row| row.since))
+}
+
+async fn details(store: &Store, source: Source, hours: u32) -> Result<Details, StoreError> {
+    let ((first, last), span) = (source.ends(), hours.to_string());
+    let is_whole = if source.is_below_counted() { "false" } else { "true" };
+    let values =
+        [("first", first.as_str()), ("last", &last), ("hours", &span), ("is_whole", is_whole)];
+    let sql = include_str!("../../../sql/console/source_facets.sql");
+    Ok(Details { hours, facets: store.query_rows(sql, &values).await? })
 }
 
 #[derive(Deserialize)]

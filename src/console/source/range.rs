@@ -10,6 +10,9 @@ use maud::Render;
 const SHORTEST_IPV4: u8 = 8;
 const SHORTEST_IPV6: u8 = 16;
 
+/// IPv6 is counted by networks of this length (`source_usage_hour`).
+const COUNTED_IPV6: u8 = 64;
+
 /// Reasons for which a text names no source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSource {
@@ -65,10 +68,37 @@ impl Source {
         (self.0.network().to_string(), self.0.broadcast().to_string())
     }
 
+    /// Whether it is a part of an IPv6 /64, by which requests are counted.
+    pub fn is_below_counted(self) -> bool {
+        self.is_ipv6() && self.0.prefix_len() > COUNTED_IPV6
+    }
+
+    /// Whether all its requests come from one source that is counted.
+    pub fn is_one_counted(self) -> bool {
+        self.is_address() || (self.is_ipv6() && self.0.prefix_len() >= COUNTED_IPV6)
+    }
+
+    /// Whether its addresses are known by their /64 alone.
+    pub fn is_many_of_ipv6(self) -> bool {
+        self.is_ipv6() && !self.is_one_counted()
+    }
+
+    /// The first and the last source of the range that is counted. A /64 is counted under its first
+    /// address, and so is a part of it.
+    pub fn counted_ends(self) -> (String, String) {
+        let (first, last) = self.ends();
+        if !self.is_one_counted() {
+            return (first, last);
+        }
+        let whole = IpNet::new(self.0.addr(), COUNTED_IPV6).map(|net| net.network().to_string());
+        let source = whole.ok().filter(|_| self.is_ipv6()).unwrap_or(first);
+        (source.clone(), source)
+    }
+
     /// Larger sources that contain it: an IPv6 customer has a /64, and stuffing is judged by the /24
     /// or /48.
     pub fn wider(self) -> Vec<Self> {
-        let prefixes: &[u8] = if self.is_ipv6() { &[64, 48] } else { &[24] };
+        let prefixes: &[u8] = if self.is_ipv6() { &[COUNTED_IPV6, 48] } else { &[24] };
         let longer = prefixes.iter().filter(|prefix| **prefix < self.0.prefix_len());
         let wider = longer.filter_map(|prefix| IpNet::new(self.0.addr(), *prefix).ok());
         wider.map(|net| net.trunc()).filter(|net| !has_all_of_ipv4(*net)).map(Self).collect()
@@ -163,5 +193,19 @@ mod tests {
         assert_eq!(ends("203.0.113.7"), both("203.0.113.7", "203.0.113.7"));
         assert_eq!(ends("203.0.113.0/31"), both("203.0.113.0", "203.0.113.1"));
         assert_eq!(ends("2001:db8::/126"), both("2001:db8::", "2001:db8::3"));
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_networks_of_64() {
+        let ends = |text: &str| Source::parse(text).map(Source::counted_ends).ok();
+        let both = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        for part in ["2001:db8:1:2::/64", "2001:db8:1:2::7", "2001:db8:1:2:8000::/65"] {
+            assert_eq!(ends(part), both("2001:db8:1:2::", "2001:db8:1:2::"), "{part}");
+        }
+        assert_eq!(ends("::1"), both("::", "::"), "and not all of IPv4");
+        let net = both("2001:db8::", "2001:db8:0:ffff:ffff:ffff:ffff:ffff");
+        assert_eq!(ends("2001:db8::/48"), net);
+        assert_eq!(ends("203.0.113.7"), both("203.0.113.7", "203.0.113.7"));
+        assert_eq!(ends("203.0.113.0/24"), both("203.0.113.0", "203.0.113.255"));
     }
 }

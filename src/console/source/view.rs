@@ -2,23 +2,27 @@
 
 use maud::{Markup, html};
 
-use super::load::{Incidents, Known, SPANS, Traffic};
+use super::load::{Details, Incidents, Known, SPANS, Traffic};
 use super::{Source, keys, who};
+use crate::console::facet::{self, Facet};
 use crate::console::frame::{ago, card};
 use crate::console::incidents::{self, Incident};
-use crate::console::{facet, plot};
+use crate::console::plot;
 use crate::event::{EventTime, HOUR_SECONDS};
 use crate::text::{count, counted, duration_figure};
 
-/// The kinds of facets, in the order of the page. The addresses of a single one tell nothing.
-const KINDS: [(&str, &str, &str); 6] = [
+/// A kind of facets, its heading, and the words for an empty value.
+type Kind = (&'static str, &'static str, &'static str);
+
+/// Of the raw rows.
+const DETAILS: [Kind; 3] = [
     ("client", "Clients", "no user agent"),
     ("route", "Routes", "unknown"),
     ("answer", "Answers", "unknown"),
-    ("address", "Addresses", "unknown"),
-    ("place", "Places", "unknown place"),
-    ("network", "Networks", "unknown network"),
 ];
+const ADDRESSES: Kind = ("address", "Addresses", "unknown");
+const PLACES: [Kind; 2] =
+    [("place", "Places", "unknown place"), ("network", "Networks", "unknown network")];
 
 pub(super) fn view(source: Source, known: &Known, now: EventTime) -> Markup {
     let span = known.traffic.as_ref().map_or(SPANS[0], |traffic| traffic.hours);
@@ -31,11 +35,14 @@ pub(super) fn view(source: Source, known: &Known, now: EventTime) -> Markup {
                 @if let Some(traffic) = &known.traffic { (named(traffic, now)) }
             }
             div {
-                @if let Some(traffic) = &known.traffic { (card("who", "Who it is", "", who::who(source, traffic))) }
+                @if let Some(traffic) = &known.traffic { (card("who", "Who it is", "", who::who(source, &traffic.places, addresses(source, known)))) }
                 (card("further", "Look further", "", further(source, span, is_accused(known))))
             }
         }
-        @if let Some(traffic) = &known.traffic { (details(source, traffic, now)) }
+        @if let Some(traffic) = known.traffic.as_ref().filter(|traffic| traffic.hours == SPANS[0]) {
+            (card("hours", "Requests by hour and day", "UTC; a darker cell has more.", usage(traffic, now)))
+        }
+        (facets(source, known, now))
     }
 }
 
@@ -46,16 +53,33 @@ fn named(traffic: &Traffic, now: EventTime) -> Markup {
     }
 }
 
-fn details(source: Source, traffic: &Traffic, now: EventTime) -> Markup {
-    let kinds = KINDS.iter().filter(|(kind, ..)| *kind != "address" || !source.is_address());
+/// The addresses that called: of a network in a /64 the raw rows have them, of others the places.
+fn addresses(source: Source, known: &Known) -> Option<&[Facet]> {
+    let details = known.details.as_ref().map(|details| details.facets.as_slice());
+    let places = known.traffic.as_ref().map(|traffic| traffic.places.as_slice());
+    if source.is_address() {
+        None
+    } else if source.is_one_counted() {
+        details
+    } else {
+        places
+    }
+}
+
+fn facets(source: Source, known: &Known, now: EventTime) -> Markup {
+    let list = |facets: &[Facet], (kind, heading, unknown): Kind| {
+        card(kind, heading, "", facet::list(facets, kind, unknown, now))
+    };
     html! {
-        @if traffic.hours == SPANS[0] {
-            (card("hours", "Requests by hour and day", "UTC; a darker cell has more.", usage(traffic, now)))
+        @match &known.details {
+            None => p.note { "Its clients, routes and answers are not counted: more rows would have to be read than a page may." },
+            Some(Details { hours, .. }) if *hours != SPANS[0] => p.note { "Clients, routes and answers are those of the last " (span(*hours)) ": for more than that, more rows would have to be read than a page may." },
+            Some(_) => {}
         }
         div.facets {
-            @for (kind, heading, unknown) in kinds {
-                (card(kind, heading, "", facet::list(&traffic.facets, kind, unknown, now)))
-            }
+            @if let Some(details) = &known.details { @for kind in DETAILS { (list(&details.facets, kind)) } }
+            @if let Some(facets) = addresses(source, known) { (list(facets, ADDRESSES)) }
+            @if let Some(traffic) = &known.traffic { @for kind in PLACES { (list(&traffic.places, kind)) } }
         }
     }
 }
@@ -81,6 +105,9 @@ fn summary(traffic: Option<&Traffic>, now: EventTime) -> Markup {
             @if let Some((first, last)) = ends {
                 " First seen " (ago(EventTime::from_micros(first.first), now)) ", last " (ago(EventTime::from_micros(last.last), now)) "."
             }
+        }
+        @if let Some(since) = traffic.since {
+            " Requests that were stored before the upgrade " (ago(EventTime::from_micros(since), now)) " are not counted."
         }
         @if traffic.hours != SPANS[0] { " For more than that, more rows would have to be read than a page may." }
     }

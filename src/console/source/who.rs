@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 
 use super::Source;
-use super::load::Traffic;
 use crate::console::facet::Facet;
 use crate::console::frame::source_link;
 use crate::console::visible::shown;
 use crate::enrich::network_kind;
 use crate::network::NetworkKind;
 
-pub(super) fn who(source: Source, traffic: &Traffic) -> Markup {
-    let of = |kind: &'static str| traffic.facets.iter().filter(move |facet| facet.kind == kind);
+/// `callers` are the addresses of a network that called, as far as they are counted.
+pub(super) fn who(source: Source, places: &[Facet], callers: Option<&[Facet]>) -> Markup {
+    let of = |kind: &'static str| places.iter().filter(move |facet| facet.kind == kind);
     let wider = source.wider();
     html! {
         dl.fields {
@@ -21,7 +21,7 @@ pub(super) fn who(source: Source, traffic: &Traffic) -> Markup {
             @if !wider.is_empty() {
                 dt { "Part of" } dd { @for net in wider { (source_link(&net.to_string())) " " } }
             }
-            @if !source.is_address() { dt { "Addresses seen" } dd { (addresses(of("address").count())) } }
+            @if let Some(callers) = callers { dt { (if source.is_many_of_ipv6() { "Networks seen" } else { "Addresses seen" }) } dd { (addresses(callers)) } }
         }
     }
 }
@@ -65,6 +65,7 @@ const fn users(kind: NetworkKind) -> &'static str {
 }
 
 /// The facets hold at most eight.
-fn addresses(count: usize) -> String {
+fn addresses(callers: &[Facet]) -> String {
+    let count = callers.iter().filter(|facet| facet.kind == "address").count();
     if count < 8 { count.to_string() } else { format!("{count} or more") }
 }

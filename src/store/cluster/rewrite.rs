@@ -1,14 +1,15 @@
 //! Rewrites a statement of a migration for a cluster. Pure: text in, text out.
 
 /// The tables whose rows are spread over the shards, and the expression that chooses the shard of an
-/// inserted row. Materialized views fill the other three on the shard of the raw rows.
+/// inserted row. Materialized views fill the others on the shard of the raw rows.
 ///
 /// A batch is of one partition, and so goes to one shard: it is stored as a whole or not at all.
-const SHARDED: [(&str, Option<&str>); 4] = [
+const SHARDED: [(&str, Option<&str>); 5] = [
     ("access_events", Some("cityHash64(topic) + toUInt32(partition)")),
     ("key_usage_minute", None),
     ("key_usage_hour", None),
     ("key_scope_day", None),
+    ("source_usage_hour", None),
 ];
 
 /// For so long a server remembers tokens at most. It forgets them by number before that, as a single

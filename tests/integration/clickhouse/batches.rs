@@ -18,6 +18,7 @@ async fn contents(store: &Store) -> Vec<Vec<String>> {
         "SELECT record_offset, count() FROM access_events GROUP BY ALL ORDER BY ALL",
         USAGE_BY_MINUTE,
         USAGE_BY_HOUR,
+        USAGE_BY_SOURCE,
         "SELECT record_offset, reason FROM rejected_events ORDER BY ALL",
         "SELECT id, revision FROM alerts ORDER BY ALL",
         "SELECT partition, first_offset, last_offset, state FROM ingest_batches ORDER BY ALL",
@@ -40,7 +41,49 @@ pub const USAGE_BY_HOUR: &str = "SELECT key_id, toUnixTimestamp(hour), sum(reque
     uniqCombinedMerge(12)(countries), uniqCombinedMerge(12)(asns), uniqCombinedMerge(12)(routes) \
     FROM key_usage_hour GROUP BY key_id, hour ORDER BY key_id, hour";
 
-/// Computes the same figures as the queries above.
+pub const USAGE_BY_SOURCE: &str = "SELECT toString(source), toUnixTimestamp(hour), key_id, \
+    sum(requests), sum(accepted), sum(refused), sum(throttled), sum(failed), sum(bytes_out), \
+    toUnixTimestamp(min(first_seen)), toUnixTimestamp(max(last_seen)) \
+    FROM source_usage_hour GROUP BY source, hour, key_id ORDER BY ALL";
+
+/// Computes the figures of [`USAGE_BY_SOURCE`].
+pub fn usage_by_source(events: &[EnrichedEvent]) -> Vec<String> {
+    let mut usages: BTreeMap<(String, i64, &str), [i64; 8]> = BTreeMap::new();
+    for EnrichedEvent { event, .. } in events {
+        let second = event.time.as_micros() / 1_000_000;
+        let status = event.status;
+        let source = match event.client_ip {
+            std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            std::net::IpAddr::V6(ip) => (u128::from(ip) >> 64 << 64).into(),
+        };
+        let is_accepted = event.authenticated.unwrap_or((200..400).contains(&status));
+        let key = (source.to_string(), second - second % 3_600, &*event.key_id);
+        let new = [0, 0, 0, 0, 0, 0, i64::MAX, 0];
+        let figures = usages.entry(key).or_insert(new);
+        let counted = [
+            1,
+            i64::from(is_accepted),
+            i64::from([401, 403].contains(&status)),
+            i64::from(status == 429),
+            i64::from(status >= 400),
+            event.bytes_out.unwrap_or(0) as i64,
+        ];
+        for (sum, count) in figures.iter_mut().zip(counted) {
+            *sum += count;
+        }
+        figures[6] = figures[6].min(second);
+        figures[7] = figures[7].max(second);
+    }
+    let line = |((source, hour, key_id), figures): ((String, i64, &str), [i64; 8])| {
+        let figures = figures.map(|figure| figure.to_string()).join(" ");
+        format!("{source} {hour} {key_id} {figures}")
+    };
+    let mut lines: Vec<String> = usages.into_iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+/// Computes the figures of the other queries above.
 pub fn usage(events: &[EnrichedEvent], bucket_seconds: i64) -> Vec<String> {
     #[derive(Default)]
     struct Usage<'a> {
@@ -127,6 +170,42 @@ async fn rollups_equal_an_independent_count() {
     }
     assert_eq!(lines(&database.store, USAGE_BY_MINUTE).await, usage(&events, 60));
     assert_eq!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events, 3_600));
+}
+
+#[tokio::test]
+async fn sources_equal_an_independent_count() {
+    let database = database().await;
+    let mut events = varied_events(5_000, 0, EventTime::now().plus_seconds(-80_000.0), 15.0);
+    for (i, enriched) in events.iter_mut().enumerate() {
+        enriched.event.authenticated = [None, Some(true), Some(false)][i % 3];
+        if i % 2 == 0 {
+            let ip = format!("2001:db8:{}:{}::{:x}", i % 3, i % 4, i);
+            enriched.event.client_ip = ip.parse().unwrap();
+        }
+    }
+    for part in events.chunks(900) {
+        database.store.write_batch(&batch(&partition(0), part)).await.unwrap();
+    }
+    let mut found = lines(&database.store, USAGE_BY_SOURCE).await;
+    found.sort();
+    assert_eq!(found, usage_by_source(&events));
+}
+
+/// Each request comes from another address: those of one IPv6 customer are counted together.
+#[tokio::test]
+async fn a_customer_with_many_addresses_is_one_source() {
+    let database = database().await;
+    let mut events = varied_events(1_000, 0, EventTime::now(), 0.0);
+    for (i, enriched) in events.iter_mut().enumerate() {
+        let customer = if i < 999 { "2001:db8:7:7" } else { "2001:db8:7:8" };
+        enriched.event.client_ip = format!("{customer}:{i:x}::1").parse().unwrap();
+        enriched.event.key_id = "key".into();
+    }
+    database.store.write_batch(&batch(&partition(0), &events)).await.unwrap();
+    let sql = "SELECT source, country, asn, requests FROM source_usage_hour FINAL ORDER BY source";
+    let rows = lines(&database.store, sql).await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows[0].starts_with("2001:db8:7:7:: ") && rows[0].ends_with(" 999"), "{rows:?}");
 }
 
 #[tokio::test]
@@ -227,18 +306,25 @@ async fn a_repeated_batch_adds_what_the_views_lack() {
     let database = database().await;
     let events = varied_events(1_000, 0, EventTime::now().plus_seconds(-7_200.0), 2.0);
     let partition = partition(0);
-    let views = ["key_usage_hour_view", "key_usage_minute_view"];
-    for (view, part) in views.into_iter().zip(events.chunks(500)) {
+    let views = ["key_usage_hour_view", "key_usage_minute_view", "source_usage_hour_view"];
+    for (view, part) in views.into_iter().zip(events.chunks(334)) {
         let batch = batch(&partition, part);
         execute(&database.config, &format!("DETACH TABLE {view}")).await;
         database.store.write_batch(&batch).await.unwrap();
-        assert_ne!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events[..], 3_600));
+        let table = view.trim_end_matches("_view");
+        let lacks = format!(
+            "SELECT (SELECT sum(requests) FROM {table}) < (SELECT count() FROM access_events)"
+        );
+        assert_eq!(lines(&database.store, &lacks).await, ["1"], "{view}");
         execute(&database.config, &format!("ATTACH TABLE {view}")).await;
         database.store.write_batch(&batch).await.unwrap();
     }
     assert_eq!(lines(&database.store, "SELECT count() FROM access_events").await, ["1000"]);
     assert_eq!(lines(&database.store, USAGE_BY_MINUTE).await, usage(&events, 60));
     assert_eq!(lines(&database.store, USAGE_BY_HOUR).await, usage(&events, 3_600));
+    let mut sources = lines(&database.store, USAGE_BY_SOURCE).await;
+    sources.sort();
+    assert_eq!(sources, usage_by_source(&events));
 }
 
 const DAY_MICROS: i64 = 86_400_000_000;

@@ -40,15 +40,18 @@ async fn a_file_changed_after_it_was_applied_is_an_error() {
 #[tokio::test]
 async fn the_retention_of_the_configuration_is_applied() {
     let database = unmigrated().await;
-    let engine = "SELECT engine_full FROM system.tables \
-                  WHERE database = currentDatabase() AND name = 'access_events'";
+    let engines = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() \
+                   AND name IN ('access_events', 'source_usage_hour')";
     for days in [30, 7, 7, 0, 0, 9] {
         let config = ClickHouseConfig { raw_retention_days: days, ..database.config.clone() };
         Store::new(&config).migrate().await.unwrap();
-        let engine = lines(&database.store, engine).await.remove(0);
-        match days {
-            0 => assert!(!engine.contains(" TTL "), "kept for ever: {engine}"),
-            _ => assert!(engine.contains(&format!("toIntervalDay({days})")), "{engine}"),
+        let engines = lines(&database.store, engines).await;
+        assert_eq!(engines.len(), 2);
+        for engine in engines {
+            match days {
+                0 => assert!(!engine.contains(" TTL "), "kept for ever: {engine}"),
+                _ => assert!(engine.contains(&format!("toIntervalDay({days})")), "{engine}"),
+            }
         }
     }
 }

@@ -14,7 +14,12 @@ use crate::support::topic::{produce, topic_of};
 use crate::support::traffic::Traffic;
 
 const DOCUMENT: &str = include_str!("../../../docs/OPERATIONS.md");
-const VIEWS: [&str; 3] = ["key_usage_minute_view", "key_usage_hour_view", "key_scope_day_view"];
+const VIEWS: [&str; 4] = [
+    "key_usage_minute_view",
+    "key_usage_hour_view",
+    "key_scope_day_view",
+    "source_usage_hour_view",
+];
 
 /// The query of the document, for a database `alone` at `address`.
 fn query_for_statements(address: &str) -> String {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::store_alerts;
 use crate::clickhouse::samples::{alert, batch, event, origin, partition};
-use crate::support::clickhouse::{TestDatabase, database};
+use crate::support::clickhouse::{TestDatabase, client, database};
 use crate::support::console::{Answer, Console};
 
 /// The address that tries a list of keys.
@@ -117,6 +117,49 @@ async fn networks_of_both_families_are_sources_and_hostile_clients_are_shown_saf
         &["31 requests", "href=\"/sources/203.0.113.9\""],
     );
     says(&console.get("/sources/::ffff:203.0.113.9"), &["31 requests"]);
+}
+
+/// The raw rows of a busy source are more than a page may read, and here they are gone.
+#[tokio::test]
+async fn a_source_is_counted_without_its_raw_rows() {
+    let database = database().await;
+    store_a_raid(&database, EventTime::now()).await;
+    let client = client(&database.config);
+    client.query("TRUNCATE TABLE access_events").execute().await.unwrap();
+    let console = Console::start(&database.config);
+
+    for (path, requests) in [
+        (THIEF, "31 requests"),
+        ("203.0.113.0/24", "31 requests"),
+        ("2001:db8:1:2::/64", "4 requests"),
+        ("2001:db8:1::/48", "4 requests"),
+    ] {
+        says(&console.get(&format!("/sources/{path}")), &[requests, "City, NL", "AS24940"]);
+    }
+    let page = console.get(&format!("/sources/{THIEF}"));
+    assert!(part(&page, "used").contains("list-07") && part(&page, "tried").contains("list-08"));
+    let net = console.get("/sources/2001:db8:1::/48");
+    says(&net, &["Networks seen", "href=\"/sources/2001:db8:1:2::/64\""]);
+}
+
+/// Requests from before the upgrade are in the raw rows alone.
+#[tokio::test]
+async fn a_page_says_since_when_requests_are_counted_by_source() {
+    let database = database().await;
+    store_a_raid(&database, EventTime::now()).await;
+    let console = Console::start(&database.config);
+    let path = "/sources/203.0.113.0/24";
+    let sentence = "Requests that were stored before the upgrade";
+    assert!(!console.get(path).body.contains(sentence));
+
+    let older = "INSERT INTO schema_migrations (name, checksum, applied_at) \
+        SELECT name, checksum, applied_at - INTERVAL 2 DAY FROM schema_migrations \
+        WHERE name < '0021'";
+    client(&database.config).query(older).execute().await.unwrap();
+    let console = Console::start(&database.config);
+    says(&console.get(path), &[sentence, "31 requests"]);
+    let part_of_64 = console.get(&format!("/sources/{CALLER}"));
+    assert!(!part_of_64.body.contains(sentence), "raw rows are counted: {}", part_of_64.body);
 }
 
 #[tokio::test]

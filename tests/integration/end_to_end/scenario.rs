@@ -146,7 +146,7 @@ async fn dump(store: &Store) -> String {
     for table in ["access_events", "rejected_events", "alerts", "deliveries", "ingest_batches"] {
         dump += &lines(store, &format!("SELECT * FROM {table}")).await.join("\n");
     }
-    for table in ["key_usage_minute", "key_usage_hour"] {
+    for table in ["key_usage_minute", "key_usage_hour", "source_usage_hour"] {
         dump += &lines(store, &format!("SELECT DISTINCT key_id FROM {table}")).await.join("\n");
     }
     dump

@@ -57,6 +57,15 @@ impl Service {
         Self::start_with(directory, command)
     }
 
+    /// Starts the service of another release.
+    pub fn start_program(program: &Path, settings: &Settings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = command(directory.path(), settings);
+        let mut other = Command::new(program);
+        other.args(service.get_args());
+        Self::start_with(directory, other)
+    }
+
     /// Starts the service with so much address space, in KiB. An allocation beyond it aborts.
     pub fn start_within(settings: &Settings, address_space_kib: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();

@@ -11,6 +11,10 @@ const ROWS: &str = "SELECT request_id, key_id, toUnixTimestamp64Micro(time), sta
 const ALERTS_TWICE: &str =
     "SELECT id, revision, count() FROM alerts GROUP BY ALL HAVING count() > 1";
 
+/// IPv4 alone is in the records.
+const SOURCES: &str = "SELECT replaceOne(toString(source), '::ffff:', ''), toUnixTimestamp(hour), \
+    key_id, sum(requests), sum(refused) FROM source_usage_hour GROUP BY source, hour, key_id";
+
 fn usage_query(bucket: &str) -> String {
     format!(
         "SELECT key_id, toUnixTimestamp({bucket}), sum(requests), sum(status_2xx), \
@@ -34,7 +38,7 @@ pub async fn wait_for_rows(store: &Store, table: &str, rows: usize) {
     .await;
 }
 
-/// Checks that raw rows, minutes and hours match the records sent, and that the ledger has no gap,
+/// Checks that raw rows, minutes, hours and sources match the records sent, and that the ledger has no gap,
 /// overlap or doubt.
 pub async fn assert_exact(store: &Store, traffic: &Traffic) {
     Stored::complete(store).await.assert_is(traffic);
@@ -45,6 +49,7 @@ pub struct Stored {
     rows: Vec<String>,
     minutes: Vec<String>,
     hours: Vec<String>,
+    sources: Vec<String>,
     alerts_twice: Vec<String>,
 }
 
@@ -58,10 +63,13 @@ impl Stored {
         .await;
         let mut rows = lines(store, ROWS).await;
         rows.sort();
+        let mut sources = lines(store, SOURCES).await;
+        sources.sort();
         Self {
             rows,
             minutes: lines(store, &usage_query("minute")).await,
             hours: lines(store, &usage_query("hour")).await,
+            sources,
             alerts_twice: lines(store, ALERTS_TWICE).await,
         }
     }
@@ -70,6 +78,7 @@ impl Stored {
         assert_same("raw rows", &self.rows, &traffic.rows());
         assert_same("minutes", &self.minutes, &traffic.usage(60));
         assert_same("hours", &self.hours, &traffic.usage(3_600));
+        assert_same("sources", &self.sources, &traffic.sources());
         assert_eq!(self.alerts_twice, [""; 0], "alert revisions stored twice");
     }
 }

@@ -148,7 +148,11 @@ impl Traffic {
     /// another replay, and an hour later those that close the incident. More of them would be a
     /// spike of the rate, which keeps it open for longer.
     pub fn aftermath() -> Self {
-        let end = EventTime::now().plus_seconds(-250.0);
+        Self::aftermath_from(EventTime::now().plus_seconds(-250.0))
+    }
+
+    /// [`Self::aftermath`] of attacks that ended before `end`.
+    pub fn aftermath_from(end: EventTime) -> Self {
         let (london, sydney) = (place("London"), place("Sydney"));
         let travelling = (0..6).map(|n| {
             let time = end.plus_seconds(f64::from(n) * 3.0);
@@ -199,6 +203,27 @@ impl Traffic {
             format!("{key} {bucket} {}", sums.map(|sum| sum.to_string()).join(" "))
         };
         usage.into_iter().map(line).collect()
+    }
+
+    /// `address hour key_id requests unauthorized`, sorted.
+    pub fn sources(&self) -> Vec<String> {
+        let mut sources: BTreeMap<(String, i64, String), [u64; 2]> = BTreeMap::new();
+        for event in &self.events {
+            let second = time(event).as_micros() / 1_000_000;
+            let address = event["client_ip"].as_str().unwrap().to_owned();
+            let counts =
+                sources.entry((address, second - second % 3_600, key_id(event))).or_default();
+            counts[0] += 1;
+            counts[1] += u64::from([401, 403].map(Value::from).contains(&event["status"]));
+        }
+        let line = |((address, hour, key), [requests, refused]): (_, [u64; 2])| {
+            let (address, key): (String, String) = (address, key);
+            let hour: i64 = hour;
+            format!("{address} {hour} {key} {requests} {refused}")
+        };
+        let mut lines: Vec<String> = sources.into_iter().map(line).collect();
+        lines.sort();
+        lines
     }
 
     /// Nonces and signatures that are long enough not to appear anywhere by chance.

@@ -47,6 +47,36 @@ fn from(address: &'static str, status: u16) -> impl Fn(&mut EnrichedEvent) {
 }
 
 #[tokio::test]
+async fn top_sources() {
+    let database = stored(&[
+        events(0, ["a", "b", "c"], 1.0, from("198.51.100.9", 401)),
+        events(10, ["a", "a"], 1.0, from("198.51.100.9", 200)),
+        events(20, ["a"; 4], 1.0, from("2001:db8:5:6::9", 200)),
+        events(30, ["b"; 4], 2.0, from("2001:db8:5:6::a", 429)),
+        events(40, ["z"; 90], 30.0, from("198.51.100.8", 200)),
+    ])
+    .await;
+    let columns = [
+        "source",
+        "requests",
+        "accepted",
+        "refused",
+        "throttled",
+        "keys_named",
+        "keys_used",
+        "country",
+    ];
+    let rows = answer(&database.store, "top_sources", &[], &columns).await;
+    assert_eq!(
+        rows,
+        [
+            "2001:db8:5:6::/64 | 8 | 4 | 0 | 4 | 2 | 1 | DE",
+            "198.51.100.9 | 5 | 2 | 3 | 0 | 3 | 1 | DE"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn source_abuse() {
     let database = stored(&[
         events(0, ["a", "b", "c", "d", "e", "e"], 1.0, from("198.51.100.9", 401)),
