@@ -311,12 +311,13 @@ mod tests {
         assert_eq!(are_steep, [false, true], "{reported:?}");
     }
 
-    /// The p-values of the rises that are reported in a day of `count` requests an hour.
+    /// The p-values of the rises that are reported in a day of `count` requests an hour, of which no
+    /// burst is reported.
     fn rises(count: i64) -> Vec<f64> {
         let (mut rate, start) = steady(300, 14);
         let mut reported = Vec::new();
-        for hour in 0..24 {
-            send(&mut rate, start + hour * HOUR, HOUR, count);
+        for n in 0..24 * count {
+            rate.count(EventTime::from_seconds(start + n * HOUR / count), &Shape::FLAT);
             if let Some(rise) = find_rise(&rate, 1.0, THRESHOLD) {
                 rate.tell_ramp(rise.is_steep);
                 reported.push(rise.p_value);

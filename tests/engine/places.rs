@@ -1,11 +1,6 @@
 //! Keys of one person, of a crowd, of servers, and what is strange for each.
 
-use keywatch::alert::{Action, Alert, AlertType, DetectorId, Severity};
-
-use keywatch::config::{DetectConfig, PolicyConfig};
-use keywatch::engine::Engine;
-use keywatch::event::ShardId;
-use keywatch::registry::Registry;
+use keywatch::alert::{Action, Alert, AlertType, DetectorId};
 
 use super::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene, VPN};
 use super::{DAY, HOUR, assert_quiet, settled};
@@ -106,26 +101,6 @@ fn a_vpn_switched_on_and_off_is_told_once_at_most_and_mildly() {
     let alerts = scene.run();
     assert!(opened(&alerts).len() <= 1, "{alerts:#?}");
     assert!(worst(&alerts) <= Some(Action::Notify), "{alerts:#?}");
-}
-
-#[test]
-fn another_carrier_in_the_region_of_the_key_is_mild_and_a_rented_machine_is_not() {
-    let severity = |asn: u32| {
-        let mut scene = Scene::new();
-        for n in 0..30 * 144 {
-            scene.request("key", LONDON, 600.0 * f64::from(n)).agent("acme/1.0");
-        }
-        let place = Place { asn, ip: "203.0.113.9", ..LONDON };
-        scene.request("key", place, 30.0 * DAY + 60.0).agent("acme/1.0");
-        // So many that a new carrier is told at all after a month.
-        let detect = DetectConfig { expected_false_alerts_per_week: 50.0, ..Default::default() };
-        let mut engine = Engine::new(&detect, &PolicyConfig::default(), Registry::default());
-        let events = scene.events();
-        let outcome = engine.process(ShardId::Shared, &Scene::partition(), &events, None);
-        outcome.alerts.iter().map(|alert| alert.severity).max()
-    };
-    assert_eq!(severity(64_777), Some(Severity::Low));
-    assert_eq!(severity(HOSTER), Some(Severity::Medium));
 }
 
 /// A service in a cloud in London, for two days.
