@@ -17,10 +17,12 @@ use super::fleet::Fleet;
 use super::inspection::at_home;
 use super::request::OWN_MACHINE;
 
-/// Least p-value of a strange hour. The model knows how often hours are strange in the fleet that it
+/// Least p-value of strange hours until they add up to [`LASTING`]. The model knows how often hours are strange in the fleet that it
 /// was trained on, and fleets differ more than that: on the traffic of four other authors a key had
 /// a strange hour without any attack once in about 800 days.
 const LEAST: f64 = 1e-4;
+/// Surprise of successive strange hours, in nats, that few owners reach.
+const LASTING: f32 = 60.0;
 
 /// The parts of the shard that judge a window.
 pub(super) struct Bench<'a> {
@@ -113,7 +115,8 @@ impl Bench<'_> {
         let ordinary = Kind::of(DetectorId::BehaviourOutlier).and_then(|kind| {
             at_home(self.unconfirmed, profile, enriched, kind, self.thresholds.ordinary)
         });
-        judgement.p_value = judgement.p_value.max(ordinary.unwrap_or(0.0)).max(LEAST);
+        let least = if judgement.run.sum < LASTING { LEAST } else { 0.0 };
+        judgement.p_value = judgement.p_value.max(ordinary.unwrap_or(0.0)).max(least);
         let subject = Subject::Key(enriched.event.key_id.clone());
         let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, ceiling);
         let is_news = judgement.p_value <= news_below;

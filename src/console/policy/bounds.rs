@@ -21,7 +21,7 @@ pub(super) fn restraints(policy: &PolicyConfig, outcomes: Option<&[Outcome]>) ->
         rows.filter(|it| it.restraint() == Some(restraint)).map(|it| it.incidents).sum()
     };
     html! {
-        p { "Evidence without proof asks for no more than " b { (policy.most_without_proof.as_str()) } "." }
+        p { "Evidence without proof asks for no more than " strong { (policy.most_without_proof.as_str()) } "." }
         table.plain {
             thead { tr { th { "An action is milder, or waits, because" } th.number { "Incidents" } } }
             tbody {

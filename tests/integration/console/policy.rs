@@ -123,7 +123,10 @@ async fn the_policy_page_tells_rules_budgets_exemptions_and_what_is_kept_quiet()
     says(rules, &["Whatever the rules say, nothing but a notice for keys"]);
     says(
         part(&page, "restraints"),
-        &["<td>a rule of the policy bounds it</td><td class=\"number\">2<"],
+        &[
+            "Evidence without proof asks for no more than <strong>throttle</strong>",
+            "<td>a rule of the policy bounds it</td><td class=\"number\">2<",
+        ],
     );
     let row = "<td class=\"action\">revoke</td><td class=\"number\">10</td><td class=\"number\">1</td>\
                <td class=\"number\"><strong>9</strong></td><td class=\"number\">2<";

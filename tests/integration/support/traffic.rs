@@ -1,6 +1,7 @@
 //! Provides a log to send through the service, and an independent account of its contents.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -205,12 +206,12 @@ impl Traffic {
         usage.into_iter().map(line).collect()
     }
 
-    /// `address hour key_id requests unauthorized`, sorted.
+    /// `source hour key_id requests unauthorized`, sorted.
     pub fn sources(&self) -> Vec<String> {
         let mut sources: BTreeMap<(String, i64, String), [u64; 2]> = BTreeMap::new();
         for event in &self.events {
             let second = time(event).as_micros() / 1_000_000;
-            let address = event["client_ip"].as_str().unwrap().to_owned();
+            let address = source(event["client_ip"].as_str().unwrap());
             let counts =
                 sources.entry((address, second - second % 3_600, key_id(event))).or_default();
             counts[0] += 1;
@@ -307,4 +308,12 @@ fn key_id(event: &Value) -> String {
 fn partition_of(key: &str) -> i32 {
     let sum: i32 = key.bytes().map(i32::from).sum();
     sum % PARTITIONS
+}
+
+/// An IPv4 address, or the first address of an IPv6 /64.
+fn source(address: &str) -> String {
+    match address.parse().unwrap() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
+    }
 }
