@@ -45,7 +45,7 @@ const fn kind(family: Family) -> Kind {
 }
 
 /// The ceiling for evidence of a single kind, and for evidence of several kinds without proof, which
-/// asks for no more than `without_proof`. A family that is `restrained`, because it broke its promise
+/// asks for no more than `without_proof`. `None` where there is proof. A family that is `restrained`, because it broke its promise
 /// of false alerts, needs support too and gives none.
 pub fn ceiling_of_kinds(
     evidence: &[Evidence],
@@ -67,7 +67,7 @@ pub fn ceiling_of_kinds(
     {
         return None;
     }
-    let most = if kinds.len() == 1 { Action::Notify } else { without_proof };
+    let most = if kinds.len() == 1 { Action::Notify.min(without_proof) } else { without_proof };
     let reason = if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
     Some(Ceiling { most, reason })
 }

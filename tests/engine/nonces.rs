@@ -39,35 +39,38 @@ fn signing() -> Scene {
     scene
 }
 
-/// Another machine of the hoster that [`pool`] rents from.
+/// A machine of a service that is rented, and another one of the same hoster.
 const RENTED: Place = Place { asn: HOSTER, ..LONDON };
 const RENTED_TOO: Place = Place { ip: "203.0.113.20", ..RENTED };
+const OWN: &str = "acme-sync/2.1";
 
-/// Two days of a service on a rented machine. Then a machine of the same hoster that was never seen
-/// sends the last request once more; the first was answered `status`, `gap` seconds ago.
-fn pool(status: u16, gap: f64, agent: &str) -> Alert {
+/// Two days of the service. Then a machine that was never seen sends the last request once more,
+/// `gap` seconds after it was answered `status`.
+fn pool(method: &str, status: u16, gap: f64, agent: &str) -> Action {
     let mut scene = Scene::new();
-    let sign = |scene: &mut Scene, from: Place, n: u32, agent: &str, status: u16, late: f64| {
-        let time = f64::from(n) * 30.0;
-        let request = scene.request("key", from, time + late).method("POST").agent(agent);
-        request.status(status).authenticated().signature(u128::from(n) + 1);
+    let mut sign = |from: Place, n: u32, late: f64, agent: &str, status: u16| {
+        let request = scene.request("key", from, f64::from(n) * 30.0 + late).method(method);
+        request.authenticated().signature(u128::from(n) + 1).agent(agent).status(status);
     };
     for n in 0..5_760 {
-        sign(&mut scene, RENTED, n, "acme-sync/2.1", if n == 5_759 { status } else { 200 }, 0.0);
+        sign(RENTED, n, 0.0, OWN, if n == 5_759 { status } else { 200 });
     }
-    sign(&mut scene, RENTED_TOO, 5_759, agent, 200, gap);
-    only(&scene.run(), DetectorId::DuplicateSignature).clone()
+    sign(RENTED_TOO, 5_759, gap, agent, 200);
+    only(&scene.run(), DetectorId::DuplicateSignature).action
 }
 
 #[test]
-fn a_machine_of_the_same_network_that_retries_or_signs_at_once_is_no_proof() {
-    for (status, gap) in [(503, 30.0), (200, 1.0)] {
-        assert_eq!(pool(status, gap, "acme-sync/2.1").action, Action::Notify, "{status} {gap}");
-    }
-    for (status, gap, agent) in
-        [(200, 30.0, "acme-sync/2.1"), (503, 300.0, "acme-sync/2.1"), (503, 30.0, "curl/8.5.0")]
-    {
-        assert!(pool(status, gap, agent).action >= Action::Suspend, "{status} {gap} {agent}");
+fn a_machine_of_the_same_network_that_retries_or_asks_at_once_is_no_proof() {
+    assert_eq!(pool("POST", 503, 30.0, OWN), Action::Notify);
+    assert_eq!(pool("GET", 200, 1.0, OWN), Action::Notify);
+    for (method, status, gap, agent) in [
+        ("POST", 200, 30.0, OWN),
+        ("POST", 200, 1.0, OWN),
+        ("POST", 503, 300.0, OWN),
+        ("POST", 503, 30.0, "curl/8.5.0"),
+    ] {
+        let action = pool(method, status, gap, agent);
+        assert!(action >= Action::Suspend, "{method} {status} {gap} {agent}: {action:?}");
     }
 }
 

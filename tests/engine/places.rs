@@ -1,6 +1,10 @@
 //! Keys of one person, of a crowd, of servers, and what is strange for each.
 
-use keywatch::alert::{Action, Alert, AlertType, DetectorId};
+use keywatch::alert::{Action, Alert, AlertType, DetectorId, Severity};
+use keywatch::config::{DetectConfig, PolicyConfig};
+use keywatch::engine::Engine;
+use keywatch::event::ShardId;
+use keywatch::registry::Registry;
 
 use super::scene::{AMSTERDAM, HOSTER, LONDON, NEW_YORK, Place, SYDNEY, Scene, VPN};
 use super::{DAY, HOUR, assert_quiet, settled};
@@ -101,6 +105,28 @@ fn a_vpn_switched_on_and_off_is_told_once_at_most_and_mildly() {
     let alerts = scene.run();
     assert!(opened(&alerts).len() <= 1, "{alerts:#?}");
     assert!(worst(&alerts) <= Some(Action::Notify), "{alerts:#?}");
+}
+
+/// The severity of the first request from another network in London, a month on. So many false
+/// alerts are allowed that also a common network is told.
+fn of_another_network(asn: u32, agent: &str) -> Option<Severity> {
+    let mut scene = Scene::new();
+    for n in 0..30 * 144 {
+        scene.request("key", LONDON, 600.0 * f64::from(n)).agent("acme/1.0");
+    }
+    let place = Place { asn, ip: "203.0.113.9", ..LONDON };
+    scene.request("key", place, 30.0 * DAY + 60.0).agent(agent);
+    let detect = DetectConfig { expected_false_alerts_per_week: 5_000.0, ..Default::default() };
+    let mut engine = Engine::new(&detect, &PolicyConfig::default(), Registry::default());
+    let outcome = engine.process(ShardId::Shared, &Scene::partition(), &scene.events(), None);
+    let of_networks = outcome.alerts.iter().filter(|it| it.detectors.contains(&DetectorId::NewAsn));
+    of_networks.map(|alert| alert.severity).max()
+}
+
+#[test]
+fn another_carrier_in_the_region_of_the_key_is_mild_and_a_rented_machine_is_not() {
+    assert_eq!(of_another_network(64_777, "acme/1.0"), Some(Severity::Low));
+    assert_eq!(of_another_network(HOSTER, "acme/1.0"), Some(Severity::Medium));
 }
 
 /// A service in a cloud in London, for two days.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Earlier, FirstUse, MILD, Repetition, is_late, is_quick_neighbour, is_same_client};
+use super::{
+    Earlier, FirstUse, MILD, Repetition, is_late, is_quick_neighbour, is_safe, is_same_client,
+};
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
 use crate::answer::{Answer, invites_retry};
 use crate::detect::Signal;
@@ -95,13 +97,16 @@ fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Opt
 const AT_ONCE_SECONDS: f64 = 2.0;
 
 /// Whether workers of the owner may have sent both: the key's own program in its own network, where
-/// a pool gives each of them another address. They retry what failed, or sign the same at once.
+/// a pool gives each of them another address. They retry what failed, or ask for the same at once.
+/// Whoever rents a machine there, captures a request and copies the program can pass for one of them:
+/// the replay is told, and suspends nobody.
 fn is_of_one_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
     let (event, origin) = (&enriched.event, &enriched.origin);
     let gap = event.time.seconds_since(first.time);
     let status_of_the_earlier = if gap >= 0.0 { first.status } else { event.status };
     let is_retry = invites_retry(status_of_the_earlier) && !is_late(event, first);
-    (is_retry || gap.abs() <= AT_ONCE_SECONDS)
+    let is_at_once = is_safe(event) && gap.abs() <= AT_ONCE_SECONDS;
+    (is_retry || is_at_once)
         && first.asn != 0
         && first.asn == origin.asn
         && profile.places.knows_network(origin)

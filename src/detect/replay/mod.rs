@@ -125,11 +125,15 @@ fn gave_up(event: &AccessEvent, first: &FirstUse) -> bool {
     gap.abs() >= PATIENCE_SECONDS && gap.abs() <= waited + ON_THE_WAY_SECONDS
 }
 
-/// Whether the API accepted the same request twice, and the request changes something. Safe methods
-/// (RFC 9110, section 9.2.1) do no harm twice. A client that gave up has not seen the first answer.
+/// Safe methods do no harm twice (RFC 9110, section 9.2.1).
+fn is_safe(event: &AccessEvent) -> bool {
+    matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+/// Whether the API accepted the same request twice, and the request changes something. A client that gave up has not seen the first answer.
 pub fn is_accepted_twice(event: &AccessEvent, first: &FirstUse) -> bool {
     !gave_up(event, first)
-        && !matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+        && !is_safe(event)
         && event.answer() == Answer::Accepted
         && Answer::of(first.status) == Answer::Accepted
 }
