@@ -17,9 +17,9 @@ use super::fleet::Fleet;
 use super::inspection::at_home;
 use super::request::OWN_MACHINE;
 
-/// Least p-value of strange hours until they add up to [`LASTING`]. The model knows how often hours are strange in the fleet that it
-/// was trained on, and fleets differ more than that: on the traffic of four other authors a key had
-/// a strange hour without any attack once in about 800 days.
+/// Least p-value of strange hours until they add up to [`LASTING`]. The model knows how often hours
+/// are strange in the fleet that it was trained on, and fleets differ more than that: on the traffic
+/// of four other authors a key had a strange hour without any attack once in about 800 days.
 const LEAST: f64 = 1e-4;
 /// Surprise of successive strange hours, in nats, that few owners reach.
 const LASTING: f32 = 60.0;
