@@ -15,8 +15,8 @@ pub struct PolicyConfig {
     /// Revocations are requested only when this is false.
     pub dry_run: bool,
     /// The most that evidence without proof may ask for, however strong and of however many kinds.
-    /// Proof is a signed request that was captured, a rule of the registry that is broken, a leaked
-    /// key or a canary.
+    /// Proof is a signed request that was captured, an address that the registry does not allow, a
+    /// revoked key in use, a leaked key or a canary.
     pub most_without_proof: Action,
     /// The response to incidents of these keys never goes beyond `notify`.
     pub exempt_keys: Vec<String>,
