@@ -28,7 +28,7 @@ const INSERT_SETTINGS: [(&str, &str); 8] = [
     ("max_partitions_per_insert_block", "0"),
 ];
 
-const EVENTS: &str = "access_events";
+pub(super) const EVENTS: &str = "access_events";
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(180);
@@ -77,21 +77,37 @@ impl Store {
         token: &str,
         rows: impl Iterator<Item = EventRow<'a>>,
     ) -> Result<(), Stopped> {
-        let failed = |error| self.insert_error(EVENTS, &error);
+        self.insert_events_into(batch, EVENTS, token, rows).await
+    }
+
+    /// Inserts into a table that is like `access_events`.
+    pub(super) async fn insert_events_into<'a>(
+        &self,
+        batch: &StoredBatch<'_>,
+        table: &str,
+        token: &str,
+        rows: impl Iterator<Item = EventRow<'a>>,
+    ) -> Result<(), Stopped> {
+        let failed = |error| self.insert_error(table, &error);
         let block = in_columns(rows).await.map_err(failed)?;
         if block.is_empty() {
             return Ok(());
         }
-        let opened = self.open_block(block, token).await.map_err(failed)?;
+        let opened = self.open_block(block, table, token).await.map_err(failed)?;
         self.require_owned(batch).await?;
         Ok(opened.end().await.map_err(failed)?)
     }
 
     /// Sends the block without its last part.
-    async fn open_block(&self, block: Block<EventRow<'_>>, token: &str) -> Sent<OpenBlock> {
+    async fn open_block(
+        &self,
+        block: Block<EventRow<'_>>,
+        table: &str,
+        token: &str,
+    ) -> Sent<OpenBlock> {
         let mut insert = self
             .client
-            .insert_formatted_with(block.insert_into(EVENTS))
+            .insert_formatted_with(block.insert_into(table))
             .with_timeouts(Some(SEND_TIMEOUT), Some(self.end_timeout()))
             .with_setting("insert_deduplication_token", token);
         if self.cluster.is_some() {

@@ -505,6 +505,6 @@ async fn a_batch_in_doubt_without_records_is_settled_by_what_is_stored() {
     assert_eq!(progress(store, &partition).await.0, Some(25));
 }
 
-async fn execute(config: &keywatch::config::ClickHouseConfig, sql: &str) {
+pub async fn execute(config: &keywatch::config::ClickHouseConfig, sql: &str) {
     client(config).query(sql).execute().await.unwrap();
 }

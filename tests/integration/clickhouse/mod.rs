@@ -7,6 +7,7 @@ mod blocks;
 mod dashboards;
 mod embedded;
 mod heirs;
+mod lost_parts;
 mod migrations;
 mod outages;
 mod queries;
