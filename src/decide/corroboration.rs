@@ -45,8 +45,8 @@ const fn kind(family: Family) -> Kind {
 }
 
 /// The ceiling for evidence of a single kind, and for evidence of several kinds without proof, which
-/// asks for no more than `without_proof`. `None` where there is proof. A family that is `restrained`, because it broke its promise
-/// of false alerts, needs support too and gives none.
+/// asks for no more than `without_proof`. `None` where there is proof. A family that is
+/// `restrained`, because it broke its promise of false alerts, needs support too and gives none.
 pub fn ceiling_of_kinds(
     evidence: &[Evidence],
     restrained: &BTreeSet<Family>,
@@ -61,27 +61,29 @@ pub fn ceiling_of_kinds(
     }
     let kinds: BTreeSet<Kind> = reliable.iter().copied().map(kind).collect();
     let is_proof = |item: &Evidence| is_proof(item) && reliable.contains(&family(item.detector));
-    if kinds.is_empty()
-        || kinds == BTreeSet::from([Kind::Proof])
-        || evidence.iter().filter(acts).any(is_proof)
-    {
+    if kinds.is_empty() || evidence.iter().filter(acts).any(is_proof) {
         return None;
     }
-    let most = if kinds.len() == 1 { Action::Notify.min(without_proof) } else { without_proof };
+    let is_ordinary = kinds.len() == 1 && !kinds.contains(&Kind::Proof);
+    let most = if is_ordinary { Action::Notify.min(without_proof) } else { without_proof };
     let reason = if is_single(evidence) { Restraint::SingleSign } else { Restraint::OrdinaryCause };
     Some(Ceiling { most, reason })
 }
 
-/// Owners forget the end of a key, and configure the wrong environment. A thief has no need to.
-const fn is_slip(detector: DetectorId) -> bool {
-    matches!(
-        detector,
-        DetectorId::ExpiredKeyUse | DetectorId::RetiredKeyUse | DetectorId::EnvironmentMismatch
-    )
-}
-
+/// Whether hardly anything but theft explains the evidence. Owners have other causes for the rest of
+/// their kind: a second worker counts its own nonces, a new laptop has a wrong clock, and somebody
+/// forgot the end of a key or configured the wrong environment.
 fn is_proof(item: &Evidence) -> bool {
-    kind(family(item.detector)) == Kind::Proof && !is_slip(item.detector) && item.p_value <= PROVEN
+    let proves = matches!(
+        item.detector,
+        DetectorId::DuplicateNonce
+            | DetectorId::DuplicateSignature
+            | DetectorId::IpNotAllowed
+            | DetectorId::RevokedKeyUse
+            | DetectorId::LeakedKey
+            | DetectorId::CanaryUse
+    );
+    proves && item.p_value <= PROVEN
 }
 
 /// Whether all evidence is of one kind, also that which may only notify. A program and a place are
@@ -133,10 +135,28 @@ mod tests {
 
     #[test]
     fn a_weak_sign_of_a_kind_that_proves_supports_others_and_proves_nothing() {
-        let mut items = evidence(&[DetectorId::RateSpike, DetectorId::StaleTimestamp]);
+        let mut items = evidence(&[DetectorId::RateSpike, DetectorId::DuplicateNonce]);
         assert_eq!(bound(&items), None);
         items[1].p_value = 5e-3;
         assert_eq!(bound(&items).map(|ceiling| ceiling.most), Some(Action::Throttle));
+    }
+
+    #[test]
+    fn what_owners_do_too_proves_nothing_alone_or_together() {
+        let (order, clock) = (DetectorId::OutOfOrderNonce, DetectorId::StaleTimestamp);
+        for detectors in [
+            &[order][..],
+            &[DetectorId::WeakNonce, DetectorId::NewAsn],
+            &[clock, order, DetectorId::ExpiredKeyUse],
+            &[DetectorId::EnvironmentMismatch],
+        ] {
+            let items = evidence(detectors);
+            let most = |without_proof| {
+                ceiling_of_kinds(&items, &BTreeSet::new(), without_proof).map(|it| it.most)
+            };
+            assert_eq!(most(Action::Throttle), Some(Action::Throttle), "{detectors:?}");
+            assert_eq!(most(Action::Notify), Some(Action::Notify), "{detectors:?}");
+        }
     }
 
     #[test]

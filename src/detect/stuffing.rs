@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Signal;
 use crate::alert::{Action, Ceiling, DetectorId, Restraint};
-use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS};
+use crate::event::{DAY_SECONDS, EventTime};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceProfile};
 use crate::profile::wave::WaveProfile;
 use crate::rate::{Forecast, negative_binomial_tail};
@@ -53,6 +53,7 @@ pub struct Stuffing {
     refusals: u32,
     answered: usize,
     since: EventTime,
+    is_slow: bool,
 }
 
 /// Finds out whether the source tries keys. A refusal does not count where the key is established:
@@ -86,22 +87,18 @@ pub fn find_stuffing(
         refusals: profile.refused,
         answered,
         since: profile.since,
+        is_slow: false,
     })
 }
 
-/// Finds out whether a network tries keys over a day, too slowly for an hour to show it. A faster
-/// list is found in its hour.
+/// Finds out whether a network tries keys over a day, too slowly for an hour to show it.
 pub fn find_slow_stuffing(
     source: IpNet,
     profile: &SourceProfile,
-    now: EventTime,
     threshold: f64,
 ) -> Option<Stuffing> {
-    let hours = (now.seconds_since(profile.since) / HOUR_SECONDS).max(1.0);
-    if profile.keys_refused() / hours >= MIN_REFUSED as f64 {
-        return None;
-    }
-    find_stuffing(source, Scope::Network, profile, threshold)
+    let found = find_stuffing(source, Scope::Network, profile, threshold)?;
+    Some(Stuffing { is_slow: true, ..found })
 }
 
 /// Finds out whether a list is tried from many addresses, of which each tries little: by the holders
@@ -123,6 +120,7 @@ pub fn find_wave(profile: &WaveProfile, threshold: f64) -> Option<Stuffing> {
         refusals: profile.refusals(),
         answered: profile.affected().answered(),
         since: profile.since()?,
+        is_slow: false,
     })
 }
 
@@ -170,6 +168,11 @@ impl Stuffing {
     /// Time of the first refusal that counts.
     pub const fn since(&self) -> EventTime {
         self.since
+    }
+
+    /// Whether a day shows the list, and no hour.
+    pub const fn is_slow(&self) -> bool {
+        self.is_slow
     }
 
     /// The ceiling for the source's incident: nobody can throttle a crowd of addresses.

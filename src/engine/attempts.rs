@@ -89,7 +89,7 @@ impl Shard {
         if !is_placed || !is_refused(event) || clock.fleet.is_refusing_most() {
             return;
         }
-        let tries_many = self.stuffing.tries_many_keys(event.client_ip);
+        let is_of_list = self.stuffing.is_told(event.client_ip);
         let Some(kept) = self.profiles.get_mut(&event.key_id) else { return };
         let profile = &mut *kept.profile;
         let places = &profile.places;
@@ -98,7 +98,7 @@ impl Shard {
             return;
         }
         let refusals = profile.strangers.count(event.client_ip, event.time);
-        if tries_many || shared.registry.deeds().explain_refusal(&event.key_id, event.time) {
+        if is_of_list || shared.registry.deeds().explain_refusal(&event.key_id, event.time) {
             return;
         }
         if let Some(signal) = find_stranger(refusals, event) {

@@ -115,7 +115,9 @@ impl Bench<'_> {
         let ordinary = Kind::of(DetectorId::BehaviourOutlier).and_then(|kind| {
             at_home(self.unconfirmed, profile, enriched, kind, self.thresholds.ordinary)
         });
-        let least = if judgement.run.sum < LASTING { LEAST } else { 0.0 };
+        // Hours against peers do not add up, so that each stands for itself.
+        let may_add_up = judgement.against != Against::Peers && judgement.run.sum < LASTING;
+        let least = if may_add_up { LEAST } else { 0.0 };
         judgement.p_value = judgement.p_value.max(ordinary.unwrap_or(0.0)).max(least);
         let subject = Subject::Key(enriched.event.key_id.clone());
         let news_below = self.decider.news_below(&subject, DetectorId::BehaviourOutlier, ceiling);

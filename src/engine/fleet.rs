@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;
 use crate::answer::Answer;
-use crate::event::{AccessEvent, EventTime};
+use crate::event::{AccessEvent, DAY_SECONDS, EventTime};
 use crate::profile::Profile;
 use crate::profile::behaviour::{FleetWindow, is_disturbed, window_of};
 use crate::profile::outcome::{Failure, OutcomeProfile};
+use crate::profile::stuffing::SourceAttempt;
 use crate::rate::season::Shape;
 use crate::rate::{MINUTE_WINDOW, RateProfile, WINDOW_SECONDS};
 
@@ -142,8 +143,13 @@ impl Fleet {
     }
 
     /// Counts a refused request from a site where its key is established. The key's `profile` has
-    /// just counted it.
-    pub fn count_refused_at_home(&mut self, profile: &Profile) {
+    /// just counted it. Somebody else may name a customer's key within the same carrier and region,
+    /// so that only the site's own prefix counts, of a key that was in use within a day.
+    pub fn count_refused_at_home(&mut self, profile: &Profile, attempt: &SourceAttempt) {
+        let is_in_use = attempt.time.seconds_since(profile.last_seen) < DAY_SECONDS;
+        if !is_in_use || !profile.places.is_established_prefix(attempt.client_ip) {
+            return;
+        }
         let (_, refused) = profile.named.current(Failure::Refused);
         self.current.refused_at_home += u32::from(refused == 1);
     }

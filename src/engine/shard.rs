@@ -307,7 +307,7 @@ impl Shard {
         let is_settled = caller.is_settled();
         clock.fleet.turn_to_minute_of(attempt.time);
         if let Some(profile) = caller.profile.filter(|_| attempt.is_refused_at_home()) {
-            clock.fleet.count_refused_at_home(profile);
+            clock.fleet.count_refused_at_home(profile, &attempt);
         }
         let is_excused = clock.fleet.is_refusing_most();
         let mut judge = Judge {

@@ -131,9 +131,13 @@ impl ClientProfile {
         }
     }
 
-    /// Whether the event's program is known by each trait that the log contains.
+    /// Whether the event's program is known by each trait that the log contains. A program that hides
+    /// a trait which the key's own programs show is none of them.
     pub fn knows_program_of(&self, event: &AccessEvent) -> bool {
-        let is_known = |which| Client::of(which, event, self).is_none_or(|it| it.is_known());
+        let is_known = |which| match Client::of(which, event, self) {
+            Some(client) => client.is_known(),
+            None => self.of(which).is_none_or(|clients| clients.known().is_empty()),
+        };
         is_known(Trait::Agent) && is_known(Trait::Fingerprint)
     }
 

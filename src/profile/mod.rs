@@ -266,7 +266,9 @@ impl Profile {
             self.learn_signing(event, again);
         }
         let is_signed = event.nonce.is_some() || event.signature.is_some();
-        if is_signed && !suspicion.replay && !suspicion.place {
+        // Who repeats a signed request need not be able to sign.
+        let is_repeated = matches!(again, Some(Again::Replay | Again::NewNonce));
+        if is_signed && !is_repeated && !suspicion.replay && !suspicion.place {
             self.signers.learn(event.client_ip, event.time);
         }
         if let Some(client_time) = event.client_time

@@ -141,8 +141,14 @@ pub struct Rise {
 /// p-value is the inverse of the likelihood ratio: a ratio of `1 / p` occurs by chance with
 /// probability at most `p` (Ville 1939).
 ///
-/// `elsewhere` is the rate of all keys over the same hours, as a multiple of their expectation.
-pub fn find_rise(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<Rise> {
+/// `elsewhere` is the rate of all keys over the same hours, as a multiple of their expectation. A
+/// rise that begins at once is a new job of the owner if it comes from the key's own places.
+pub fn find_rise(
+    rate: &RateProfile,
+    elsewhere: f64,
+    is_at_home: bool,
+    threshold: f64,
+) -> Option<Rise> {
     let ramp = rate.ramp();
     let p_value = f64::from(-ramp.evidence).exp();
     let ratio = ramp.height() / elsewhere;
@@ -152,7 +158,7 @@ pub fn find_rise(rate: &RateProfile, elsewhere: f64, threshold: f64) -> Option<R
     let is_steep = ratio >= STEEP_RISE;
     let is_told = if is_steep { ramp.is_steep_told } else { ramp.is_told };
     let is_slow = ramp.is_told || ratio < SUDDEN_RISE;
-    let innocence = if is_steep && is_slow { STEEP } else { MILD };
+    let innocence = if is_steep && (is_slow || !is_at_home) { STEEP } else { MILD };
     (!is_told).then_some(Rise { p_value: p_value.max(innocence), is_steep })
 }
 
@@ -302,7 +308,7 @@ mod tests {
         for hour in 0..60 {
             let count = (300.0 * 1.25f64.powi(hour / 4)) as i64;
             send(&mut rate, start + i64::from(hour) * HOUR, HOUR, count);
-            if let Some(rise) = find_rise(&rate, 1.0, THRESHOLD) {
+            if let Some(rise) = find_rise(&rate, 1.0, true, THRESHOLD) {
                 rate.tell_ramp(rise.is_steep);
                 reported.push((hour, rise.is_steep));
             }
@@ -313,12 +319,12 @@ mod tests {
 
     /// The p-values of the rises that are reported in a day of `count` requests an hour, of which no
     /// burst is reported.
-    fn rises(count: i64) -> Vec<f64> {
+    fn rises(count: i64, is_at_home: bool) -> Vec<f64> {
         let (mut rate, start) = steady(300, 14);
         let mut reported = Vec::new();
         for n in 0..24 * count {
             rate.count(EventTime::from_seconds(start + n * HOUR / count), &Shape::FLAT);
-            if let Some(rise) = find_rise(&rate, 1.0, THRESHOLD) {
+            if let Some(rise) = find_rise(&rate, 1.0, is_at_home, THRESHOLD) {
                 rate.tell_ramp(rise.is_steep);
                 reported.push(rise.p_value);
             }
@@ -327,8 +333,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rise_that_begins_at_once_is_mild() {
-        assert_eq!(rises(1_100), [STEEP]);
-        assert_eq!(rises(1_800), [MILD]);
+    fn a_rise_that_begins_at_once_at_home_is_mild() {
+        assert_eq!(rises(1_100, true), [STEEP]);
+        assert_eq!(rises(1_800, true), [MILD]);
+        assert_eq!(rises(1_800, false), [STEEP]);
     }
 }

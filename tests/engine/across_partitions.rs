@@ -1,6 +1,6 @@
 //! Sources whose attempts are spread over partitions: judged together, told once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use keywatch::alert::{Alert, AlertType, DetectorId};
@@ -141,6 +141,16 @@ fn a_list_that_is_tried_over_a_day_is_one_incident() {
     let verdict = fleet.verdict();
     assert_eq!(opened(&verdict.alerts).len(), 1, "{:#?}", verdict.alerts);
     assert_eq!(verdict.alerts[0].detectors, [DetectorId::CredentialStuffing]);
+
+    // The store forgets a day after a while, and forgets its first rows first.
+    let mut ids = |from: usize| -> BTreeSet<String> {
+        let attempts: Vec<_> = fleet.attempts[from..].to_vec();
+        let alerts = fleet.verdicts(&attempts).into_iter().flat_map(|verdict| verdict.alerts);
+        alerts.map(|alert| alert.id).collect()
+    };
+    let whole = ids(0);
+    assert_eq!(whole.len(), 1);
+    assert_eq!(ids(12), whole, "the same list under another name");
 }
 
 #[test]

@@ -182,6 +182,35 @@ fn a_list_that_is_tried_over_a_day_is_told_once() {
     assert_eq!(opened, 1, "{alerts:#?}");
 }
 
+/// Too slow for the test of an hour.
+#[test]
+fn a_list_of_a_few_keys_an_hour_is_told_too() {
+    for (every, count) in [(500.0, 170), (300.0, 280)] {
+        let mut scene = Scene::new();
+        customers(&mut scene, 10);
+        for n in 0..count {
+            let time = DAY + every * f64::from(n);
+            scene.request(&format!("invented-{n}"), RENTED, time).status(401);
+        }
+        assert!(!about_sources(&scene.run()).is_empty(), "every {every} s");
+    }
+}
+
+/// Key ids are public, and somebody may have the carrier and the region of their owners.
+#[test]
+fn whoever_names_customers_keys_nearby_excuses_no_list() {
+    let mut scene = Scene::new();
+    customers(&mut scene, 10);
+    for n in 0..100 {
+        let (key, time) = (format!("key-{}", n % 5), DAY + 2.0 * f64::from(n));
+        scene.request(&key, LONDON, time).ip("198.51.100.200").status(401);
+    }
+    stuff(&mut scene, DAY + 60.0, 60);
+    let alerts = scene.run();
+    let is_of_list = |it: &&Alert| it.source_ip.is_some_and(|ip| ip.to_string() == RENTED.ip);
+    assert!(alerts.iter().any(|it| is_of_list(&it)), "{alerts:#?}");
+}
+
 /// An address of a crowd: each has a network of its own.
 fn of_crowd(n: u32) -> String {
     format!("100.64.{n}.9")

@@ -34,6 +34,9 @@ pub struct Duplicate {
     pub detector: DetectorId,
     /// The strongest action that this may lead to.
     pub ceiling: Option<Ceiling>,
+    /// Whether the key's own machines show a habit: only that may make later repetitions usual. A
+    /// repetition that others may have sent has an innocent cause at best.
+    pub is_own_habit: bool,
     repetition: Repetition,
     /// Seconds since the first use, if that is known.
     gap: Option<f64>,
@@ -64,7 +67,17 @@ pub fn find_duplicate(
     // Beta posterior of the share of repetitions. A broken client has a high share.
     let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
     let ceiling = ceiling(profile, enriched, repetition.earlier);
-    Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, repetition, gap })
+    let is_own_habit = is_own_habit(profile, event, repetition.earlier);
+    Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, is_own_habit, repetition, gap })
+}
+
+fn is_young(profile: &Profile, event: &AccessEvent) -> bool {
+    event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS
+}
+
+fn is_own_habit(profile: &Profile, event: &AccessEvent, earlier: Earlier) -> bool {
+    let is_own = |first| is_same_client(event, &first, &profile.signers);
+    is_young(profile, event) || matches!(earlier, Earlier::Known(first) if is_own(first))
 }
 
 /// A young key may repeat by habit. If the API refused the request, it saw the repetition too. A
@@ -72,11 +85,10 @@ pub fn find_duplicate(
 /// key's own machines may send again what it has sent.
 fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Option<Ceiling> {
     let event = &enriched.event;
-    let is_young = event.time.seconds_since(profile.first_seen) < YOUNG_SECONDS;
     let at_most = |reason| Some(Ceiling { most: Action::Notify, reason });
     match event.answer() {
         Answer::Refused | Answer::ClientError => at_most(Restraint::OrdinaryCause),
-        _ if is_young => at_most(Restraint::YoungKey),
+        _ if is_young(profile, event) => at_most(Restraint::YoungKey),
         _ => match earlier {
             Earlier::Within { .. } => at_most(Restraint::OrdinaryCause),
             Earlier::Known(first) if is_quick_neighbour(event, &first) => {
@@ -86,27 +98,32 @@ fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Opt
                 at_most(Restraint::KnownAddress)
             }
             Earlier::Known(first) if is_of_one_pool(profile, enriched, &first) => {
-                at_most(Restraint::OrdinaryCause)
+                let is_established =
+                    profile.places.is_established(event.client_ip, &enriched.origin);
+                let most = if is_established { Action::Notify } else { Action::Throttle };
+                Some(Ceiling { most, reason: Restraint::OrdinaryCause })
             }
             Earlier::Known(_) => None,
         },
     }
 }
 
-/// Workers that sign the same request in the same second give it the same signature.
+/// Workers that sign the same request at the same time give it the same signature.
 const AT_ONCE_SECONDS: f64 = 2.0;
 
-/// Whether workers of the owner may have sent both: the key's own program in its own network, where
-/// a pool gives each of them another address. They retry what failed, or ask for the same at once.
-/// Whoever rents a machine there, captures a request and copies the program can pass for one of them:
-/// the replay is told, and suspends nobody.
+/// Whether workers of the owner may have sent both: the key's own program in its own network, where a
+/// pool gives each of them another address, perhaps in another region. They retry what failed, or ask
+/// for the same at once. Whoever rents a machine there, captures a request and copies the program can
+/// pass for one of them: the replay is told, and suspends nobody. Who stands on the way can break off
+/// the owner's request too, so that a change whose client gave up is not excused.
 fn is_of_one_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
     let (event, origin) = (&enriched.event, &enriched.origin);
     let gap = event.time.seconds_since(first.time);
     let status_of_the_earlier = if gap >= 0.0 { first.status } else { event.status };
-    let is_retry = invites_retry(status_of_the_earlier) && !is_late(event, first);
+    let is_answered = matches!(status_of_the_earlier, 429 | 500..);
+    let is_retry = invites_retry(status_of_the_earlier) && (is_safe(event) || is_answered);
     let is_at_once = is_safe(event) && gap.abs() <= AT_ONCE_SECONDS;
-    (is_retry || is_at_once)
+    (is_retry && !is_late(event, first) || is_at_once)
         && first.asn != 0
         && first.asn == origin.asn
         && profile.places.knows_network(origin)
@@ -136,7 +153,8 @@ pub fn refused_replay(
     let is_captured =
         first.signed.has_signature_of(event) && is_stranger(profile, enriched, &first);
     let p_value = if is_captured { CAPTURED } else { MILD };
-    let found = Duplicate { p_value, detector, ceiling: None, repetition, gap };
+    let (ceiling, is_own_habit) = (None, false);
+    let found = Duplicate { p_value, detector, ceiling, is_own_habit, repetition, gap };
     let mut signal = found.into_signal(enriched);
     signal.headline = format!("a captured request from {} was refused", event.client_ip);
     signal.sentence += " The API refused it, but somebody can read the requests of this \

@@ -130,7 +130,8 @@ fn is_safe(event: &AccessEvent) -> bool {
     matches!(&*event.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
-/// Whether the API accepted the same request twice, and the request changes something. A client that gave up has not seen the first answer.
+/// Whether the API accepted the same request twice, and the request changes something. A client that
+/// gave up has not seen the first answer.
 pub fn is_accepted_twice(event: &AccessEvent, first: &FirstUse) -> bool {
     !gave_up(event, first)
         && !is_safe(event)

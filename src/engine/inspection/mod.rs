@@ -189,7 +189,8 @@ impl Inspection<'_> {
 
     fn inspect_rise(&self, findings: &mut Findings) -> Option<Rise> {
         let rate = &self.profile.rate;
-        let mut rise = find_rise(rate, self.fleet.rise_elsewhere(rate), self.thresholds.rate)?;
+        let elsewhere = self.fleet.rise_elsewhere(rate);
+        let mut rise = find_rise(rate, elsewhere, self.is_at_home(), self.thresholds.rate)?;
         rise.p_value = self.at_home(Some(Kind::RISE), rise.p_value);
         if self.is_news(DetectorId::RateSpike, rise.p_value, None) {
             findings.signals.push(rate::rise_signal(rate, rise));
@@ -243,8 +244,11 @@ impl Inspection<'_> {
         });
         let is_new_network = found.network.is_some_and(|found| {
             let signal = || found.into_signal(places, enriched);
-            let least = if self.is_other_carrier() { MILD } else { 0.0 };
-            let (detector, p_value) = (DetectorId::NewAsn, found.p_value.max(least));
+            let (detector, p_value) = (DetectorId::NewAsn, found.p_value);
+            // This is worth no alert. The place becomes known as slowly as one that is told.
+            if p_value < threshold && self.is_other_carrier() {
+                return true;
+            }
             self.keep_under(bound(found.ceiling), detector, p_value, threshold, signals, signal)
         });
         let is_impossible = found.travel.is_some_and(|found| {
@@ -293,7 +297,8 @@ impl Inspection<'_> {
     /// key. People change carriers; thieves rent machines.
     fn is_other_carrier(&self) -> bool {
         let (places, origin) = (&self.profile.places, &self.enriched.origin);
-        places.knows_region(origin)
+        origin.is_located()
+            && places.knows_region(origin)
             && !origin.kind.is_rented()
             && geo::foreign_kind(places, origin).is_none()
             && self.has_known_program()

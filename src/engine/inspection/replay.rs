@@ -16,8 +16,8 @@ use super::{Findings, Inspection};
 const ALWAYS: f64 = 1.0;
 
 impl Inspection<'_> {
-    /// Whether the profile must not learn the request. It learns findings that have an ordinary
-    /// explanation.
+    /// Whether the profile must not learn the request. It learns the habits of the key's own
+    /// machines.
     pub(super) fn inspect_replay(
         &self,
         repetition: Option<&Repetition>,
@@ -40,7 +40,7 @@ impl Inspection<'_> {
         let (ceiling, signal) = (found.ceiling, || found.into_signal(self.enriched));
         let is_kept =
             self.keep_under(ceiling, found.detector, found.p_value, threshold, signals, signal);
-        is_kept && ceiling.is_none()
+        is_kept && !found.is_own_habit
     }
 
     fn inspect_accepted_twice(&self, repetition: Option<&Repetition>, findings: &mut Findings) {

@@ -10,7 +10,8 @@ use crate::event::EnrichedEvent;
 use crate::profile::Profile;
 use crate::rate::{MILD, MINUTE_WINDOW};
 
-/// A key with more variety than this has a crowd of users: see [`crate::profile::place::PlaceProfile::variety`].
+/// A key with more variety than this has a crowd of users: see
+/// [`crate::profile::place::PlaceProfile::variety`].
 pub(in crate::engine) const CROWD: f64 = 0.5;
 
 impl Inspection<'_> {

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, DetectorId};
 use crate::decide::{Decider, KnownKey, Moment, Occurrence, Policy, Subject};
-use crate::detect::stuffing::{
-    MIN_REFUSED, Stuffing, find_slow_stuffing, find_stuffing, find_wave,
-};
+use crate::detect::stuffing::{Stuffing, find_slow_stuffing, find_stuffing, find_wave};
 use crate::event::{DAY_SECONDS, EventTime, HOUR_SECONDS, KeyId};
 use crate::profile::stuffing::{Scope, SourceAttempt, SourceTable, machine_of, network_of};
 use crate::profile::wave::WaveProfile;
@@ -173,8 +171,7 @@ impl StuffingTables {
         if profile.is_told != has_leaked || !(attempt.is_refused || has_leaked) {
             return StuffingOutcome::default();
         }
-        let Some(stuffing) = find_slow_stuffing(network, profile, attempt.time, judge.threshold)
-        else {
+        let Some(stuffing) = find_slow_stuffing(network, profile, judge.threshold) else {
             return StuffingOutcome::default();
         };
         profile.is_told = true;
@@ -184,14 +181,8 @@ impl StuffingTables {
         StuffingOutcome { alerts, leaks: leaks.collect() }
     }
 
-    /// Whether so many keys are refused to the network of this address that they make a list.
-    pub fn tries_many_keys(&mut self, ip: IpAddr) -> bool {
-        let network = self.networks.get_mut(&network_of(ip));
-        let is_list = network.is_some_and(|it| it.keys_refused() >= MIN_REFUSED as f64);
-        is_list || self.is_told(ip)
-    }
-
-    fn is_told(&mut self, ip: IpAddr) -> bool {
+    /// Whether a list of this address, or of its network, is told.
+    pub fn is_told(&mut self, ip: IpAddr) -> bool {
         let (machine, network) = (machine_of(ip), network_of(ip));
         self.machines.get_mut(&machine).is_some_and(|profile| profile.is_told)
             || self.networks.get_mut(&network).is_some_and(|profile| profile.is_told)
@@ -276,7 +267,7 @@ impl Judge<'_, '_> {
         has_leaked: bool,
     ) -> Vec<Alert> {
         let subject = Subject::Source(source);
-        let named_after = if self.is_merged { hour_of(stuffing.since()) } else { attempt.time };
+        let named_after = if self.is_merged { merged_name(stuffing) } else { attempt.time };
         let occurrence = Occurrence { named_after, ..Occurrence::of_source(attempt, affected) };
         let stale = self.decider.close_stale(&subject, attempt.time, self.moment, self.policy);
         let mut alerts: Vec<Alert> = stale.into_iter().collect();
@@ -311,7 +302,10 @@ impl Judge<'_, '_> {
     }
 }
 
-fn hour_of(time: EventTime) -> EventTime {
-    let micros = time.as_micros();
-    EventTime::from_micros(micros - micros.rem_euclid(HOUR_MICROS))
+/// The store forgets the first attempts of a list that goes on, and all processes must still name it
+/// alike: a slow one is another list each day, and never each hour.
+fn merged_name(stuffing: Stuffing) -> EventTime {
+    let length = if stuffing.is_slow() { 24 * HOUR_MICROS } else { HOUR_MICROS };
+    let micros = stuffing.since().as_micros();
+    EventTime::from_micros(micros - micros.rem_euclid(length))
 }
