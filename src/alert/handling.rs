@@ -73,7 +73,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What the registered owner of a key answered to "Was it you?".
+/// An answer of the registered owner of a key to "Was it you?".
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
 )]
@@ -163,7 +163,7 @@ pub struct Handling {
     /// The end of the suspension that is requested: the receiver lifts it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_until: Option<EventTime>,
-    /// What the registered owner answered, if asked.
+    /// The answers of the registered owner, if asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<OwnerWord>,
+    pub owner_said: Option<OwnerWord>,
 }

@@ -1,4 +1,4 @@
-//! Records what the registered owner of a key answers to "Was it you?".
+//! Records the answers of the registered owner of a key to "Was it you?".
 //!
 //! Whoever has the links may answer: the owner, or a thief who reads the owner's mail. So an answer is
 //! kept and counted, and changes neither the state of the incident nor what happens to the key. It is
@@ -17,7 +17,7 @@ use crate::workflow::{Act, Kind, Origin};
 /// who answers in turn can neither fill the table nor use up the owner's "it was not me".
 const MOST_OF_EACH: u32 = 3;
 
-/// What came of an answer.
+/// The outcome of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     /// Nobody was asked about such an incident.

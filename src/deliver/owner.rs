@@ -22,7 +22,7 @@ use crate::config::{Config, OWNER_CHANNEL, OwnerConfig};
 use crate::event::{DAY_SECONDS, EventTime};
 use crate::workflow::{Act, Asked, Kind, Limits, Link, Links, Origin, Seen, Use};
 
-/// What the channel looks up and notes. Reasons are for the log.
+/// Everything that the channel looks up and notes. Reasons are for the log.
 pub trait OwnerBook: Send + Sync + 'static {
     /// The revision about which the owner was asked.
     fn asked_at(&self, incident: &str) -> impl Future<Output = Result<Option<u32>, String>> + Send;
@@ -199,7 +199,7 @@ impl Way {
     }
 }
 
-/// What the operator's service gets.
+/// The message to the operator's service.
 fn body(question: &Question) -> serde_json::Value {
     let used = &question.used;
     json!({

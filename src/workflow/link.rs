@@ -25,7 +25,7 @@ const MOST_INCIDENT_BYTES: usize = 128;
 const LEAST_SECRET_BYTES: usize = 32;
 const HOW: &str = "make one with: openssl rand -base64 32";
 
-/// What a link says.
+/// The content of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub incident: String,

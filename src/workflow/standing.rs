@@ -68,7 +68,7 @@ pub struct Standing {
     pub held: Held,
     pub assignee: Option<String>,
     pub ruling: Option<Ruling>,
-    /// What the registered owner said, if asked. It is counted after a closing too, and changes
+    /// The answers of the registered owner, if asked. They count after a closing too, and change
     /// nothing else.
     pub owner: Option<OwnerWord>,
 }
