@@ -278,7 +278,7 @@ mod tests {
     fn an_owner_is_reached_by_one_address_and_nothing_beside_it() {
         for (owner, expected) in [
             ("payments@example.com", Some("payments@example.com")),
-            ("Security \"Urgent\" <payments@example.com>", None),
+            ("Security \"Urgent\" <payments@example.com>", Some("payments@example.com")),
             ("Payments <payments@example.com>", Some("payments@example.com")),
             ("payments team", None),
             ("", None),
