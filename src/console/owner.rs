@@ -25,14 +25,14 @@ pub const PATH: &str = "/was-it-you/";
 pub async fn form(State(console): State<Arc<Console>>, Path(token): Path<String>) -> Response {
     match read(&console, &token) {
         Ok(link) => page(StatusCode::OK, "Was it you?", question(&link)),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
 pub async fn answer(State(console): State<Arc<Console>>, Path(token): Path<String>) -> Response {
     let link = match read(&console, &token) {
         Ok(link) => link,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     match answer_as_owner(&console.store, &link.incident, link.answer).await {
         Ok(answered) => {
@@ -48,10 +48,10 @@ pub async fn answer(State(console): State<Arc<Console>>, Path(token): Path<Strin
     }
 }
 
-fn read(console: &Console, token: &str) -> Result<Link, Response> {
+fn read(console: &Console, token: &str) -> Result<Link, Box<Response>> {
     let unknown = || {
         let words = "This link is not complete, or not ours. Copy the whole link from the mail.";
-        message(StatusCode::NOT_FOUND, "Unknown link", words)
+        Box::new(message(StatusCode::NOT_FOUND, "Unknown link", words))
     };
     let links = console.owner_links.as_ref().ok_or_else(unknown)?;
     links.read(token, EventTime::now()).map_err(|fault| match fault {
@@ -59,7 +59,7 @@ fn read(console: &Console, token: &str) -> Result<Link, Response> {
         BadLink::Ended => {
             let words = "This link has ended. Please answer the people who look after your key in \
                 another way.";
-            message(StatusCode::GONE, "The link has ended", words)
+            Box::new(message(StatusCode::GONE, "The link has ended", words))
         }
     })
 }
