@@ -14,7 +14,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 pub use self::attacks::{ATTACK_VERSION, Attacks, References, TECHNIQUES};
 pub use self::guidance::{Guidance, KeyTraits};
-pub use self::handling::{CloseReason, Handling, IncidentState};
+pub use self::handling::{CloseReason, Handling, IncidentState, OwnerAnswer, OwnerWord};
 use crate::event::{EventTime, KeyId};
 
 /// Stable ids of the detectors.

@@ -73,6 +73,73 @@ impl fmt::Display for CloseReason {
     }
 }
 
+/// An answer of the registered owner of a key to "Was it you?".
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum OwnerAnswer {
+    ItWasMe,
+    ItWasNotMe,
+}
+
+impl OwnerAnswer {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ItWasMe => "it was me",
+            Self::ItWasNotMe => "it was not me",
+        }
+    }
+}
+
+/// The answers of a key's registered owner. They are evidence for people, and decide nothing: a thief
+/// may read the owner's mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerWord {
+    pub it_was_me: u32,
+    pub it_was_not_me: u32,
+    /// `None` while the owner was asked and has not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<OwnerAnswer>,
+}
+
+impl OwnerWord {
+    pub const fn count(&self, answer: OwnerAnswer) -> u32 {
+        match answer {
+            OwnerAnswer::ItWasMe => self.it_was_me,
+            OwnerAnswer::ItWasNotMe => self.it_was_not_me,
+        }
+    }
+
+    pub const fn add(&mut self, answer: OwnerAnswer) {
+        match answer {
+            OwnerAnswer::ItWasMe => self.it_was_me += 1,
+            OwnerAnswer::ItWasNotMe => self.it_was_not_me += 1,
+        }
+        self.last = Some(answer);
+    }
+}
+
+/// The answers as a clause, after "the owner".
+impl fmt::Display for OwnerWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.last, self.it_was_me, self.it_was_not_me) {
+            (None, ..) => f.write_str("was asked and has not answered"),
+            (Some(last), yes, no) if yes > 0 && no > 0 => write!(
+                f,
+                "gave both answers (it was me: {yes}, it was not me: {no}), at last \"{}\"",
+                last.words()
+            ),
+            (Some(last), ..) => write!(f, "answered \"{}\"", last.words()),
+        }
+    }
+}
+
 /// The decisions of people about an incident, and the terms of a request. The core leaves it empty;
 /// response and delivery fill it in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,4 +163,7 @@ pub struct Handling {
     /// The end of the suspension that is requested: the receiver lifts it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_until: Option<EventTime>,
+    /// The answers of the registered owner, if asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_said: Option<OwnerWord>,
 }

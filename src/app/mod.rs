@@ -25,6 +25,7 @@ mod intake;
 mod key_feed;
 mod looks;
 mod notary;
+mod owners;
 mod patient;
 mod pipeline;
 mod presence;

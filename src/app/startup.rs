@@ -11,6 +11,7 @@ use super::dead_letters::DeadLetters;
 use super::error::AppError;
 use super::key_feed::KeyFeed;
 use super::notary;
+use super::owners::Owners;
 use super::patient::PatientStore;
 use super::pipeline::{Background, Parts, Pipeline};
 use super::presence::Presence;
@@ -41,8 +42,9 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<Summary, AppError> {
     let limits = (&config.source).into();
-    let outbox =
-        |store: &Arc<Store>, casebook: &Arc<Casebook>| deliver::start(config, store, casebook);
+    let outbox = |store: &Arc<Store>, casebook: &Arc<Casebook>| {
+        deliver::start(config, store, casebook, Owners::new(config, store))
+    };
     match config.source.kind {
         SourceKind::Kafka => {
             // Reports configuration errors before it starts a thread that waits for the registry.

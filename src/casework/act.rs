@@ -200,11 +200,11 @@ impl Reading {
             Self::Latest => false,
             Self::Exactly(read) => case.version() != *read,
             // A comment takes nothing back and decides nothing.
-            Self::Page(_) if kind == Kind::Comment => false,
+            Self::Page(_) if kind.is_remark() => false,
             Self::Page(read) => {
                 let mut acts = case.acts_since(read).iter();
                 let others_acted =
-                    acts.any(|(act, obstacle)| obstacle.is_none() && act.kind != Kind::Comment);
+                    acts.any(|(act, obstacle)| obstacle.is_none() && !act.kind.is_remark());
                 // A person must know the evidence on which a key is suspended or revoked.
                 let is_blind = kind.rules() && case.seen().revision > read.revision;
                 others_acted || is_blind

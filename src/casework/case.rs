@@ -98,6 +98,7 @@ impl Case {
             "close_reason": closing.and_then(|closing| closing.reason),
             "quiet_until": closing.map(|closing| closing.quiet_until),
             "assignee": standing.assignee,
+            "owner_said": standing.owner,
             "waits_for": self.waits_for(),
             "approved": standing.ruling.as_ref().map(|ruling| ruling.is_approval),
             "acts": self.course.steps.iter().map(act).collect::<Vec<_>>(),

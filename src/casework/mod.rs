@@ -4,6 +4,7 @@
 
 mod act;
 mod case;
+mod owner;
 mod preview;
 mod suppress;
 mod texts;
@@ -11,6 +12,7 @@ mod words;
 
 pub use self::act::{Order, Outcome, Reading, Told, act_on_all, act_once, told_of};
 pub use self::case::{Case, Version, load};
+pub use self::owner::{Answered, answer_as_owner};
 pub use self::preview::Preview;
 pub use self::suppress::{NoSuppression, Wish};
 pub use self::texts::{comment, person};

@@ -13,6 +13,7 @@ mod finding;
 mod leaks;
 mod models;
 mod monitor;
+mod owner;
 mod policy;
 mod read;
 mod registry;
@@ -45,6 +46,7 @@ pub use self::finding::{Finding, Findings};
 pub use self::leaks::LeaksConfig;
 pub use self::models::ModelsConfig;
 pub use self::monitor::{MonitorConfig, OnBrokenPromise};
+pub use self::owner::OwnerConfig;
 pub use self::policy::{ApprovalConfig, PolicyConfig};
 pub use self::registry::RegistryConfig;
 pub use self::rules::{DetectorPattern, Exempt, Match, MonitorRoute, Rule, Rulebook};
@@ -55,6 +57,9 @@ pub use self::source::{
 };
 pub use self::state::StateConfig;
 pub use self::tls::TlsConfig;
+
+/// The channel by which owners are asked. A rule must name it: it is none of "all channels".
+pub const OWNER_CHANNEL: &str = "owner";
 
 /// The whole of `keywatch.toml`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -77,6 +82,8 @@ pub struct Config {
     pub channel: BTreeMap<String, ChannelConfig>,
     /// Alerts go to a Kafka topic when present.
     pub alerts_topic: Option<AlertsTopicConfig>,
+    /// The registered owners of keys are asked "Was it you?" when present.
+    pub owner: Option<OwnerConfig>,
     pub service: ServiceConfig,
     pub console: ConsoleConfig,
     pub drill: DrillConfig,
@@ -94,6 +101,13 @@ impl Config {
         let topic = self.alerts_topic.as_ref().map(|_| "topic");
         let named = self.channel.keys().map(String::as_str);
         [email, webhook, topic].into_iter().flatten().chain(named).collect()
+    }
+
+    /// The names that rules of the policy may give as channels. `owner` tells no team of an incident:
+    /// it asks the owner of the key.
+    pub fn route_names(&self) -> Vec<&str> {
+        let owner = self.owner.as_ref().map(|_| OWNER_CHANNEL);
+        self.channel_names().into_iter().chain(owner).collect()
     }
 
     /// The configuration for display: librdkafka properties may hold passwords too, so they are

@@ -23,7 +23,7 @@ use maud::{DOCTYPE, html};
 
 use super::refusal::{Refusal, is_api, wants_page};
 use super::visitor::{self, Visitor};
-use super::{Console, answer, login};
+use super::{Console, answer, login, owner};
 use crate::access::{Unknown, Visit};
 use crate::http::Names;
 
@@ -148,7 +148,7 @@ fn is_read(head: &Parts) -> bool {
 }
 
 fn is_for_everybody(path: &str) -> bool {
-    path == "/login" || path.starts_with("/assets/")
+    path == "/login" || path.starts_with("/assets/") || path.starts_with(owner::PATH)
 }
 
 /// The answer to a request without an account.

@@ -22,6 +22,7 @@ mod key;
 mod known;
 mod login;
 mod overview;
+mod owner;
 mod plot;
 mod policy;
 mod refusal;
@@ -43,11 +44,14 @@ use self::known::LastKnown;
 use self::stream::Feed;
 use crate::access::Directory;
 use crate::casework;
-use crate::config::{Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise, PolicyConfig};
+use crate::config::{
+    Config, ConsoleConfig, DetectConfig, Findings, OnBrokenPromise, OwnerConfig, PolicyConfig,
+};
 use crate::http::listener::{self, ListenError};
 use crate::http::{names, tls};
 use crate::store::Store;
 use crate::telemetry::Health;
+use crate::workflow::Links;
 
 pub use self::server::serve;
 
@@ -67,6 +71,8 @@ pub struct Console {
     quiet_seconds: u32,
     /// Where people reach it from elsewhere.
     url: Option<String>,
+    /// Reads the links by which owners of keys answer; `None` if none are asked.
+    owner_links: Option<Links>,
 }
 
 impl Console {
@@ -88,9 +94,16 @@ impl Console {
             directory: Directory::new(store.clone()),
             quiet_seconds: casework::quiet_seconds(config.policy.quiet_hours_after_close),
             url: config.console.url.clone(),
+            owner_links: config.owner.as_ref().and_then(owner_links),
             store,
         })
     }
+}
+
+/// The console reads links and makes none, so it needs no address. The check of the configuration has
+/// refused a secret that cannot be used.
+fn owner_links(owner: &OwnerConfig) -> Option<Links> {
+    Links::new(owner.secret.reveal(), "", 0.0).ok()
 }
 
 const LOOPBACK_ONLY: &str = "must be a loopback address (127.0.0.1 or [::1]), unless `console.url` says \

@@ -22,7 +22,7 @@ use super::guard::{self, Gate};
 use super::incidents::Filter;
 use super::refusal::Refusal;
 use super::visitor::Visitor;
-use super::{Console, fleet, incident, incidents, key, login, overview, policy, source};
+use super::{Console, fleet, incident, incidents, key, login, overview, owner, policy, source};
 
 /// The head of every answer is sent within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,6 +66,7 @@ pub fn router(console: Arc<Console>, gate: Gate) -> Router {
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", ICON)))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
+        .route("/was-it-you/{token}", get(owner::form).post(owner::answer))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(console)

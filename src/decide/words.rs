@@ -1,6 +1,6 @@
 //! Explains the rules of the policy in words.
 
-use crate::config::{Costs, DetectorPattern, Match, Rule, Rulebook};
+use crate::config::{Costs, DetectorPattern, Match, OWNER_CHANNEL, Rule, Rulebook};
 
 /// One sentence for each rule, in order, and for what holds beside them. Empty without rules.
 pub fn in_words(book: &Rulebook) -> Vec<String> {
@@ -36,9 +36,13 @@ fn of_rule(rule: &Rule) -> String {
     let channels = match rule.channels.as_slice() {
         [] => "all channels are told".to_owned(),
         channels => {
-            let channels = channels.join(", ");
+            let asks = channels.iter().any(|name| name == OWNER_CHANNEL);
+            let owner = if asks { "the owner of the key is asked \"Was it you?\"; " } else { "" };
+            let told = channels.iter().map(String::as_str).filter(|name| *name != OWNER_CHANNEL);
+            let channels = told.collect::<Vec<_>>().join(", ");
+            let channels = if channels.is_empty() { "nothing else" } else { &channels };
             format!(
-                "told through {channels}, and requests to suspend or revoke through all channels"
+                "{owner}told through {channels}, and requests to suspend or revoke through all channels"
             )
         }
     };

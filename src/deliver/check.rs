@@ -7,7 +7,10 @@ use lettre::message::Mailbox;
 use super::post;
 use super::signature::Signer;
 use super::template::Template;
-use crate::config::{ChannelConfig, ChannelKind, EmailConfig, Findings, WebhookConfig};
+use crate::config::{
+    ChannelConfig, ChannelKind, Config, EmailConfig, Findings, OWNER_CHANNEL, OwnerConfig,
+    WebhookConfig,
+};
 use crate::http::url;
 
 /// Checks `[email]` and records each value that cannot work.
@@ -34,7 +37,7 @@ pub fn check_channels(channels: &BTreeMap<String, ChannelConfig>, findings: &mut
         let key = |field: &str| format!("channel.{name}.{field}");
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
         let is_named = !name.is_empty() && name.chars().all(is_plain);
-        let is_free = !["email", "webhook", "topic"].contains(&name.as_str());
+        let is_free = !["email", "webhook", "topic", OWNER_CHANNEL].contains(&name.as_str());
         let section = format!("channel.{name}");
         findings.require(is_named, section.clone(), "name it with a-z, 0-9, _ and - alone");
         findings.require(is_free, section.clone(), "is the name of another kind of channel");
@@ -54,6 +57,42 @@ pub fn check_channels(channels: &BTreeMap<String, ChannelConfig>, findings: &mut
         findings.require(has_secret, key("secret"), "is needed; or set `secret_file`");
         if is_one && let Err(fault) = Template::of(config) {
             findings.require(false, key("template"), fault);
+        }
+    }
+}
+
+/// The longest time for which a link may be used: acts are read for as many days.
+const MOST_ANSWER_HOURS: f64 = 720.0;
+
+/// Checks `[owner]` and records each value that cannot work.
+pub fn check_owner(owner: &OwnerConfig, config: &Config, findings: &mut Findings) {
+    if let Err(fault) = super::owner_links(owner, None) {
+        findings.require(false, "owner.secret", fault);
+    }
+    let hours = owner.answer_hours;
+    let is_bounded = hours > 0.0 && hours <= MOST_ANSWER_HOURS;
+    findings.require(is_bounded, "owner.answer_hours", "must be above 0 and at most 720");
+    let limits = [
+        ("owner.max_per_owner_per_day", owner.max_per_owner_per_day),
+        ("owner.max_per_key_per_day", owner.max_per_key_per_day),
+        ("owner.max_per_hour", owner.max_per_hour),
+    ];
+    for (key, limit) in limits {
+        findings.require(limit > 0, key, "must be greater than 0");
+    }
+    let url = config.console.url.as_deref();
+    let is_reached = config.console.enabled && url.is_some_and(|url| !url::is_remote_http(url));
+    let needs = "needs the console, and its https:// address as `console.url`: links lead there";
+    findings.require(is_reached, "owner", needs);
+    match &owner.webhook_url {
+        Some(url) => {
+            url::check(findings, "owner.webhook_url", url, "owner.webhook_secret_file");
+            if let Err(reason) = Signer::new(&owner.webhook_secret) {
+                findings.require(false, "owner.webhook_secret", reason);
+            }
+        }
+        None => {
+            findings.require(config.email.is_some(), "owner", "needs [email], or `webhook_url`");
         }
     }
 }

@@ -270,6 +270,9 @@ impl<C: Channel, L: DeliveryLog> Lane<C, L> {
             Err(DeliveryError::Permanent { reason }) => {
                 self.settle(&waiting, DeliveryOutcome::GaveUp, reason);
             }
+            Err(DeliveryError::Declined { reason }) => {
+                self.settle(&waiting, DeliveryOutcome::Skipped, reason);
+            }
             Err(error) => self.retry(waiting, &error.to_string()),
         }
     }

@@ -25,6 +25,7 @@ pub mod memory;
 mod ocsf;
 mod once;
 pub mod outbox;
+mod owner;
 mod pending;
 mod post;
 mod recent;
@@ -43,10 +44,11 @@ use crate::alert::Alert;
 use crate::config::Config;
 
 pub use self::casebook::Casebook;
-pub use self::check::{check_channels, check_email, check_webhook};
+pub use self::check::{check_channels, check_email, check_owner, check_webhook};
 pub use self::email::EmailChannel;
 pub use self::once::{OnceError, deliver_once, sample};
 pub use self::outbox::{DeliveryLog, Outbox, OutboxSettings, Reminder};
+pub use self::owner::{OwnerBook, OwnerChannel, links as owner_links};
 pub use self::template::TemplateChannel;
 pub use self::topic::TopicChannel;
 pub use self::webhook::WebhookChannel;
@@ -103,6 +105,9 @@ pub enum DeliveryError {
     /// The receiver will never take this alert.
     #[error("{reason}")]
     Permanent { reason: String },
+    /// The channel found out that this alert is not for it.
+    #[error("{reason}")]
+    Declined { reason: String },
     /// No alert can be delivered until an operator repairs something, such as a wrong password. The
     /// lane keeps the alerts and tries the channel again at intervals.
     #[error("{reason}")]
@@ -128,7 +133,7 @@ pub enum ChannelError {
 /// Starts a lane for each channel that `config` names.
 ///
 /// Secrets must have been read from their files already. `casebook` tells the lanes what people did
-/// to incidents.
+/// to incidents, and `owners` who owns a key.
 ///
 /// # Errors
 /// When a channel cannot work with its configuration. Servers are not contacted yet.
@@ -136,6 +141,7 @@ pub fn start<L: DeliveryLog>(
     config: &Config,
     log: &Arc<L>,
     casebook: &Arc<Casebook>,
+    owners: impl OwnerBook,
 ) -> Result<Outbox, ChannelError> {
     casebook.route_monitor(config.policy.rules.monitor.channels.clone());
     let mut outbox = Outbox::new(casebook);
@@ -151,6 +157,9 @@ pub fn start<L: DeliveryLog>(
     }
     if let Some(topic) = &config.alerts_topic {
         outbox.add(TopicChannel::new(&config.source.kafka, topic)?, log, settings);
+    }
+    if let Some(owner) = &config.owner {
+        outbox.add(OwnerChannel::new(config, owner, owners)?, log, settings);
     }
     Ok(outbox)
 }

@@ -25,6 +25,7 @@ mod lessons;
 mod migrate;
 mod monitor;
 mod outcomes;
+mod owner;
 mod promise;
 mod query;
 mod requests;

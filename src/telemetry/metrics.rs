@@ -201,6 +201,20 @@ pub const METRICS: &[Metric] = &[
         "Proposals that are not requested, because people have dismissed, rejected or suppressed them",
     ),
     row(
+        Kind::Counter,
+        "keywatch_owner_questions_total",
+        Unit::Count,
+        &["outcome"],
+        "Questions to owners of keys: sent, or not asked: limit, no_address, no_use, asked_before",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_owner_answers_total",
+        Unit::Count,
+        &["answer", "incident"],
+        "Answers of owners: it_was_me or it_was_not_me, while the incident is open or closed",
+    ),
+    row(
         Kind::Gauge,
         "keywatch_suppressions_active",
         Unit::Count,

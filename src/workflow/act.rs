@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::alert::{Action, Alert, AlertType, CloseReason, DetectorId, Severity};
+use crate::alert::{Action, Alert, AlertType, CloseReason, DetectorId, OwnerAnswer, Severity};
 use crate::event::EventTime;
 
 #[derive(
@@ -26,6 +26,11 @@ pub enum Kind {
     Approve,
     /// Forbids it.
     Reject,
+    /// Keywatch asks the registered owner of the key: "Was it you?"
+    AskOwner,
+    /// The owner answers. It changes nothing but what is known.
+    OwnerYes,
+    OwnerNo,
 }
 
 impl Kind {
@@ -49,6 +54,36 @@ impl Kind {
             Self::Reopen => "reopened",
             Self::Approve => "approved",
             Self::Reject => "rejected",
+            Self::AskOwner => "asked",
+            Self::OwnerYes | Self::OwnerNo => "answered",
+        }
+    }
+
+    /// Whether people who respond do it. Nobody but Keywatch asks an owner, and nobody but whoever
+    /// has the owner's links answers.
+    pub const fn is_of_responders(self) -> bool {
+        !matches!(self, Self::AskOwner | Self::OwnerYes | Self::OwnerNo)
+    }
+
+    /// Whether it decides nothing and takes nothing back, so that nobody must read it before acting.
+    pub const fn is_remark(self) -> bool {
+        matches!(self, Self::Comment | Self::AskOwner | Self::OwnerYes | Self::OwnerNo)
+    }
+
+    /// The act by which an owner gives this answer.
+    pub const fn of_answer(answer: OwnerAnswer) -> Self {
+        match answer {
+            OwnerAnswer::ItWasMe => Self::OwnerYes,
+            OwnerAnswer::ItWasNotMe => Self::OwnerNo,
+        }
+    }
+
+    /// The answer that an owner gives by it.
+    pub const fn answer(self) -> Option<OwnerAnswer> {
+        match self {
+            Self::OwnerYes => Some(OwnerAnswer::ItWasMe),
+            Self::OwnerNo => Some(OwnerAnswer::ItWasNotMe),
+            _ => None,
         }
     }
 
@@ -81,6 +116,10 @@ pub enum Origin {
     CommandLine,
     Console,
     Api,
+    /// A link that was sent to the key's owner.
+    Link,
+    /// Keywatch itself.
+    Service,
 }
 
 impl Origin {
@@ -98,6 +137,8 @@ impl Origin {
             Self::CommandLine => "command line",
             Self::Console => "console",
             Self::Api => "API",
+            Self::Link => "link to the owner",
+            Self::Service => "service",
         }
     }
 }
@@ -150,6 +191,7 @@ pub struct Act {
     pub kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<CloseReason>,
+    /// Who gets it, or the owner who is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignee: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -168,8 +210,14 @@ fn is_zero(value: &u32) -> bool {
 /// `dismissed it as false_travel`, `assigned it to alice`: what was done, after "who".
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(answer) = self.kind.answer() {
+            return write!(f, "answered as the key's owner: {}", answer.words());
+        }
         match (self.kind, self.reason, &self.assignee) {
             (Kind::Comment, ..) => f.write_str("commented"),
+            (Kind::AskOwner, _, owner) => {
+                write!(f, "asked the owner {}", owner.as_deref().unwrap_or("of the key"))
+            }
             (kind, ..) if kind.rules() => {
                 write!(f, "{} to {} the key", kind.done(), self.seen.action)
             }

@@ -14,7 +14,7 @@
 use std::fmt;
 
 use super::act::{Act, Kind, Seen, brings_evidence};
-use crate::alert::{Alert, AlertType, CloseReason, DetectorId, IncidentState, Severity};
+use crate::alert::{Alert, AlertType, CloseReason, DetectorId, IncidentState, OwnerWord, Severity};
 use crate::event::EventTime;
 
 /// An act that closed an incident.
@@ -68,6 +68,9 @@ pub struct Standing {
     pub held: Held,
     pub assignee: Option<String>,
     pub ruling: Option<Ruling>,
+    /// The answers of the registered owner, if asked. They count after a closing too, and change
+    /// nothing else.
+    pub owner: Option<OwnerWord>,
 }
 
 /// The reason why an act changes nothing.
@@ -120,7 +123,8 @@ impl Standing {
     /// Why an act of this kind would change nothing, if its author knows the evidence `seen`.
     pub fn obstacle(&self, kind: Kind, seen: &Seen) -> Option<Obstacle> {
         match (&self.held, kind) {
-            (_, Kind::Comment) | (Held::Untouched | Held::Closed(_), Kind::Reopen) => None,
+            (_, kind) if kind.is_remark() => None,
+            (Held::Untouched | Held::Closed(_), Kind::Reopen) => None,
             (_, Kind::Reopen) => Some(Obstacle::NotClosed),
             (Held::Closed(closing), _) if closing.beyond(seen).is_none() => {
                 Some(Obstacle::Closed(closing.clone()))
@@ -145,6 +149,10 @@ impl Standing {
     fn apply(&mut self, act: &Act) {
         match act.kind {
             Kind::Comment => {}
+            Kind::AskOwner | Kind::OwnerYes | Kind::OwnerNo => {
+                let word = self.owner.get_or_insert_default();
+                act.kind.answer().into_iter().for_each(|answer| word.add(answer));
+            }
             Kind::Assign => self.assignee = act.assignee.clone(),
             Kind::Reopen => self.held = Held::Open,
             Kind::Acknowledge => {

@@ -56,7 +56,8 @@ pub fn annotated(standing: &Standing, alert: &Alert) -> Alert {
 fn handling(standing: &Standing, alert: &Alert) -> Handling {
     let assignee = standing.assignee.clone();
     let is_touched = standing.held != Held::Untouched;
-    let mut handling = Handling { assignee, ..alert.handling.clone() };
+    let owner_said = standing.owner.clone();
+    let mut handling = Handling { assignee, owner_said, ..alert.handling.clone() };
     match judge(standing, alert) {
         Verdict::Reopens(closing, _) => {
             handling.state = Some(IncidentState::Open);

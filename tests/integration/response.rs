@@ -25,7 +25,7 @@ use crate::support::settings::Settings;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A live policy.
-fn settings(database: &TestDatabase, receiver: &Receiver) -> Settings {
+pub fn settings(database: &TestDatabase, receiver: &Receiver) -> Settings {
     Settings::new(&database.config)
         .set("source.kind", "http")
         .set("source.http.listen", "127.0.0.1:0")
@@ -35,7 +35,7 @@ fn settings(database: &TestDatabase, receiver: &Receiver) -> Settings {
 }
 
 /// Proposes `action` on a key of its own and of its own tenant, on replays.
-fn proposal(id: &str, action: Action) -> Alert {
+pub fn proposal(id: &str, action: Action) -> Alert {
     let opened = alert(id, 1, &format!("key-{id}"), EventTime::now());
     let evidence = Evidence {
         detector: DetectorId::DuplicateNonce,
@@ -55,7 +55,7 @@ fn proposal(id: &str, action: Action) -> Alert {
 }
 
 /// Leaves the alerts to the service, as a process that has left.
-async fn leave(store: &Store, alerts: &[Alert]) {
+pub async fn leave(store: &Store, alerts: &[Alert]) {
     store_alerts(store, EventTime::now().as_micros(), alerts).await;
     store.beat(true).await.unwrap();
 }
@@ -75,7 +75,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs `keywatch alerts` and expects success.
-fn alerts(database: &TestDatabase, arguments: &[&str]) -> String {
+pub fn alerts(database: &TestDatabase, arguments: &[&str]) -> String {
     let output = run(database, arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
@@ -95,7 +95,7 @@ fn told(receiver: &Receiver, id: &str) -> Vec<(String, Value)> {
     alerts.map(|it| (it["type"].as_str().unwrap().to_owned(), it["restraint"].clone())).collect()
 }
 
-async fn wait_until_told(receiver: &Receiver, id: &str, kind: &str, restraint: Value) -> Value {
+pub async fn wait_until_told(receiver: &Receiver, id: &str, kind: &str, restraint: Value) -> Value {
     eventually(&format!("{id}: {kind} {restraint}"), LIMIT, async || {
         let found = told(receiver, id);
         if found.contains(&(kind.to_owned(), restraint.clone())) { Ok(()) } else { Err(found) }

@@ -34,6 +34,9 @@ pub fn check(config: &Config) -> Vec<Finding> {
     if let Some(webhook) = &config.webhook {
         deliver::check_webhook(webhook, &mut findings);
     }
+    if let Some(owner) = &config.owner {
+        deliver::check_owner(owner, config, &mut findings);
+    }
     deliver::check_channels(&config.channel, &mut findings);
     check_topics(config, &mut findings);
     findings.into_vec()

@@ -49,6 +49,29 @@ fn a_short_pepper_is_refused() {
 }
 
 #[test]
+fn owners_are_asked_only_with_a_secret_a_way_to_them_and_a_page_that_they_reach() {
+    let error =
+        refusal("[owner]\nsecret = \"short\"\nmax_per_owner_per_day = 0\nanswer_hours = 1000\n");
+    for fault in [
+        "`owner.secret`: needs at least 32 characters",
+        "`owner.answer_hours`: must be above 0 and at most 720",
+        "`owner.max_per_owner_per_day`: must be greater than 0",
+        "`owner`: needs the console, and its https:// address",
+        "`owner`: needs [email], or `webhook_url`",
+    ] {
+        assert!(error.contains(fault), "no {fault} in {error}");
+    }
+    let text = "[owner]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+        webhook_url = \"https://example.com/\"\n\
+        webhook_secret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"\n\
+        [console]\nurl = \"https://keywatch.example.com\"\n";
+    let config = load(text).unwrap();
+    assert!(warnings(&config).iter().any(|it| it.contains("nobody is asked")));
+    assert!(!config.channel_names().contains(&"owner"), "it is none of all channels");
+    assert!(config.route_names().contains(&"owner"));
+}
+
+#[test]
 fn warnings_name_what_deserves_a_second_look() {
     let revoking = load(&format!("[policy]\ndry_run = false\n{WEBHOOK}")).unwrap();
     let said = warnings(&revoking).join("\n");

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{Config, KafkaConfig, SecurityProtocol, SmtpTls, SourceKind, TlsConfig};
+use crate::config::{
+    Config, KafkaConfig, OWNER_CHANNEL, SecurityProtocol, SmtpTls, SourceKind, TlsConfig,
+};
 use crate::http::url::{is_local, is_remote_http};
 
 /// Returns one sentence for each doubtful setting. No sentence contains a secret.
@@ -79,6 +81,20 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warn(
         config.webhook.as_ref().is_some_and(|webhook| is_remote_http(&webhook.url)),
         "webhook.url is http: alerts travel unencrypted",
+    );
+    let rules = &config.policy.rules.rules;
+    let is_asked = rules.iter().any(|rule| rule.channels.iter().any(|it| it == OWNER_CHANNEL));
+    warn(
+        config.owner.is_some() && !is_asked,
+        "[owner] is set up, and no rule of policy.rules_file names the channel `owner`: nobody is \
+         asked",
+    );
+    warn(
+        config
+            .owner
+            .as_ref()
+            .is_some_and(|owner| owner.webhook_url.as_deref().is_some_and(is_remote_http)),
+        "owner.webhook_url is http: links that answer for owners travel unencrypted",
     );
     for (name, channel) in &config.channel {
         let text = format!("channel.{name}.url is http: alerts travel unencrypted");

@@ -112,6 +112,9 @@ fn in_words(id: &str, case: &Case, unsent: &[Unsent], way: &Way) -> String {
     if let Some(assignee) = &case.course.standing.assignee {
         facts.push(("assignee", visible(assignee)));
     }
+    if let Some(word) = &case.course.standing.owner {
+        facts.push(("owner", word.to_string()));
+    }
     facts.push(("action", alert.action.to_string()));
     if let Some(restraint) = case.waits_for() {
         facts.push(("waits for", waits(restraint, alert)));

@@ -13,7 +13,7 @@ pub fn load(path: &Path, base: Option<&Path>) -> Result<Config, CommandError> {
         return load_config(Some(path));
     }
     let mut config = load_config(base)?;
-    let channels = base.is_some().then(|| config.channel_names());
+    let channels = base.is_some().then(|| config.route_names());
     config.policy.rules = Rulebook::load(path, channels.as_deref())?;
     config.policy.version = path.display().to_string();
     Ok(config)

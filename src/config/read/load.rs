@@ -59,7 +59,7 @@ impl Config {
     /// Reads the file of rules into the policy.
     fn read_rules(&mut self) -> Vec<Problem> {
         let Some(path) = &self.policy.rules_file else { return Vec::new() };
-        match rules::load(path, Some(&self.channel_names())) {
+        match rules::load(path, Some(&self.route_names())) {
             Ok(rules) => self.policy.rules = rules,
             Err(problems) => return problems,
         }
@@ -91,6 +91,11 @@ impl Config {
         }
         if let Some(webhook) = &mut self.webhook {
             secrets.push(("webhook.secret".into(), &mut webhook.secret, &webhook.secret_file));
+        }
+        if let Some(owner) = &mut self.owner {
+            secrets.push(("owner.secret".into(), &mut owner.secret, &owner.secret_file));
+            let (secret, file) = (&mut owner.webhook_secret, &owner.webhook_secret_file);
+            secrets.push(("owner.webhook_secret".into(), secret, file));
         }
         for (name, it) in &mut self.channel {
             secrets.push((format!("channel.{name}.url").into(), &mut it.url, &it.url_file));

@@ -67,6 +67,11 @@ impl Wanted {
     fn order(self, console: &Console, visitor: &Visitor) -> Result<Order, Problem> {
         let kind = self.kind;
         let bad = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        if !kind.is_of_responders() {
+            return Err(
+                bad("`kind`: only Keywatch asks owners, and only owners answer".to_owned()),
+            );
+        }
         let text = self.text.filter(|text| kind == Kind::Comment || !text.is_empty());
         let text = text.map(|text| casework::comment(&text)).transpose().map_err(&bad)?;
         let assignee = self.assignee.map(|name| casework::person(&name)).transpose();

@@ -67,7 +67,8 @@ const EARLIER_SESSION: &str =
 
 impl Form {
     fn order(&self, console: &Console, visitor: &Visitor) -> Result<Order, String> {
-        let kind = Kind::named(&self.kind).ok_or("Choose what to do.")?;
+        let kind = Kind::named(&self.kind).filter(|kind| kind.is_of_responders());
+        let kind = kind.ok_or("Choose what to do.")?;
         let reason = self.reason(kind)?;
         let assignee = (kind == Kind::Assign).then(|| casework::person(&self.assignee));
         let text = Some(self.text.trim()).filter(|text| !text.is_empty() || kind == Kind::Comment);

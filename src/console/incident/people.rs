@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::load::Incident;
+use crate::alert::OwnerWord;
 use crate::console::frame::time;
 use crate::console::visible::shown;
 use crate::workflow::{Act, Held, Obstacle};
@@ -10,7 +11,19 @@ use crate::workflow::{Act, Held, Obstacle};
 pub fn card(incident: &Incident) -> Markup {
     html! {
         (standing(incident))
+        @if let Some(word) = &incident.standing().owner { (owner(word)) }
         ol.course { @for (act, obstacle) in &incident.case.course.steps { (step(act, obstacle.as_ref())) } }
+    }
+}
+
+/// A thief may read the owner's mail, so that the page says what an answer is worth.
+fn owner(word: &OwnerWord) -> Markup {
+    html! {
+        p #owner {
+            "Was it you? The key's owner " strong { (shown(&word.to_string())) } ". "
+            @if word.it_was_not_me > 0 { "Take that seriously: an owner has little reason to deny a use of their own." }
+            @else if word.it_was_me > 0 { "Whoever reads the owner's mail could have said so: alone it is no ground to dismiss a critical incident." }
+        }
     }
 }
 

@@ -62,6 +62,7 @@ fn head(incident: &Incident) -> Markup {
                 @if let Some(key) = &alert.key_id { span { "Key " (key_link(key)) } }
                 @if let Some(ip) = alert.source_ip { span { "Source " (source_link(&ip.to_string())) } }
                 @if let Some(tenant) = &alert.tenant { span { "Tenant " (shown(tenant)) } }
+                @if let Some(word) = &incident.standing().owner { span { "The owner " (shown(&word.to_string())) } }
                 a.jump href="#act" { "Act on it" }
             }
         }

@@ -125,6 +125,9 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
     if let Some(assignee) = &alert.handling.assignee {
         facts.push(("Assigned to", one_line(assignee, 100)));
     }
+    if let Some(word) = &alert.handling.owner_said {
+        facts.push(("Owner", word.to_string()));
+    }
     facts.extend([
         ("First event", time(alert.first_event_time)),
         ("Last event", time(alert.last_event_time)),

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::content::{EvidenceReport, Report};
 use super::digest::Digest;
+use super::question::Letter;
 use crate::alert::Severity;
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;";
@@ -42,6 +43,23 @@ pub(super) fn digest(digest: &Digest) -> String {
         (section("Look further", code(&digest.command)))
     };
     document(&digest.subject, &digest.headline, &body)
+}
+
+pub(super) fn letter(letter: &Letter) -> String {
+    let facts = letter.facts.iter().map(|(name, value)| (*name, value.as_str()));
+    let body = html! {
+        (banner(Severity::Low, "A question about your API key", "Was it you?"))
+        (section("What happened", html! { (paragraph(&letter.opening)) (rows(facts)) }))
+        (section("Your answer", html! { @for (name, address) in &letter.links { (button(name, address)) } }))
+        (section("What follows", html! { @for text in &letter.closing { (paragraph(text)) } }))
+    };
+    document(&letter.subject, &letter.opening, &body)
+}
+
+fn button(name: &str, address: &str) -> Markup {
+    html! {
+        p style={ (FONT) "margin:0 0 8px;font-size:15px;line-height:23px;" } { a href=(address) rel="noreferrer" { (name) } }
+    }
 }
 
 fn document(title: &str, preview: &str, body: &Markup) -> String {

@@ -67,18 +67,28 @@ fn builder(
     severity: Severity,
     date: SystemTime,
 ) -> lettre::message::MessageBuilder {
-    let mut builder = Message::builder()
+    let severity_header = header("X-Keywatch-Severity", severity.as_str());
+    let builder = plain_builder(envelope, subject, date).raw_header(severity_header);
+    if severity >= Severity::High {
+        return builder.raw_header(header("Importance", "high"));
+    }
+    builder
+}
+
+/// Begins a mail that says nothing of an alert.
+pub(super) fn plain_builder(
+    envelope: &Envelope,
+    subject: &str,
+    date: SystemTime,
+) -> lettre::message::MessageBuilder {
+    let builder = Message::builder()
         .from(envelope.from.clone())
         .date(date)
         .raw_header(subject_header(subject))
         // RFC 3834: asks for no automatic replies, such as holiday notices.
         .raw_header(header("Auto-Submitted", "auto-generated"))
         // Exchange uses this header for the same request.
-        .raw_header(header("X-Auto-Response-Suppress", "All"))
-        .raw_header(header("X-Keywatch-Severity", severity.as_str()));
-    if severity >= Severity::High {
-        builder = builder.raw_header(header("Importance", "high"));
-    }
+        .raw_header(header("X-Auto-Response-Suppress", "All"));
     envelope.to.iter().fold(builder, |builder, to| builder.to(to.clone()))
 }
 

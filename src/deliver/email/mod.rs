@@ -12,6 +12,7 @@ mod digest;
 mod html;
 mod message;
 mod pace;
+mod question;
 mod text;
 mod transport;
 mod wording;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use self::message::{Envelope, alert_mail, digest_mail};
 use self::pace::Pace;
+pub(super) use self::question::OwnerMail;
 use self::transport::Transport;
 use super::recent::Recent;
 use super::{Allowance, Channel, ChannelError, DeliveryError};

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::content::Report;
 use super::digest::Digest;
+use super::question::Letter;
 
 const LINE_WIDTH: usize = 76;
 
@@ -31,6 +32,19 @@ pub(super) fn digest(digest: &Digest) -> String {
         let _ = write!(text, "\n{omitted}\n");
     }
     section(&mut text, "Look further", &digest.command);
+    text
+}
+
+pub(super) fn letter(letter: &Letter) -> String {
+    let facts: Vec<_> =
+        letter.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut text = format!("{}\n\n{}", wrapped(&letter.opening, ""), rows(&facts, "  "));
+    for (name, address) in &letter.links {
+        let _ = write!(text, "\n{name}:\n{address}\n");
+    }
+    for paragraph in &letter.closing {
+        let _ = write!(text, "\n{}\n", wrapped(paragraph, ""));
+    }
     text
 }
 

@@ -12,7 +12,7 @@ use super::settings::Settings;
 
 /// A service whose console shows the database; it reads nothing.
 pub struct Console {
-    _service: Service,
+    pub service: Service,
     pub address: String,
 }
 
@@ -32,7 +32,7 @@ impl Console {
         let service = Service::start(&settings);
         let address = service.logged_address("serving the console");
         eventually_blocking("the service is ready", LIMIT, || service.is_ready());
-        Self { _service: service, address }
+        Self { service, address }
     }
 
     /// Asks as a browser of this machine does.
