@@ -98,6 +98,14 @@ fn in_another_region_of_the_same_network_it_slows_the_key_down() {
     assert!(replayed_from(elsewhere, "GET", 200, 300.0, Some(OWN)) >= Action::Suspend);
 }
 
+/// Without a nonce, machines that ask the same in the same second sign it alike.
+#[test]
+fn machines_elsewhere_that_ask_the_same_at_once_slow_the_key_down() {
+    assert_eq!(replayed_from(STRANGER, "GET", 200, 1.0, Some(OWN)), Action::Throttle);
+    assert!(replayed_from(STRANGER, "GET", 200, 10.0, Some(OWN)) >= Action::Suspend);
+    assert!(replayed_from(STRANGER, "POST", 200, 1.0, Some(OWN)) >= Action::Suspend);
+}
+
 /// Whoever captures requests could otherwise begin with one that is excused.
 #[test]
 fn an_excused_repetition_makes_no_other_one_usual() {

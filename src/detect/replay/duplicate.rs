@@ -103,13 +103,22 @@ fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Opt
                 let most = if is_established { Action::Notify } else { Action::Throttle };
                 Some(Ceiling { most, reason: Restraint::OrdinaryCause })
             }
+            Earlier::Known(first) if event.nonce.is_none() && is_at_once(event, &first) => {
+                Some(Ceiling { most: Action::Throttle, reason: Restraint::OrdinaryCause })
+            }
             Earlier::Known(_) => None,
         },
     }
 }
 
-/// Workers that sign the same request at the same time give it the same signature.
 const AT_ONCE_SECONDS: f64 = 2.0;
+
+/// Whether two machines asked the same at the same time. Without a nonce, and with a time in seconds,
+/// all machines of a load test or a laboratory sign the same request alike, wherever they are. Whoever
+/// sends a captured one so quickly can only read what was just read.
+fn is_at_once(event: &AccessEvent, first: &FirstUse) -> bool {
+    is_safe(event) && event.time.seconds_since(first.time).abs() <= AT_ONCE_SECONDS
+}
 
 /// Whether workers of the owner may have sent both: the key's own program in its own network, where a
 /// pool gives each of them another address, perhaps in another region. They retry what failed, or ask
@@ -122,8 +131,7 @@ fn is_of_one_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse)
     let status_of_the_earlier = if gap >= 0.0 { first.status } else { event.status };
     let is_answered = matches!(status_of_the_earlier, 429 | 500..);
     let is_retry = invites_retry(status_of_the_earlier) && (is_safe(event) || is_answered);
-    let is_at_once = is_safe(event) && gap.abs() <= AT_ONCE_SECONDS;
-    (is_retry && !is_late(event, first) || is_at_once)
+    (is_retry && !is_late(event, first) || is_at_once(event, first))
         && first.asn != 0
         && first.asn == origin.asn
         && profile.places.knows_network(origin)
