@@ -35,6 +35,7 @@ mod keys;
 mod keys_cli;
 mod leaks;
 mod odd_topics;
+mod names;
 mod people;
 mod promise;
 mod receivers;

@@ -46,6 +46,8 @@ pub struct Place {
     directory: PathBuf,
     port: u16,
     controller_port: u16,
+    /// The name under which clients are told to connect.
+    host: &'static str,
 }
 
 impl Place {
@@ -54,11 +56,21 @@ impl Place {
         let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let [port, controller_port] = listeners.map(|it| it.local_addr().unwrap().port());
         let directory = std::env::temp_dir().join(format!("keywatch-kafka-{port}"));
-        Self { directory, port, controller_port }
+        Self { directory, port, controller_port, host: "127.0.0.1" }
+    }
+
+    /// A place whose broker tells its clients to connect to `host`.
+    pub fn named(host: &'static str) -> Self {
+        Self { host, ..Self::new() }
     }
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address with the name under which clients are told to connect.
+    pub fn named_address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Settings of a client that reads `topic`.
@@ -103,6 +115,7 @@ impl Broker {
             .arg(&place.directory)
             .args(["--port", &place.port.to_string()])
             .args(["--controller-port", &place.controller_port.to_string()])
+            .args(["--host", place.host])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
