@@ -220,6 +220,43 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// Ends the broker, and takes the records from `offset` on out of the log of partition 0, as an
+    /// unclean election of a leader does. A batch of the producer must begin at `offset`.
+    pub fn lose_from(self, topic: &str, offset: i64) {
+        let log = self.place.directory.join(format!("data/{topic}-0"));
+        drop(self);
+        let segment = log.join(format!("{:020}.log", 0));
+        let bytes = std::fs::read(&segment).unwrap();
+        let kept = length_before(&bytes, offset);
+        std::fs::write(&segment, &bytes[..kept]).unwrap();
+        for entry in std::fs::read_dir(log).unwrap() {
+            let path = entry.unwrap().path();
+            // They tell of records that are gone; the broker makes them again.
+            if path
+                .extension()
+                .is_some_and(|it| it == "index" || it == "timeindex" || it == "snapshot")
+            {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+/// The bytes of the record batches before the one that begins at `offset`: each begins with its
+/// first offset and the length of what follows (Kafka's message format 2).
+fn length_before(segment: &[u8], offset: i64) -> usize {
+    let mut at = 0;
+    loop {
+        let first = i64::from_be_bytes(segment[at..at + 8].try_into().unwrap());
+        if first == offset {
+            return at;
+        }
+        let length = i32::from_be_bytes(segment[at + 8..at + 12].try_into().unwrap());
+        at += 12 + usize::try_from(length).unwrap();
+    }
+}
+
 impl Drop for Broker {
     fn drop(&mut self) {
         drop(self.lifeline.take());
