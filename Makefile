@@ -59,9 +59,9 @@ sbom: ## List what the build contains (CycloneDX, keywatch.cdx.json)
 fmt: ## Format the code
 	@$(CARGO) fmt
 
-build: ## Build the release binary with everything in it
+build: ## Build the release binary with everything in it, and the list of its parts
 	@tools/setup system
-	@$(CARGO) build --locked --release
+	@tools/supply build
 	@echo $(CARGO_TARGET_DIR)/release/keywatch
 
 bench: build ## Measure Keywatch beside ClickHouse's own reader (BENCH="--events 2000000 --json")
