@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK := --locked --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser chaos cluster lint supply sbom fmt build bench model clean
+.PHONY: help setup demo test browser chaos cluster fuzz lint supply sbom fmt build bench model clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ cluster: ## Kill replicas, ZooKeeper and the service on a real cluster (ROUNDS=n
 	@KEYWATCH_CLUSTER_ROUNDS=$(or $(ROUNDS),2) \
 		$(CARGO) test $(QUICK) --test integration -- cluster:: --ignored --nocapture --test-threads 1
 
+fuzz: ## Feed hostile bytes to what reads input, for an hour (FUZZ_SECONDS=n)
+	@tools/setup system
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) tools/fuzz
+
 lint: ## Check formatting and lints
 	@tools/setup system
 	@$(CARGO) fmt --check
@@ -55,9 +59,9 @@ sbom: ## List what the build contains (CycloneDX, keywatch.cdx.json)
 fmt: ## Format the code
 	@$(CARGO) fmt
 
-build: ## Build the release binary with everything in it
+build: ## Build the release binary with everything in it, and the list of its parts
 	@tools/setup system
-	@$(CARGO) build --locked --release
+	@tools/supply build
 	@echo $(CARGO_TARGET_DIR)/release/keywatch
 
 bench: build ## Measure Keywatch beside ClickHouse's own reader (BENCH="--events 2000000 --json")

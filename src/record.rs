@@ -25,6 +25,10 @@ pub struct RawBatch {
     /// Offsets from here to the first record never held a record, or compaction removed it. They
     /// include transaction markers. `None` when records may have been there.
     pub covers_from: Option<i64>,
+    /// The end of the log when the batch was read, if the source knows it.
+    pub log_end: Option<i64>,
+    /// The offsets of the log fell since it was read last, though it is the same log.
+    pub offsets_fell: bool,
     /// The requests that brought the records, where they have a key.
     pub requests: Vec<PushedRequest>,
     /// All payloads, one after the other.
@@ -42,6 +46,8 @@ impl RawBatch {
             ownership: 0,
             is_stored: false,
             covers_from: None,
+            log_end: None,
+            offsets_fell: false,
             requests: Vec::new(),
             bytes: Vec::new(),
             records: Vec::new(),

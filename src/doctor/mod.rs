@@ -3,6 +3,7 @@
 
 mod addresses;
 mod clocks;
+mod cluster;
 mod fields;
 mod finding;
 mod partitions;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use self::cluster::ClusterHealth;
 pub use self::fields::{Blindness, FieldShare};
 use self::finding::Settings;
 pub use self::finding::{Finding, Level};
@@ -25,7 +27,7 @@ use self::sample::Decoders;
 pub use self::sample::{Extent, Sampled};
 use self::tally::Tally;
 pub use self::tally::{RejectionKind, Span};
-pub use self::words::{Glance, glances, render, summary};
+pub use self::words::{Glance, glances, render, render_cluster, summary};
 use crate::config::Config;
 use crate::decode::DecodeError;
 use crate::event::EventTime;

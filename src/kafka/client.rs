@@ -112,6 +112,8 @@ pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Unreachable,
+    /// No broker can be reached, and a name of one is unknown.
+    Name,
     Credentials,
     Encryption,
 }
@@ -159,6 +161,7 @@ impl ConnectionLog {
         let connection = self.lock();
         match connection.fault {
             Some(Fault::Unreachable) => Some("no Kafka broker can be reached".into()),
+            Some(Fault::Name) => Some("the name of a Kafka broker cannot be resolved".into()),
             Some(Fault::Credentials) => Some("Kafka rejects the credentials".into()),
             Some(Fault::Encryption) => Some("cannot open an encrypted connection to Kafka".into()),
             None if connection.was_up => None,
@@ -177,6 +180,8 @@ impl ConnectionLog {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => Fault::Credentials,
             Some(Code::SSL) => Fault::Encryption,
             Some(Code::AllBrokersDown) => Fault::Unreachable,
+            // One name of several may be unknown while brokers are reached by the others.
+            Some(Code::Resolve) if connection.fault.is_some() => Fault::Name,
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {
                 connection.last_reason = reason.to_owned();
                 return None;
@@ -206,6 +211,9 @@ fn describe(fault: Fault, why: &str) -> String {
         Fault::Unreachable => {
             format!("no Kafka broker can be reached; trying again until one can: {why}")
         }
+        Fault::Name => format!(
+            "the name of a Kafka broker cannot be resolved; trying again: check the name server, and brokers of source.kafka: {why}"
+        ),
         Fault::Credentials => format!(
             "Kafka rejects the credentials; trying again: check sasl_mechanism, sasl_username and sasl_password of source.kafka: {why}"
         ),
@@ -239,6 +247,20 @@ mod tests {
         log.up();
         assert_eq!(log.trouble(), None);
         assert!(down().is_some());
+    }
+
+    #[test]
+    fn a_name_that_is_gone_during_an_outage_is_named_once() {
+        let log = log();
+        let gone =
+            || log.news_of(Some(RDKafkaErrorCode::Resolve), "Failed to resolve 'kafka:9092'");
+        assert_eq!(gone(), None, "another name may do");
+        assert!(log.news_of(Some(RDKafkaErrorCode::AllBrokersDown), "1/1").is_some());
+        assert!(gone().unwrap().ends_with("Failed to resolve 'kafka:9092'"));
+        assert_eq!(gone(), None);
+        assert!(log.trouble().unwrap().contains("cannot be resolved"));
+        log.up();
+        assert_eq!((log.trouble(), gone()), (None, None));
     }
 
     #[test]

@@ -216,6 +216,8 @@ impl Seasons {
             return;
         }
         let (events, expected) = std::mem::take(&mut self.today);
+        // Saved state may be damaged: bounds that are not in order would panic.
+        let expected = expected.max(0.0);
         let events = events.clamp(WEEKDAY_BOUNDS.0 * expected, WEEKDAY_BOUNDS.1 * expected);
         let weekday = &mut self.weekdays[weekday_of(self.day * DAY)];
         *weekday = (weekday.0 * WEEK_DECAY + events, weekday.1 * WEEK_DECAY + expected);
@@ -274,6 +276,14 @@ mod tests {
         assert_eq!(season_of(MONDAY), 0);
         assert_eq!(season_of(MONDAY + 5 * DAY + 3 * HOUR), 27);
         assert_eq!(season_of(MONDAY - 1), 24 + 23);
+    }
+
+    #[test]
+    fn a_day_whose_expectation_was_damaged_ends() {
+        for expected in [-5.0, f32::NAN, f32::INFINITY] {
+            let mut seasons = Seasons { today: (1.0, expected), ..Seasons::default() };
+            seasons.end_day_before(seasons.day * DAY + 2 * DAY);
+        }
     }
 
     fn learn_days(seasons: &mut Seasons, days: i64, shape: &Shape, rate: impl Fn(i64) -> f32) {

@@ -107,6 +107,10 @@ pub trait GroupMember {
     /// Whether this process reads a partition of this number.
     fn owns(&self, number: i32) -> bool;
 
+    /// Returns the offset behind the last record of `partition`, by asking its leader, which may
+    /// block the thread for seconds; `None` when it does not answer.
+    fn log_end(&self, partition: &PartitionId) -> Option<i64>;
+
     /// Returns the lag of each partition that this process reads, as far as it is known.
     fn lags(&self) -> Vec<Lag>;
 

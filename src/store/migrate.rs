@@ -189,6 +189,11 @@ impl Store {
     }
 }
 
+/// The names of all migrations, in their order.
+pub(super) fn names_of_migrations() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|migration| migration.name)
+}
+
 /// Returns the statements of all migrations.
 #[cfg(test)]
 pub(super) fn all_statements() -> impl Iterator<Item = &'static str> {

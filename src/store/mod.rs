@@ -52,6 +52,7 @@ pub use self::audit::{Audited, Sealed};
 pub use self::check::check;
 pub use self::checkpoint::{PackedChunk, Round, RoundId};
 pub use self::claim::{Claim, Holder};
+pub use self::cluster::{ClusterNode, NodeAnswer, Replica};
 pub use self::error::StoreError;
 pub use self::history::Slice;
 pub use self::keys::Author;

@@ -125,6 +125,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row(
         Kind::Counter,
+        "keywatch_logs_cut_back_total",
+        Unit::Count,
+        &["topic", "partition"],
+        "Times that the log of a partition was found to end before what is stored of it",
+    ),
+    row(
+        Kind::Counter,
+        "keywatch_passed_over_records_total",
+        Unit::Count,
+        &[],
+        "Records of logs that were cut back, at offsets that other records had: neither judged nor stored",
+    ),
+    row(
+        Kind::Counter,
         "keywatch_skipped_offsets_total",
         Unit::Count,
         &[],

@@ -6,6 +6,7 @@ mod attempts;
 mod bad_input;
 mod behaviour;
 mod checkpoints;
+mod corpora;
 mod image;
 mod jobs;
 mod joint;

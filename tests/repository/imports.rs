@@ -177,7 +177,22 @@ const RULES: &[Rule] = &[
             "source", "text",
         ],
     ),
-    rule("doctor", &["config", "decode", "detect", "event", "record", "source", "text"]),
+    rule(
+        "doctor",
+        &[
+            "config",
+            "decode",
+            "detect",
+            "event",
+            "record",
+            "source",
+            // It judges what the servers of a cluster answered, and asks none.
+            "store::ClusterNode",
+            "store::NodeAnswer",
+            "store::Replica",
+            "text",
+        ],
+    ),
     rule(
         "report",
         &[

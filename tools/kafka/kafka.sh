@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A single Apache Kafka broker (KRaft) on 127.0.0.1, in the foreground.
 #
-#   tools/kafka/kafka.sh start --dir DIR --port PORT [--controller-port PORT]
+#   tools/kafka/kafka.sh start --dir DIR --port PORT [--controller-port PORT] [--host NAME]
 #
 # DIR keeps the data; it is made when absent, and used again when not. The
-# controller listens on PORT + 1 unless told otherwise. Stop it with Ctrl-C.
+# controller listens on PORT + 1 unless told otherwise. Clients are told to connect to
+# NAME (127.0.0.1). Stop it with Ctrl-C.
 # Replaces itself with java, so that signals reach the broker.
 set -euo pipefail
 
@@ -12,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 libs=${KEYWATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keywatch}/kafka/libs
 readonly here libs java_minimum=17
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
 fail() {
     printf 'kafka.sh: %s\n' "$@" >&2
     exit 1
@@ -35,7 +36,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller_port
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+advertised.listeners=PLAINTEXT://$host:$port
 controller.listener.names=CONTROLLER
 log.dirs=$dir/data
 num.partitions=3
@@ -75,14 +76,15 @@ start() {
 }
 [ "$1" = start ] || fail "unknown command '$1' (only start)"
 shift
-dir="" port="" controller_port=""
+dir="" port="" controller_port="" host=127.0.0.1
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || fail "$1 needs a value"
     case $1 in
     --dir) dir=$2 ;;
     --port) port=$2 ;;
     --controller-port) controller_port=$2 ;;
-    *) fail "unknown option '$1' (--dir, --port, --controller-port)" ;;
+    --host) host=$2 ;;
+    *) fail "unknown option '$1' (--dir, --port, --controller-port, --host)" ;;
     esac
     shift 2
 done

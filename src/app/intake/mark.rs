@@ -33,6 +33,11 @@ impl Mark {
         Self { stored_to, doubt, held: None, next_offset, covered_to: stored_to }
     }
 
+    /// The highest offset that was stored when the ownership began.
+    pub fn stored_to(&self) -> Option<i64> {
+        self.stored_to
+    }
+
     pub fn is_holding(&self) -> bool {
         self.held.is_some()
     }

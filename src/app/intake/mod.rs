@@ -1,6 +1,7 @@
 //! Cuts the batches of a source by the ledger. Records that are stored already are marked as such.
 //! An in-doubt batch keeps its original bounds, so that its deduplication token matches.
 
+mod cut_back;
 mod mark;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use metrics::counter;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use self::cut_back::CutBack;
 use self::mark::{Cut, Mark};
 use crate::event::PartitionId;
 use crate::record::RawBatch;
@@ -43,6 +45,7 @@ struct Owned {
     ownership: u64,
     claim: Claim,
     mark: Mark,
+    cut_back: Option<CutBack>,
     /// The time since when this process knows that another one has claimed the partition.
     lost: Option<Instant>,
 }
@@ -78,7 +81,9 @@ impl<S: Source> Intake<S> {
                 let begin = || take_over(Arc::clone(&self.store), Upcoming::new(batch)).boxed();
                 let owned = self.taking_over.get_or_insert_with(begin).await;
                 self.taking_over = None;
-                self.partitions.insert(batch.partition.clone(), owned?);
+                let mut owned = owned?;
+                owned.cut_back = CutBack::find(batch, owned.mark.stored_to(), self.source.group());
+                self.partitions.insert(batch.partition.clone(), owned);
             }
             self.cut_batch().await?;
         }
@@ -101,6 +106,11 @@ impl<S: Source> Intake<S> {
         let group = self.source.group().ok_or_else(|| taken_over(partition))?;
         group.give_up(partition);
         Ok(())
+    }
+
+    /// The records that the log of a partition has lost, if it has.
+    pub fn cut_back(&self, partition: &PartitionId) -> Option<&CutBack> {
+        self.partitions.get(partition)?.cut_back.as_ref()
     }
 
     async fn cut_batch(&mut self) -> Result<(), AppError> {
@@ -168,6 +178,11 @@ impl Owned {
             debug!(partition = ?batch.partition, skipped, "offsets without records");
         }
         let cuts = self.mark.cut(batch);
+        if let Some(cut_back) = &self.cut_back {
+            let stored = cuts.iter().filter(|cut| cut.batch.is_stored);
+            let passed_over: u64 = stored.map(|cut| cut_back.passed_over(&cut.batch)).sum();
+            counter!("keywatch_passed_over_records_total").increment(passed_over);
+        }
         let (claim, ownership) = (self.claim.clone(), self.ownership);
         cuts.into_iter().map(move |Cut { mut batch, first_offset, last_offset, token }| {
             let (claim, requests) = (claim.clone(), std::mem::take(&mut batch.requests));
@@ -227,5 +242,11 @@ async fn take_over(store: Arc<Store>, next: Upcoming) -> Result<Owned, StoreErro
             "these offsets are neither stored nor in the source: lost, or never a record"
         );
     }
-    Ok(Owned { ownership: *ownership, claim, mark: Mark::new(progress), lost: None })
+    Ok(Owned {
+        ownership: *ownership,
+        claim,
+        mark: Mark::new(progress),
+        cut_back: None,
+        lost: None,
+    })
 }

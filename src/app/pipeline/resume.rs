@@ -68,7 +68,17 @@ impl<S: Source> Pipeline<S> {
                 self.tell_of_loss(loss, batch).await?;
             }
         }
+        self.tell_of_cut_back(batch).await?;
         self.ownerships.current.insert(partition.clone(), *ownership);
+        Ok(())
+    }
+
+    /// Records that nobody will judge are an alert too.
+    async fn tell_of_cut_back(&self, batch: &RawBatch) -> Result<(), AppError> {
+        let Some(cut_back) = self.intake.cut_back(&batch.partition) else { return Ok(()) };
+        let alert = cut_back.alert(batch, &self.policy_version, EventTime::now());
+        let publishing = publish_missing(self.store.store(), &self.outbox, vec![alert]);
+        self.store.beat_during(publishing).await?;
         Ok(())
     }
 

@@ -70,7 +70,11 @@ impl Template {
         Self::compile(&name, text)
     }
 
-    fn compile(name: &str, text: String) -> Result<Self, String> {
+    /// Compiles a template, and renders it for the specimens. `name` is for errors.
+    ///
+    /// # Errors
+    /// The file and line of the fault, and the fault.
+    pub fn compile(name: &str, text: String) -> Result<Self, String> {
         let told = |error: TemplateError| format!("{}: {}", error.place, error.reason);
         let mut engine = engine();
         let compiled = engine.add_template_owned(name.to_owned(), text);

@@ -96,6 +96,7 @@ impl Fit {
 
 /// The tail of one family's scores.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "SavedTail")]
 struct Tail {
     /// Tests a key and hour that the family's thresholds assume.
     tests: f64,
@@ -103,6 +104,28 @@ struct Tail {
     /// Number of key-hours by their worst score.
     counts: Vec<f32>,
     fit: Fit,
+}
+
+/// A tail as it was saved, which may be damaged.
+#[derive(Deserialize)]
+struct SavedTail {
+    tests: f64,
+    base: f64,
+    counts: Vec<f32>,
+    fit: Fit,
+}
+
+impl TryFrom<SavedTail> for Tail {
+    type Error = &'static str;
+
+    fn try_from(saved: SavedTail) -> Result<Self, Self::Error> {
+        let SavedTail { tests, base, counts, fit } = saved;
+        // Scores are indices of the counts.
+        if counts.len() != SCORES || !(0.0..SCORES as f64).contains(&base) {
+            return Err("the scores of a family are not what this version saves");
+        }
+        Ok(Self { tests, base, counts, fit })
+    }
 }
 
 impl Tail {
@@ -266,6 +289,20 @@ mod tests {
 
     use super::*;
     use crate::config::DetectConfig;
+
+    #[test]
+    fn a_saved_tail_that_lacks_counts_is_refused() {
+        let restored = |calibration: &Calibration| {
+            let bytes = postcard::to_stdvec(calibration).unwrap_or_default();
+            postcard::from_bytes::<Calibration>(&bytes)
+        };
+        let mut calibration = Calibration::default();
+        assert!(restored(&calibration).is_ok());
+        calibration.tails[0].counts.truncate(93);
+        assert!(restored(&calibration).is_err());
+        calibration.tails[0] = Tail { base: 1e9, ..Tail::new(1.0) };
+        assert!(restored(&calibration).is_err());
+    }
 
     /// Key-hours of a fleet whose scores are `heaviness` times as high as they should be. One hour
     /// in `attacks` is an attack.

@@ -57,7 +57,7 @@ impl Page {
         }
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    pub fn finding(&mut self, finding: &Finding) {
         let (label, style) = match finding.level {
             Level::Stop => ("STOP", AnsiColor::Red.on_default().bold()),
             Level::Warn => ("WARN", AnsiColor::Yellow.on_default().bold()),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use self::page::{Page, clean};
 pub use self::summary::{Glance, glances, summary};
 use super::sample::TopicSampled;
-use super::{Diagnosis, Sampled};
+use super::{ClusterHealth, Diagnosis, Sampled};
 use crate::text::{self, counted};
 
 /// Returns the text, with colours, in lines of about `width` characters. Settings to copy are not
@@ -19,6 +19,18 @@ pub fn render(diagnosis: &Diagnosis, width: usize) -> String {
     page.line(&sampled(&diagnosis.sample));
     for log in &diagnosis.logs {
         page.log(log);
+    }
+    page.into_text()
+}
+
+/// The section about the cluster of ClickHouse.
+pub fn render_cluster(health: &ClusterHealth, width: usize) -> String {
+    let mut page = Page::new(width);
+    page.heading(&format!("Cluster {}", clean(&health.name)));
+    page.paragraph(&health.summary(), 2);
+    page.line("");
+    for finding in &health.findings {
+        page.finding(finding);
     }
     page.into_text()
 }

@@ -35,6 +35,8 @@ pub(super) struct Lane {
     ownership: u64,
     /// The topic's ID. No record is read until it is known.
     topic_id: Option<Arc<str>>,
+    /// The topic's ID before the lane began anew.
+    earlier_id: Option<Arc<str>>,
     begun: Instant,
     /// When the batch became due. It takes no further record.
     closed: Option<Instant>,
@@ -78,6 +80,7 @@ impl Lane {
             queue,
             ownership,
             topic_id: None,
+            earlier_id: None,
             begun: Instant::now(),
             closed: None,
             last_offset: None,
@@ -97,10 +100,10 @@ impl Lane {
         self.filling.batch.size_bytes()
     }
 
-    /// Drops the records that were read, because their topic was deleted.
+    /// Drops the records that were read, because their topic was deleted or lost them.
     pub(super) fn begin_anew(&mut self, ownership: u64) {
         self.ownership = ownership;
-        self.topic_id = None;
+        self.earlier_id = self.topic_id.take();
         self.begun = Instant::now();
         self.closed = None;
         self.last_offset = None;
@@ -200,14 +203,17 @@ impl Lane {
         !self.filling.batch.is_empty()
     }
 
-    pub(super) fn take_batch(&mut self) -> OwnedBatch {
+    pub(super) fn take_batch(&mut self, consumer: &BaseConsumer<Context>) -> OwnedBatch {
         self.closed = None;
         let empty = self.filling.batch.emptied();
         let mut batch = std::mem::replace(&mut self.filling.batch, empty);
         // A batch with records has an ID: none is read without.
         if let Some(id) = &self.topic_id {
             batch.topic_id = Arc::clone(id);
+            // A topic that was created again has another ID.
+            batch.offsets_fell = !id.is_empty() && self.earlier_id.as_ref() == Some(id);
         }
+        batch.log_end = log_end(consumer, self.partition());
         OwnedBatch { batch, ownership: self.ownership }
     }
 }

@@ -277,6 +277,12 @@ impl GroupMember for KafkaSource {
         counts.flatten().max()
     }
 
+    fn log_end(&self, partition: &PartitionId) -> Option<i64> {
+        let PartitionId { topic, partition } = partition;
+        let asked = self.consumer.upgrade()?.fetch_watermarks(topic, *partition, METADATA_TIMEOUT);
+        asked.map(|(_, end)| end).ok()
+    }
+
     fn owns(&self, number: i32) -> bool {
         self.assignment.owns(number)
     }

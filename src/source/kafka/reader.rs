@@ -173,7 +173,7 @@ impl Reader {
                 }
             }
             let Ok(slot) = self.output.try_reserve() else { return };
-            slot.send(Ok(lane.take_batch()));
+            slot.send(Ok(lane.take_batch(&self.consumer)));
             self.turn = index + 1;
         }
     }

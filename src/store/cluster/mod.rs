@@ -5,11 +5,13 @@
 //! nodes have its rows, one after another in each table, and a read refuses a node that lacks any of
 //! them. So whatever node answers, it knows each claim, intent and number that was acknowledged.
 
+mod nodes;
 mod rewrite;
 
 use clickhouse::Client;
 use reqwest::Url;
 
+pub use self::nodes::{ClusterNode, NodeAnswer, Replica};
 pub(super) use self::rewrite::stored_as;
 use self::rewrite::{Place, rewrite};
 use super::insert::in_turn;

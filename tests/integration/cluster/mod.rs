@@ -1,6 +1,7 @@
 //! Tests on a real cluster of ClickHouse: two shards with two replicas each. `make cluster` runs
 //! them.
 
+mod doctor;
 mod exact;
 mod faults;
 mod migrations;

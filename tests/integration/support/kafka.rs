@@ -46,6 +46,8 @@ pub struct Place {
     directory: PathBuf,
     port: u16,
     controller_port: u16,
+    /// The name under which clients are told to connect.
+    host: &'static str,
 }
 
 impl Place {
@@ -54,11 +56,21 @@ impl Place {
         let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let [port, controller_port] = listeners.map(|it| it.local_addr().unwrap().port());
         let directory = std::env::temp_dir().join(format!("keywatch-kafka-{port}"));
-        Self { directory, port, controller_port }
+        Self { directory, port, controller_port, host: "127.0.0.1" }
+    }
+
+    /// A place whose broker tells its clients to connect to `host`.
+    pub fn named(host: &'static str) -> Self {
+        Self { host, ..Self::new() }
     }
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address with the name under which clients are told to connect.
+    pub fn named_address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Settings of a client that reads `topic`.
@@ -103,6 +115,7 @@ impl Broker {
             .arg(&place.directory)
             .args(["--port", &place.port.to_string()])
             .args(["--controller-port", &place.controller_port.to_string()])
+            .args(["--host", place.host])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -204,6 +217,43 @@ impl Broker {
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(Duration::from_secs(60)).unwrap();
+    }
+}
+
+impl Broker {
+    /// Ends the broker, and takes the records from `offset` on out of the log of partition 0, as an
+    /// unclean election of a leader does. A batch of the producer must begin at `offset`.
+    pub fn lose_from(self, topic: &str, offset: i64) {
+        let log = self.place.directory.join(format!("data/{topic}-0"));
+        drop(self);
+        let segment = log.join(format!("{:020}.log", 0));
+        let bytes = std::fs::read(&segment).unwrap();
+        let kept = length_before(&bytes, offset);
+        std::fs::write(&segment, &bytes[..kept]).unwrap();
+        for entry in std::fs::read_dir(log).unwrap() {
+            let path = entry.unwrap().path();
+            // They tell of records that are gone; the broker makes them again.
+            if path
+                .extension()
+                .is_some_and(|it| it == "index" || it == "timeindex" || it == "snapshot")
+            {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+/// The bytes of the record batches before the one that begins at `offset`: each begins with its
+/// first offset and the length of what follows (Kafka's message format 2).
+fn length_before(segment: &[u8], offset: i64) -> usize {
+    let mut at = 0;
+    loop {
+        let first = i64::from_be_bytes(segment[at..at + 8].try_into().unwrap());
+        if first == offset {
+            return at;
+        }
+        let length = i32::from_be_bytes(segment[at + 8..at + 12].try_into().unwrap());
+        at += 12 + usize::try_from(length).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@ pub mod eventually;
 pub mod geo;
 pub mod kafka;
 pub mod mailbox;
+pub mod names;
 pub mod port;
 pub mod proxy;
 pub mod receiver;

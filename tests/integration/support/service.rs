@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::clickhouse::keywatch_binary;
 use super::eventually::{LIMIT, eventually, eventually_blocking};
+use super::names::Names;
 use super::settings::{SHUTDOWN_SECONDS, Settings};
 
 /// Lines of the log that a failing test prints.
@@ -74,6 +75,13 @@ impl Service {
         limited.arg("-c").arg(format!("ulimit -v {address_space_kib}; exec \"$@\""));
         limited.arg("sh").arg(service.get_program()).args(service.get_args());
         Self::start_with(directory, limited)
+    }
+
+    /// Starts the service where only `names` are known.
+    pub fn start_among(settings: &Settings, names: &Names) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let command = names.only(&command(directory.path(), settings));
+        Self::start_with(directory, command)
     }
 
     /// Starts the service with these environment variables.
