@@ -13,6 +13,7 @@ use crate::detect::outlier::drift::Drift;
 use crate::detect::priors::Priors;
 use crate::detect::unconfirmed::Unconfirmed;
 use crate::event::{AccessEvent, EnrichedEvent, EventTime, PartitionId};
+use crate::profile::nonce::Again;
 use crate::profile::stuffing::SourceAttempt;
 use crate::profile::{Dependence, PeerRoutes, Population, Profile, Suspicion};
 use crate::proof::{Accepted, Standing};
@@ -247,7 +248,7 @@ impl Shard {
             validity_window_seconds: shared.config.validity_window_seconds,
             enriched,
         };
-        let Findings { mut signals, suspicion, told_habits, scores, session, .. } =
+        let Findings { mut signals, suspicion, told_habits, scores, session, is_at_once, .. } =
             inspection.run(repetition.as_ref());
         if let Some(outlier) = outlier {
             let place = signals.partition_point(|signal| signal.p_value <= outlier.p_value);
@@ -272,7 +273,7 @@ impl Shard {
             shared.outcome.alerts.extend(alert);
         }
         profile.nonces.told.add(told_habits);
-        let again = repetition.map(|repetition| repetition.again);
+        let again = repetition.map(|it| if is_at_once { Again::AtOnce } else { it.again });
         if let Some(arrival) = profile.learn(accepted, again, suspicion) {
             self.population.learn_arrival(arrival);
         }

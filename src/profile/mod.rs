@@ -267,7 +267,7 @@ impl Profile {
         }
         let is_signed = event.nonce.is_some() || event.signature.is_some();
         // Who repeats a signed request need not be able to sign.
-        let is_repeated = matches!(again, Some(Again::Replay | Again::NewNonce));
+        let is_repeated = matches!(again, Some(Again::Replay | Again::NewNonce | Again::AtOnce));
         if is_signed && !is_repeated && !suspicion.replay && !suspicion.place {
             self.signers.learn(event.client_ip, event.time);
         }

@@ -48,6 +48,9 @@ pub enum Again {
     NewNonce,
     /// The request has the nonce of the earlier one and other signed content.
     Collision,
+    /// As [`Self::Replay`], by machines of one network of the key that ask the same at once. It makes no
+    /// later repetition usual.
+    AtOnce,
     /// The request is a retry of the client.
     Retry,
     /// The request is a retry, but it changes data and the API accepted both requests.

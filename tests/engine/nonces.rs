@@ -92,9 +92,10 @@ fn a_machine_of_the_same_network_that_retries_or_asks_at_once_is_no_proof() {
 
 /// The owner may have moved, and anybody can rent there.
 #[test]
-fn in_another_region_of_the_same_network_it_slows_the_key_down() {
+fn in_another_region_of_the_same_network_a_retry_slows_the_key_down() {
     let elsewhere = Place { asn: HOSTER, ..SYDNEY };
-    assert_eq!(replayed_from(elsewhere, "GET", 200, 1.0, Some(OWN)), Action::Throttle);
+    assert_eq!(replayed_from(elsewhere, "GET", 200, 1.0, Some(OWN)), Action::Notify);
+    assert_eq!(replayed_from(elsewhere, "POST", 503, 30.0, Some(OWN)), Action::Throttle);
     assert!(replayed_from(elsewhere, "GET", 200, 300.0, Some(OWN)) >= Action::Suspend);
 }
 
@@ -121,6 +122,19 @@ fn an_excused_repetition_makes_no_other_one_usual() {
     let alerts = scene.run();
     let strongest = alerts.iter().map(|alert| alert.action).max();
     assert!(strongest >= Some(Action::Suspend), "{alerts:#?}");
+}
+
+#[test]
+fn a_pool_that_asks_the_same_at_once_is_told_once() {
+    let mut scene = Scene::new();
+    for n in 0..5_760 {
+        sign(&mut scene, "GET", RENTED, n, 0.0, Some(OWN));
+    }
+    for n in (2_880..5_760).step_by(144) {
+        sign(&mut scene, "GET", RENTED_TOO, n, 1.0, Some(OWN));
+    }
+    let alerts = scene.run();
+    assert_mild(only(&alerts, DetectorId::DuplicateSignature));
 }
 
 /// Two days of two workers of one client, each in a network of its own; then `again` sends the last

@@ -37,6 +37,9 @@ pub struct Duplicate {
     /// Whether the key's own machines show a habit: only that may make later repetitions usual. A
     /// repetition that others may have sent has an innocent cause at best.
     pub is_own_habit: bool,
+    /// Whether machines of one network asked the same at once. It is worth one notice, and makes no
+    /// other repetition usual.
+    pub is_of_pool_at_once: bool,
     repetition: Repetition,
     /// Seconds since the first use, if that is known.
     gap: Option<f64>,
@@ -51,7 +54,7 @@ pub fn find_duplicate(
     let repetition = *repetition?;
     let event = &enriched.event;
     let (detector, usual) = match (repetition.again, event.nonce) {
-        (Again::Collision | Again::Retry | Again::AcceptedTwice, _) => return None,
+        (Again::Collision | Again::Retry | Again::AcceptedTwice | Again::AtOnce, _) => return None,
         (Again::Replay, Some(_)) => (DetectorId::DuplicateNonce, profile.nonces.repetitions()),
         (Again::Replay, None) | (Again::NewNonce, _) => {
             (DetectorId::DuplicateSignature, profile.signatures)
@@ -68,7 +71,18 @@ pub fn find_duplicate(
     let p_value = (f64::from(usual.repeated) + mistakes) / (f64::from(usual.seen) + 1.0);
     let ceiling = ceiling(profile, enriched, repetition.earlier);
     let is_own_habit = is_own_habit(profile, event, repetition.earlier);
-    Some(Duplicate { p_value: p_value.min(1.0), detector, ceiling, is_own_habit, repetition, gap })
+    let is_of_pool_at_once = matches!(repetition.earlier, Earlier::Known(first)
+        if is_at_once(event, &first) && is_of_pool(profile, enriched, &first));
+    let p_value = p_value.min(1.0);
+    Some(Duplicate {
+        p_value,
+        detector,
+        ceiling,
+        is_own_habit,
+        is_of_pool_at_once,
+        repetition,
+        gap,
+    })
 }
 
 fn is_young(profile: &Profile, event: &AccessEvent) -> bool {
@@ -97,16 +111,10 @@ fn ceiling(profile: &Profile, enriched: &EnrichedEvent, earlier: Earlier) -> Opt
             Earlier::Known(first) if is_same_client(event, &first, &profile.signers) => {
                 at_most(Restraint::KnownAddress)
             }
-            Earlier::Known(first) if is_of_one_pool(profile, enriched, &first) => {
-                let is_established =
-                    profile.places.is_established(event.client_ip, &enriched.origin);
-                let most = if is_established { Action::Notify } else { Action::Throttle };
+            Earlier::Known(first) => {
+                let most = most_of_workers(profile, enriched, &first)?;
                 Some(Ceiling { most, reason: Restraint::OrdinaryCause })
             }
-            Earlier::Known(first) if event.nonce.is_none() && is_at_once(event, &first) => {
-                Some(Ceiling { most: Action::Throttle, reason: Restraint::OrdinaryCause })
-            }
-            Earlier::Known(_) => None,
         },
     }
 }
@@ -120,22 +128,44 @@ fn is_at_once(event: &AccessEvent, first: &FirstUse) -> bool {
     is_safe(event) && event.time.seconds_since(first.time).abs() <= AT_ONCE_SECONDS
 }
 
-/// Whether workers of the owner may have sent both: the key's own program in its own network, where a
-/// pool gives each of them another address, perhaps in another region. They retry what failed, or ask
-/// for the same at once. Whoever rents a machine there, captures a request and copies the program can
-/// pass for one of them: the replay is told, and suspends nobody. Who stands on the way can break off
-/// the owner's request too, so that a change whose client gave up is not excused.
-fn is_of_one_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
+/// The most that may follow where workers of the owner may have sent both: they retry what failed, or
+/// ask for the same at once. `None` where they have not.
+///
+/// A pool gives each worker another address of its network, perhaps in another region. Whoever rents a
+/// machine there, captures a request and copies the program can pass for one of them: the replay is
+/// told, and suspends nobody. Who stands on the way can break off the owner's request too, so that a
+/// change whose client gave up is not excused.
+fn most_of_workers(
+    profile: &Profile,
+    enriched: &EnrichedEvent,
+    first: &FirstUse,
+) -> Option<Action> {
     let (event, origin) = (&enriched.event, &enriched.origin);
-    let gap = event.time.seconds_since(first.time);
-    let status_of_the_earlier = if gap >= 0.0 { first.status } else { event.status };
-    let is_answered = matches!(status_of_the_earlier, 429 | 500..);
-    let is_retry = invites_retry(status_of_the_earlier) && (is_safe(event) || is_answered);
-    (is_retry && !is_late(event, first) || is_at_once(event, first))
-        && first.asn != 0
-        && first.asn == origin.asn
-        && profile.places.knows_network(origin)
-        && profile.clients.knows_program_of(event)
+    let is_pool = is_of_pool(profile, enriched, first);
+    if is_at_once(event, first) && (is_pool || event.nonce.is_none()) {
+        return Some(if is_pool { Action::Notify } else { Action::Throttle });
+    }
+    let is_established = profile.places.is_established(event.client_ip, origin);
+    (is_pool && is_workers_retry(event, first)).then_some(if is_established {
+        Action::Notify
+    } else {
+        Action::Throttle
+    })
+}
+
+/// Whether both requests came from one network of the key, the second with a program of the key.
+fn is_of_pool(profile: &Profile, enriched: &EnrichedEvent, first: &FirstUse) -> bool {
+    first.asn != 0
+        && first.asn == enriched.origin.asn
+        && profile.places.knows_network(&enriched.origin)
+        && profile.clients.knows_program_of(&enriched.event)
+}
+
+fn is_workers_retry(event: &AccessEvent, first: &FirstUse) -> bool {
+    let is_later = event.time.seconds_since(first.time) >= 0.0;
+    let status = if is_later { first.status } else { event.status };
+    let is_answered = matches!(status, 429 | 500..);
+    invites_retry(status) && (is_safe(event) || is_answered) && !is_late(event, first)
 }
 
 /// P-value of a refused request whose signature proves that a stranger captured it.
@@ -161,8 +191,15 @@ pub fn refused_replay(
     let is_captured =
         first.signed.has_signature_of(event) && is_stranger(profile, enriched, &first);
     let p_value = if is_captured { CAPTURED } else { MILD };
-    let (ceiling, is_own_habit) = (None, false);
-    let found = Duplicate { p_value, detector, ceiling, is_own_habit, repetition, gap };
+    let found = Duplicate {
+        p_value,
+        detector,
+        ceiling: None,
+        is_own_habit: false,
+        is_of_pool_at_once: false,
+        repetition,
+        gap,
+    };
     let mut signal = found.into_signal(enriched);
     signal.headline = format!("a captured request from {} was refused", event.client_ip);
     signal.sentence += " The API refused it, but somebody can read the requests of this \

@@ -72,6 +72,9 @@ pub struct Findings {
     pub suspicion: Suspicion,
     /// Habits that are reported with this event. They count as the key's own from now on.
     pub told_habits: ToldHabits,
+    /// Machines of one network of the key asked the same at once: see
+    /// [`crate::profile::nonce::Again::AtOnce`].
+    pub is_at_once: bool,
     /// All p-values of the models, whether or not they are below a threshold.
     pub scores: WorstScores,
     /// What is new in this request, weak or not.

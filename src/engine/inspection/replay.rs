@@ -36,10 +36,16 @@ impl Inspection<'_> {
         let found = find_duplicate(self.profile, self.enriched, repetition);
         let Some(mut found) = found else { return false };
         found.p_value = self.calibrate(Family::Replay, found.p_value, findings);
+        findings.is_at_once = found.is_of_pool_at_once;
+        // The API's check is worth one notice, whether a client or a pool shows what it lets pass.
+        if found.is_of_pool_at_once && self.profile.nonces.told.accepted_twice {
+            return false;
+        }
         let (threshold, signals) = (self.thresholds.replay, &mut findings.signals);
         let (ceiling, signal) = (found.ceiling, || found.into_signal(self.enriched));
         let is_kept =
             self.keep_under(ceiling, found.detector, found.p_value, threshold, signals, signal);
+        findings.told_habits.accepted_twice |= is_kept && found.is_of_pool_at_once;
         is_kept && !found.is_own_habit
     }
 
