@@ -112,8 +112,11 @@ fn examine_cluster(args: &Args, config: &Config) -> Result<Option<ClusterHealth>
         return if args.cluster { Err(CommandError::Usage(anyhow!(advice))) } else { Ok(None) };
     };
     let store = Store::new(&config.clickhouse);
-    let nodes = super::runtime()?.block_on(store.cluster_nodes()).map_err(anyhow::Error::from)?;
-    Ok(Some(ClusterHealth::of(name, &nodes)))
+    // A log is judged though the database is away.
+    Ok(Some(match super::runtime()?.block_on(store.cluster_nodes()) {
+        Ok(nodes) => ClusterHealth::of(name, &nodes),
+        Err(error) => ClusterHealth::unknown(name, error.to_string()),
+    }))
 }
 
 fn json(examined: &Examined) -> anyhow::Result<String> {

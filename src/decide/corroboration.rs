@@ -23,7 +23,7 @@ enum Kind {
     /// A key that was silent. A quarterly job explains it.
     Silence,
     /// A repeated signed request, or a broken rule of the registry. Hardly anything but theft
-    /// explains it.
+    /// explains some of it: see [`is_proof`].
     Proof,
 }
 

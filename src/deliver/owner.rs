@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use lettre::Address;
 use lettre::message::Mailbox;
 use metrics::counter;
-use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
 use super::email::OwnerMail;
@@ -182,16 +180,8 @@ impl Way {
         match self {
             Self::Mail(mail) => mail.send(question).await,
             Self::Service { post, signer } => {
-                let body = body(question).to_string();
-                let (id, timestamp) = (question.id.clone(), Timestamp::now().as_second());
-                let signature = signer.sign(&id, timestamp, body.as_bytes());
-                let call = post
-                    .call("")
-                    .header(CONTENT_TYPE, "application/json")
-                    .header("webhook-id", id)
-                    .header("webhook-timestamp", timestamp)
-                    .header("webhook-signature", signature)
-                    .body(body);
+                let body = body(question).to_string().into_bytes();
+                let call = signer.call(post, question.id.clone(), body);
                 post.send(call).await?;
                 Ok(format!("accepted by {}", post.host()))
             }

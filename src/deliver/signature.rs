@@ -4,8 +4,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use reqwest::header::CONTENT_TYPE;
 use sha2::Sha256;
 
+use super::post::Post;
 use crate::config::Secret;
 
 const HOW: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
@@ -39,9 +43,21 @@ impl Signer {
         Hmac::new_from_slice(&bytes).map_err(|error| error.to_string())
     }
 
+    /// A signed call of the endpoint. Receivers refuse old timestamps, so it has the time of the attempt.
+    pub(super) fn call(&self, post: &Post, id: String, body: Vec<u8>) -> RequestBuilder {
+        let timestamp = Timestamp::now().as_second();
+        let signature = self.sign(&id, timestamp, &body);
+        post.call("")
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(body)
+    }
+
     /// The value of `webhook-signature`: one signature for each secret, separated by spaces.
     /// `timestamp` is in seconds since the epoch.
-    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+    fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let sign = |key: &Hmac<Sha256>| {
             let mut mac = key.clone();
             mac.update(format!("{id}.{timestamp}.").as_bytes());

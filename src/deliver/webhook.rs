@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
 
 use super::answer;
 use super::post::{Post, PostError};
@@ -40,17 +38,7 @@ impl WebhookChannel {
             reason: format!("the alert cannot be written as JSON: {error}"),
         })?;
         let id = delivery_id(alert);
-        // Receivers refuse old timestamps, so this is the time of the attempt and not of the alert.
-        let timestamp = Timestamp::now().as_second();
-        let signature = self.signer.sign(&id, timestamp, &body);
-        let call = self
-            .post
-            .call("")
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(body);
+        let call = self.signer.call(&self.post, id, body);
         self.post.send(call).await
     }
 }

@@ -42,6 +42,13 @@ impl ClusterHealth {
         }
     }
 
+    /// No server could be asked for the nodes.
+    pub fn unknown(name: &str, reason: String) -> Self {
+        let remedy = "check url, user and password of [clickhouse], and its `cluster`".to_owned();
+        let finding = finding(Level::Stop, "the cluster cannot be examined", reason, remedy);
+        Self { name: name.to_owned(), shards: 0, nodes: 0, answering: 0, findings: vec![finding] }
+    }
+
     /// Why nothing can be stored, in one sentence.
     pub fn failure(&self) -> Option<String> {
         let stop = self.findings.iter().find(|finding| finding.level == Level::Stop);

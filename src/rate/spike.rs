@@ -142,11 +142,12 @@ pub struct Rise {
 /// probability at most `p` (Ville 1939).
 ///
 /// `elsewhere` is the rate of all keys over the same hours, as a multiple of their expectation. A
-/// rise that begins at once is a new job of the owner if it comes from the key's own places.
+/// rise that begins at once is a new job of the owner if it comes from the key's own places, which is
+/// asked only where there is a rise.
 pub fn find_rise(
     rate: &RateProfile,
     elsewhere: f64,
-    is_at_home: bool,
+    is_at_home: impl FnOnce() -> bool,
     threshold: f64,
 ) -> Option<Rise> {
     let ramp = rate.ramp();
@@ -157,9 +158,12 @@ pub fn find_rise(
     }
     let is_steep = ratio >= STEEP_RISE;
     let is_told = if is_steep { ramp.is_steep_told } else { ramp.is_told };
+    if is_told {
+        return None;
+    }
     let is_slow = ramp.is_told || ratio < SUDDEN_RISE;
-    let innocence = if is_steep && (is_slow || !is_at_home) { STEEP } else { MILD };
-    (!is_told).then_some(Rise { p_value: p_value.max(innocence), is_steep })
+    let innocence = if is_steep && (is_slow || !is_at_home()) { STEEP } else { MILD };
+    Some(Rise { p_value: p_value.max(innocence), is_steep })
 }
 
 #[cfg(test)]
@@ -308,7 +312,7 @@ mod tests {
         for hour in 0..60 {
             let count = (300.0 * 1.25f64.powi(hour / 4)) as i64;
             send(&mut rate, start + i64::from(hour) * HOUR, HOUR, count);
-            if let Some(rise) = find_rise(&rate, 1.0, true, THRESHOLD) {
+            if let Some(rise) = find_rise(&rate, 1.0, || true, THRESHOLD) {
                 rate.tell_ramp(rise.is_steep);
                 reported.push((hour, rise.is_steep));
             }
@@ -324,7 +328,7 @@ mod tests {
         let mut reported = Vec::new();
         for n in 0..24 * count {
             rate.count(EventTime::from_seconds(start + n * HOUR / count), &Shape::FLAT);
-            if let Some(rise) = find_rise(&rate, 1.0, is_at_home, THRESHOLD) {
+            if let Some(rise) = find_rise(&rate, 1.0, || is_at_home, THRESHOLD) {
                 rate.tell_ramp(rise.is_steep);
                 reported.push(rise.p_value);
             }

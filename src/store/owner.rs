@@ -18,11 +18,12 @@ const QUESTIONS: &str = "\
             WHERE kind = 'ask_owner' AND time > now64(6) - INTERVAL 1 DAY) GROUP BY id) AS known \
         ON known.id = notes.incident";
 
-/// Only answers that prove a use: nobody is asked about what an outsider did.
+/// Only a use that is proven as far as the log alone tells (`proof.rs`): nobody is asked about what an
+/// outsider did. A gateway that refused the credential counts, whatever the status.
 const USE: &str = "\
     SELECT city, country, as_name, asn, user_agent FROM access_events \
     WHERE key_id = ? AND time = fromUnixTimestamp64Micro(?) \
-        AND (authenticated = true OR status BETWEEN 200 AND 399) \
+        AND ifNull(authenticated, status BETWEEN 200 AND 399) \
     LIMIT 1";
 
 #[derive(Row, Deserialize)]

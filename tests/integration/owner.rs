@@ -52,11 +52,22 @@ fn register(database: &TestDatabase, keys: &[(&str, &str)]) {
 
 /// Stores the requests that the incidents are about, with this status.
 async fn store_uses(database: &TestDatabase, incidents: &[&Alert], status: u16) {
+    store_answers(database, incidents, status, None).await;
+}
+
+/// Each status has a partition of its own.
+async fn store_answers(
+    database: &TestDatabase,
+    incidents: &[&Alert],
+    status: u16,
+    authenticated: Option<bool>,
+) {
     let mut events = Vec::new();
     for (offset, alert) in incidents.iter().enumerate() {
         let key = alert.key_id.as_deref().unwrap();
         let mut used = event(offset as i64, alert.detected_event_time, key);
         used.event.status = status;
+        used.event.authenticated = authenticated;
         used.event.user_agent = Some("evil/1 https://evil.example".into());
         events.push(used);
     }
@@ -248,17 +259,25 @@ async fn nobody_is_asked_without_a_rule_an_address_a_proven_use_or_beyond_the_li
         ["ann@example.com", "Ann@example.com", "ann+2@example.com", "ann+3@example.com"];
     let mut keys = vec![("no-address", "Payments team"), ("two", "a@example.com, b@example.com")];
     keys.extend(["a1", "a2", "a3", "a4"].into_iter().zip(spellings));
-    keys.extend([("refused", OWNER), ("silent", OWNER), ("tried", OWNER)]);
+    keys.extend([("refused", OWNER), ("public", OWNER), ("silent", OWNER), ("tried", OWNER)]);
     register(&database, &keys);
     let unnamed = Alert { guidance: Guidance::default(), ..incident("i0", "silent") };
     let tried = Alert { restraint: Some(Restraint::AttemptsOnly), ..incident("i1", "tried") };
     let rest = [("i2", "no-address"), ("i3", "two"), ("i4", "unregistered"), ("i5", "refused")];
-    let ann = [("i6", "a1"), ("i7", "a1"), ("i8", "a2"), ("i9", "a3"), ("ia", "a4")];
+    let ann =
+        [("i6", "a1"), ("i7", "a1"), ("i8", "a2"), ("i9", "a3"), ("ia", "a4"), ("ib", "public")];
     let mut all = vec![unnamed, tried];
     all.extend(rest.into_iter().chain(ann).map(|(id, key)| incident(id, key)));
-    let is_refused = |alert: &&Alert| alert.key_id.as_deref() == Some("refused");
-    store_uses(&database, &all.iter().filter(is_refused).collect::<Vec<_>>(), 401).await;
-    let proven: Vec<_> = all.iter().filter(|alert| !is_refused(alert)).collect();
+    let of = |key: &str| -> Vec<&Alert> {
+        all.iter().filter(|alert| alert.key_id.as_deref() == Some(key)).collect()
+    };
+    store_uses(&database, &of("refused"), 401).await;
+    // A page that needs no key answers whoever names one.
+    store_answers(&database, &of("public"), 201, Some(false)).await;
+    let is_proven = |alert: &&Alert| {
+        !["refused", "public"].contains(&alert.key_id.as_deref().unwrap_or_default())
+    };
+    let proven: Vec<_> = all.iter().filter(is_proven).collect();
     store_uses(&database, &proven, 200).await;
     leave(&database.store, &all).await;
     let settings = by_mail(&database, &mailbox).set("owner.max_per_owner_per_day", 3);
@@ -276,6 +295,7 @@ async fn nobody_is_asked_without_a_rule_an_address_a_proven_use_or_beyond_the_li
         "i8 delivered ".to_owned(),
         "i9 delivered ".to_owned(),
         "ia skipped owner.max_per_owner_per_day is reached".to_owned(),
+        "ib skipped the evidence has no proven use to ask about".to_owned(),
     ];
     assert_eq!(outcomes(&database, all.len()).await, expected);
     assert_eq!(questions(&mailbox).len(), 3);

@@ -193,7 +193,7 @@ impl Inspection<'_> {
     fn inspect_rise(&self, findings: &mut Findings) -> Option<Rise> {
         let rate = &self.profile.rate;
         let elsewhere = self.fleet.rise_elsewhere(rate);
-        let mut rise = find_rise(rate, elsewhere, self.is_at_home(), self.thresholds.rate)?;
+        let mut rise = find_rise(rate, elsewhere, || self.is_at_home(), self.thresholds.rate)?;
         rise.p_value = self.at_home(Some(Kind::RISE), rise.p_value);
         if self.is_news(DetectorId::RateSpike, rise.p_value, None) {
             findings.signals.push(rate::rise_signal(rate, rise));

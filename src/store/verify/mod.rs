@@ -24,9 +24,10 @@ type Times = (EventTime, EventTime);
 
 const LOOKING: &str = "looking for a repeated batch";
 
-/// Days since 1970, as ClickHouse counts them.
-fn day_number(time: EventTime) -> i64 {
-    time.as_micros().div_euclid(DAY_SECONDS as i64 * 1_000_000)
+/// Days since 1970, as ClickHouse counts them. `None` beyond its calendar, where days share a
+/// partition.
+fn day_number(time: EventTime) -> Option<u16> {
+    u16::try_from(time.as_micros().div_euclid(DAY_SECONDS as i64 * 1_000_000)).ok()
 }
 
 impl Store {
@@ -90,7 +91,7 @@ impl Store {
     ) -> Result<Vec<PartitionName>, StoreError> {
         let days =
             batch.events.iter().map(|event| event.event.time).filter(|time| *time >= times.0);
-        let days: BTreeSet<i64> = days.map(day_number).collect();
+        let days: BTreeSet<u16> = days.filter_map(day_number).collect();
         let sql = "SELECT toString(toYYYYMMDD(toDate(day))) FROM (SELECT arrayJoin(?) AS day) \
                    WHERE toDate(day) NOT IN (SELECT toDate(time) FROM access_events \
                    WHERE topic = ? AND partition = ? AND record_offset BETWEEN ? AND ?)";
